@@ -1,0 +1,367 @@
+"""Every failure the daemon reports: a closed set of wire codes and one class per meaning.
+
+    ToolboxError                        500
+    ├── BadRequest                      400
+    │   ├── InvalidBody                     body is missing, not JSON, or of the wrong shape
+    │   ├── InvalidPath                     NUL, not a directory, name too long, not a regular file
+    │   └── LspNotInitialized
+    ├── Unauthorized                    401
+    │   └── GitAuthFailed
+    ├── Forbidden                       403
+    │   └── FileAccessDenied
+    ├── NotFound                        404
+    │   ├── FileMissing
+    │   ├── ProcessNotFound                 process, session, terminal or command
+    │   ├── GitRepoNotFound
+    │   └── GitBranchNotFound
+    ├── MethodNotAllowed                405
+    ├── RequestTimeout                  408
+    │   └── ExecutionTimeout
+    ├── Conflict                        409
+    │   ├── GitBranchExists, GitPushRejected, GitDirtyWorktree, GitMergeConflict
+    │   └── RecordingActive
+    ├── Gone                            410
+    │   ├── SessionEnded
+    │   └── CommandCompleted
+    ├── TooLarge                        413
+    ├── RangeNotSatisfiable             416
+    ├── Unprocessable                   422
+    │   └── GitRemoteRejected
+    ├── TooManyRequests                 429
+    ├── InternalError                   500
+    │   └── FileReadFailed
+    ├── BadGateway                      502
+    │   └── GitTransportFailed
+    ├── Unavailable                     503
+    │   ├── A11yUnavailable
+    │   └── FfmpegMissing
+    └── StorageFull                     507
+
+A subclass is a meaning, not a place. Message style: lower case, no full stop, object first, then reason.
+"""
+
+from __future__ import annotations
+
+import enum
+import errno
+from typing import Any, ClassVar
+
+
+class Code(enum.StrEnum):
+    """Name every error code that may cross the wire."""
+
+    GIT_AUTH_FAILED = "GIT_AUTH_FAILED"
+    GIT_REPO_NOT_FOUND = "GIT_REPO_NOT_FOUND"
+    GIT_BRANCH_NOT_FOUND = "GIT_BRANCH_NOT_FOUND"
+    GIT_BRANCH_EXISTS = "GIT_BRANCH_EXISTS"
+    GIT_PUSH_REJECTED = "GIT_PUSH_REJECTED"
+    GIT_DIRTY_WORKTREE = "GIT_DIRTY_WORKTREE"
+    GIT_MERGE_CONFLICT = "GIT_MERGE_CONFLICT"
+    GIT_TRANSPORT_FAILED = "GIT_TRANSPORT_FAILED"
+    GIT_REMOTE_REJECTED = "GIT_REMOTE_REJECTED"
+    FILE_NOT_FOUND = "FILE_NOT_FOUND"
+    FILE_ACCESS_DENIED = "FILE_ACCESS_DENIED"
+    INVALID_FILE_PATH = "INVALID_FILE_PATH"
+    FILE_READ_FAILED = "FILE_READ_FAILED"
+    LSP_SERVER_NOT_INITIALIZED = "LSP_SERVER_NOT_INITIALIZED"
+    PROCESS_EXECUTION_TIMEOUT = "PROCESS_EXECUTION_TIMEOUT"
+    PROCESS_NOT_FOUND = "PROCESS_NOT_FOUND"
+    SESSION_ENDED = "SESSION_ENDED"
+    COMMAND_ALREADY_COMPLETED = "COMMAND_ALREADY_COMPLETED"
+    A11Y_UNAVAILABLE = "A11Y_UNAVAILABLE"
+    RECORDING_STILL_ACTIVE = "RECORDING_STILL_ACTIVE"
+    RECORDING_FFMPEG_NOT_FOUND = "RECORDING_FFMPEG_NOT_FOUND"
+    BAD_REQUEST = "BAD_REQUEST"
+    INVALID_REQUEST_BODY = "INVALID_REQUEST_BODY"
+    UNAUTHORIZED = "UNAUTHORIZED"
+    FORBIDDEN = "FORBIDDEN"
+    NOT_FOUND = "NOT_FOUND"
+    CONFLICT = "CONFLICT"
+    REQUEST_TIMEOUT = "REQUEST_TIMEOUT"
+    GONE = "GONE"
+    UNPROCESSABLE_ENTITY = "UNPROCESSABLE_ENTITY"
+    INTERNAL_SERVER_ERROR = "INTERNAL_SERVER_ERROR"
+    # Additive: not in the SDKs' list, which map an unknown code to the exception of the status.
+    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
+    PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
+    RANGE_NOT_SATISFIABLE = "RANGE_NOT_SATISFIABLE"
+    TOO_MANY_REQUESTS = "TOO_MANY_REQUESTS"
+    BAD_GATEWAY = "BAD_GATEWAY"
+    SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
+    INSUFFICIENT_STORAGE = "INSUFFICIENT_STORAGE"
+
+
+class ToolboxError(Exception):
+    """Report a failure to the client with a status, a code and a message for people.
+
+    ``detail`` holds extra keys for the envelope (partial output, limits); it never overrides the seven
+    standard ones.
+    """
+
+    status: ClassVar[int] = 500
+    code: ClassVar[Code] = Code.INTERNAL_SERVER_ERROR
+
+    def __init__(self, message: str, *, detail: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.detail = detail or {}
+
+
+class BadRequest(ToolboxError):
+    """Reject input that makes no sense."""
+
+    status, code = 400, Code.BAD_REQUEST
+
+
+class InvalidBody(BadRequest):
+    """Reject a body that is missing, malformed or of the wrong shape."""
+
+    code = Code.INVALID_REQUEST_BODY
+
+
+class InvalidPath(BadRequest):
+    """Reject a path that cannot name what the operation needs."""
+
+    code = Code.INVALID_FILE_PATH
+
+
+class LspNotInitialized(BadRequest):
+    """Report a language server that was not started."""
+
+    code = Code.LSP_SERVER_NOT_INITIALIZED
+
+
+class Unauthorized(ToolboxError):
+    """Report a missing or wrong credential."""
+
+    status, code = 401, Code.UNAUTHORIZED
+
+
+class GitAuthFailed(Unauthorized):
+    """Report a remote that refused the credentials."""
+
+    code = Code.GIT_AUTH_FAILED
+
+
+class Forbidden(ToolboxError):
+    """Report something this caller may not do."""
+
+    status, code = 403, Code.FORBIDDEN
+
+
+class FileAccessDenied(Forbidden):
+    """Report a file the daemon's user may not touch."""
+
+    code = Code.FILE_ACCESS_DENIED
+
+
+class NotFound(ToolboxError):
+    """Report an object or route that does not exist."""
+
+    status, code = 404, Code.NOT_FOUND
+
+
+class FileMissing(NotFound):
+    """Report a path that does not exist."""
+
+    code = Code.FILE_NOT_FOUND
+
+
+class ProcessNotFound(NotFound):
+    """Report an unknown process, session, terminal or command."""
+
+    code = Code.PROCESS_NOT_FOUND
+
+
+class GitRepoNotFound(NotFound):
+    """Report a folder or remote that holds no repository."""
+
+    code = Code.GIT_REPO_NOT_FOUND
+
+
+class GitBranchNotFound(NotFound):
+    """Report a branch or revision that does not exist."""
+
+    code = Code.GIT_BRANCH_NOT_FOUND
+
+
+class MethodNotAllowed(ToolboxError):
+    """Report a known path asked with a wrong method."""
+
+    status, code = 405, Code.METHOD_NOT_ALLOWED
+
+
+class RequestTimeout(ToolboxError):
+    """Report work that ran out of time."""
+
+    status, code = 408, Code.REQUEST_TIMEOUT
+
+
+class ExecutionTimeout(RequestTimeout):
+    """Report a command that was killed at its deadline."""
+
+    code = Code.PROCESS_EXECUTION_TIMEOUT
+
+
+class Conflict(ToolboxError):
+    """Report something that exists already or is in the way."""
+
+    status, code = 409, Code.CONFLICT
+
+
+class GitBranchExists(Conflict):
+    """Report a branch name that is taken."""
+
+    code = Code.GIT_BRANCH_EXISTS
+
+
+class GitPushRejected(Conflict):
+    """Report a push that is not a fast-forward."""
+
+    code = Code.GIT_PUSH_REJECTED
+
+
+class GitDirtyWorktree(Conflict):
+    """Report local changes that would be lost."""
+
+    code = Code.GIT_DIRTY_WORKTREE
+
+
+class GitMergeConflict(Conflict):
+    """Report a merge that stopped on conflicts."""
+
+    code = Code.GIT_MERGE_CONFLICT
+
+
+class RecordingActive(Conflict):
+    """Report a recording that has not been stopped yet."""
+
+    code = Code.RECORDING_STILL_ACTIVE
+
+
+class Gone(ToolboxError):
+    """Report something that existed and has ended."""
+
+    status, code = 410, Code.GONE
+
+
+class SessionEnded(Gone):
+    """Report a session whose shell has exited."""
+
+    code = Code.SESSION_ENDED
+
+
+class CommandCompleted(Gone):
+    """Report input to a command that has finished."""
+
+    code = Code.COMMAND_ALREADY_COMPLETED
+
+
+class TooLarge(ToolboxError):
+    """Report a body or field over its limit."""
+
+    status, code = 413, Code.PAYLOAD_TOO_LARGE
+
+
+class RangeNotSatisfiable(ToolboxError):
+    """Report a byte range outside the file."""
+
+    status, code = 416, Code.RANGE_NOT_SATISFIABLE
+
+
+class Unprocessable(ToolboxError):
+    """Report well-formed input that cannot be carried out."""
+
+    status, code = 422, Code.UNPROCESSABLE_ENTITY
+
+
+class GitRemoteRejected(Unprocessable):
+    """Report a remote whose hook or policy refused the change."""
+
+    code = Code.GIT_REMOTE_REJECTED
+
+
+class TooManyRequests(ToolboxError):
+    """Report a bounded resource that is used up for now."""
+
+    status, code = 429, Code.TOO_MANY_REQUESTS
+
+
+class InternalError(ToolboxError):
+    """Report a failure of the daemon or the machine."""
+
+
+class FileReadFailed(InternalError):
+    """Report a read that failed for a reason other than access or existence."""
+
+    code = Code.FILE_READ_FAILED
+
+
+class BadGateway(ToolboxError):
+    """Report an upstream that did not answer as it should."""
+
+    status, code = 502, Code.BAD_GATEWAY
+
+
+class GitTransportFailed(BadGateway):
+    """Report a remote that could not be reached."""
+
+    code = Code.GIT_TRANSPORT_FAILED
+
+
+class Unavailable(ToolboxError):
+    """Report something that does not work now but may later."""
+
+    status, code = 503, Code.SERVICE_UNAVAILABLE
+
+
+class A11yUnavailable(Unavailable):
+    """Report a desktop without an accessibility bus."""
+
+    code = Code.A11Y_UNAVAILABLE
+
+
+class FfmpegMissing(Unavailable):
+    """Report a machine without ffmpeg."""
+
+    code = Code.RECORDING_FFMPEG_NOT_FOUND
+
+
+class StorageFull(ToolboxError):
+    """Report a file system or quota that is full."""
+
+    status, code = 507, Code.INSUFFICIENT_STORAGE
+
+
+_BY_ERRNO: dict[int, type[ToolboxError]] = {
+    errno.ENOENT: FileMissing,
+    errno.EACCES: FileAccessDenied,
+    errno.EPERM: FileAccessDenied,
+    errno.EROFS: FileAccessDenied,
+    errno.ENOTDIR: InvalidPath,
+    errno.EISDIR: InvalidPath,
+    errno.ENAMETOOLONG: InvalidPath,
+    errno.ELOOP: InvalidPath,
+    errno.EINVAL: InvalidPath,
+    errno.ENXIO: InvalidPath,
+    errno.EEXIST: Conflict,
+    errno.ENOTEMPTY: Conflict,
+    errno.EBUSY: Conflict,
+    errno.ETXTBSY: Conflict,
+    errno.ENOSPC: StorageFull,
+    errno.EDQUOT: StorageFull,
+}
+
+
+def from_os_error(error: OSError, *, reading: bool = False) -> ToolboxError:
+    """Map an errno to its meaning; the only such mapping.
+
+    ``reading`` picks the code for failures without a meaning of their own (EIO, EMFILE).
+    """
+    number = error.errno or 0
+    kind = _BY_ERRNO.get(number, FileReadFailed if reading else InternalError)
+    reason = (error.strerror or "input/output error").lower()
+    name = error.filename
+    if isinstance(name, bytes):
+        name = name.decode("utf-8", "replace")
+    return kind(f"{name}: {reason}" if isinstance(name, str) and name else reason)

@@ -1,0 +1,1 @@
+"""Files: listing, transfer, search, watch and archives."""

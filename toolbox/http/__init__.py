@@ -1,0 +1,1 @@
+"""Transport: everything that knows aiohttp and nothing about files, processes or git."""

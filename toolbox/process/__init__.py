@@ -1,0 +1,1 @@
+"""Running commands: exec, sessions, terminals and code."""

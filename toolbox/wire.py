@@ -1,0 +1,77 @@
+"""What every wire type shares: the base struct, the JSON codec and text that may hold bad UTF-8.
+
+A newcomer would forget that ``kw_only`` is not inherited by msgspec structs: write ``class X(Wire, kw_only=True)``.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from typing import Any, ClassVar
+
+import msgspec
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class Wire(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
+    """Base of requests, responses and queries: camelCase keys, defaults left out."""
+
+    # Field names (wire spelling) that strict old clients (Go SDK < 0.188) do not know.
+    additive: ClassVar[frozenset[str]] = frozenset()
+
+
+class Flag:
+    """A query boolean that is true only for the exact text ``true``; anything else is false."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: object) -> None:
+        self._value = value is True or value == "true"
+
+    def __bool__(self) -> bool:
+        return self._value
+
+    def __eq__(self, other: object) -> bool:
+        return bool(other) is self._value if isinstance(other, (Flag, bool)) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __repr__(self) -> str:
+        return f"Flag({self._value})"
+
+
+def text(value: str) -> str:
+    """Replace bytes that are not UTF-8 (kept as surrogates by the OS layer) with U+FFFD."""
+    return value if value.isascii() else _SURROGATE.sub("\ufffd", value)
+
+
+def now() -> str:
+    """Return the current time as RFC 3339 UTC with three fractional digits."""
+    return timestamp(datetime.datetime.now(datetime.UTC))
+
+
+def timestamp(moment: datetime.datetime) -> str:
+    """Format an aware time as RFC 3339 UTC; Python 3.10 clients parse only 0, 3 or 6 digits."""
+    return moment.astimezone(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _dec_hook(kind: type, value: Any) -> Any:
+    if kind is Flag:
+        return Flag(value)
+    raise NotImplementedError(f"no decoder for {kind!r}")
+
+
+def decode(data: bytes, kind: type[Any]) -> Any:
+    """Decode and validate JSON; raise ``msgspec.MsgspecError``, ``UnicodeDecodeError`` or ``RecursionError``."""
+    return msgspec.json.decode(data, type=kind, dec_hook=_dec_hook)
+
+
+def convert(value: object, kind: type[Any]) -> Any:
+    """Validate text values (query, path) against a struct, reading numbers and booleans from text."""
+    return msgspec.convert(value, type=kind, strict=False, dec_hook=_dec_hook)
+
+
+encode = msgspec.json.Encoder().encode
