@@ -190,6 +190,10 @@ class MethodNotAllowed(ToolboxError):
 
     status, code = 405, Code.METHOD_NOT_ALLOWED
 
+    def __init__(self, message: str, *, allow: list[str]) -> None:
+        super().__init__(message, detail={"allow": allow})
+        self.allow = allow
+
 
 class RequestTimeout(ToolboxError):
     """Report work that ran out of time."""

@@ -23,7 +23,10 @@ class Wire(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
 
 
 class Flag:
-    """A query boolean that is true only for the exact text ``true``; anything else is false."""
+    """A query boolean that is true only for the exact text ``true``; anything else is false.
+
+    Declare it as ``Flag | None = None``: msgspec cannot write a default of its own types into a schema.
+    """
 
     __slots__ = ("_value",)
 
@@ -75,3 +78,8 @@ def convert(value: object, kind: type[Any]) -> Any:
 
 
 encode = msgspec.json.Encoder().encode
+
+
+def to_plain(value: Any) -> Any:
+    """Turn structs into dicts with their wire names."""
+    return msgspec.to_builtins(value)

@@ -1,0 +1,114 @@
+"""The ``toolbox`` command: bind the socket first, import the rest afterwards.
+
+A client that connects from then on is queued by the kernel instead of refused.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+
+from toolbox import settings as settings_module
+from toolbox.host import reaper
+
+COMMANDS = ("serve", "config", "openapi", "version", "doctor")
+USAGE = f"""usage: toolbox [{"|".join(COMMANDS)}] [options] [-- command [argument ...]]
+
+  serve     run the daemon (default); a command given after the options runs as the entrypoint session
+  config    show every setting, where its value comes from, and the value (secrets redacted)
+  openapi   print the OpenAPI document
+  doctor    show what this machine can and cannot do, and how to fix it
+  version   print the version
+
+options of serve and config:
+"""
+
+
+def main() -> int:
+    """Run a command and return the exit status."""
+    argv = sys.argv[1:]
+    if set(argv[:1]) & {"-h", "--help", "help"}:
+        sys.stdout.write(USAGE + _options())
+        return 0
+    # Mounted under the name of the daemon it replaces, every argument belongs to the entrypoint command.
+    stands_in = os.path.basename(sys.argv[0]) == "daytona"  # noqa: PTH119 - pathlib costs 8 ms here
+    command = argv[0] if argv and not argv[0].startswith("-") and not stands_in else "serve"
+    rest = argv[1:] if argv[:1] == [command] and not stands_in else argv
+    if command not in COMMANDS:
+        sys.stderr.write(f"toolbox: unknown command {command!r}\n{USAGE}{_options()}")
+        return 2
+    try:
+        return _serve(rest) if command == "serve" else _other(command, rest)
+    except settings_module.SettingsError as error:
+        sys.stderr.write("".join(f"toolbox: {problem}\n" for problem in error.problems))
+        return 2
+
+
+def _options() -> str:
+    rows = [(s.flag + ("" if s.switch else " VALUE"), s.help, s.env) for s in settings_module.SETTINGS if s.flag]
+    return "".join(f"  {flag:22} {text} ({env})\n" for flag, text, env in rows)
+
+
+def _serve(argv: list[str]) -> int:
+    settings = settings_module.from_process(argv)
+    reaper.become_init_if_pid1()
+    reaper.set_subreaper()
+    try:
+        listener = bind(settings)
+    except OSError as error:
+        where = settings.unix_socket or f"{settings.host}:{settings.port}"
+        sys.stderr.write(f"toolbox: cannot listen on {where}: {(error.strerror or str(error)).lower()}\n")
+        return 1
+    port = settings.unix_socket or listener.getsockname()[1]
+    # Scripts wait for this line; it says "socket" only where there is no port.
+    print(f"Starting toolbox server on {'socket' if settings.unix_socket else 'port'} {port}", flush=True)  # noqa: T201
+
+    from toolbox import daemon  # noqa: PLC0415 - the reason this file exists
+
+    return daemon.run(settings, listener)
+
+
+def bind(settings: settings_module.Settings) -> socket.socket:
+    """Return a listening socket."""
+    if settings.unix_socket:
+        return _bind_unix(settings.unix_socket)
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    return socket.create_server((settings.host, settings.port), family=family, backlog=512)
+
+
+def _bind_unix(path: str) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        _remove_stale(path)
+        mask = os.umask(0o177)
+        try:
+            listener.bind(path)
+        finally:
+            os.umask(mask)
+        listener.listen(512)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _remove_stale(path: str) -> None:
+    """Remove a socket that nobody listens on; one in use makes the bind fail."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)  # noqa: PTH108 - pathlib costs 8 ms here
+        except FileNotFoundError:
+            return
+
+
+def _other(command: str, argv: list[str]) -> int:
+    from toolbox import cli  # noqa: PLC0415 - not needed to serve
+
+    return cli.run(command, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

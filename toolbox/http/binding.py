@@ -1,0 +1,178 @@
+"""From a request to a handler's arguments and from its result to a response."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import re
+from typing import Any, get_args, get_origin
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+from aiohttp import web
+
+from toolbox import wire
+from toolbox.errors import BadRequest, InvalidBody, TooLarge
+from toolbox.http.endpoint import STRUCT_SOURCES, Reply, Request, Route
+
+JSON = "application/json; charset=utf-8"
+OFF_LOOP = 1024 * 1024
+_AT = re.compile(r"^(?P<what>.*?)(?: - at (?:key in )?`\$?\.?(?P<where>[^`]*)`)?$", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(?P<field>[^`]+)`")
+
+
+def unquote(value: str, *, plus: bool = False) -> str:
+    """Decode percent-encoding; bytes that are not UTF-8 survive as surrogates (``os.fsencode`` restores them)."""
+    if plus:
+        value = value.replace("+", " ")
+    raw = value.encode("utf-8", "surrogateescape")
+    return (unquote_to_bytes(raw) if b"%" in raw else raw).decode("utf-8", "surrogateescape")
+
+
+def parse_query(raw: str) -> dict[str, list[str]]:
+    """Split a raw query string into its values by key, in order."""
+    found: dict[str, list[str]] = {}
+    for part in raw.split("&"):
+        if part:
+            key, _, value = part.partition("=")
+            found.setdefault(unquote(key, plus=True), []).append(unquote(value, plus=True))
+    return found
+
+
+def describe(error: Exception) -> str:
+    """Say what is wrong with a value, naming the field first."""
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return f"not valid utf-8 at byte {error.start}"
+    match = _AT.match(str(error))
+    what, where = (match["what"], match["where"] or "") if match else (str(error), "")
+    missing = _MISSING.fullmatch(what)
+    if missing:
+        return f"{where + '.' if where else ''}{missing['field']} is required"
+    what = what[:1].lower() + what[1:].rstrip(".")
+    return wire.text(f"{where}: {what}" if where else what)
+
+
+def _texts(kind: type[Any], values: dict[str, list[str]]) -> dict[str, Any]:
+    """Pick the first value of each field, or all where the field is a list."""
+    return {name: found if many else found[0] for name, many in _plan(kind) if (found := values.get(name))}
+
+
+@functools.cache
+def _plan(kind: type[Any]) -> tuple[tuple[str, bool], ...]:
+    """Say for each field its wire name and whether it takes repeated keys."""
+    return tuple((field.encode_name, _is_list(field.type)) for field in fields(kind))
+
+
+def _is_list(kind: Any) -> bool:
+    return get_origin(kind) is list or any(get_origin(part) is list for part in get_args(kind))
+
+
+def _convert(values: Any, kind: type[Any]) -> Any:
+    try:
+        return wire.convert(values, kind)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"bad request: {describe(error)}") from error
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """Read a whole body of at most ``limit`` bytes."""
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise BadRequest("bad request: content-encoding of a json body is not supported, send it plain")
+    if (request.content_length or 0) > limit:
+        raise TooLarge(f"request body is over {limit} bytes")
+    chunks = bytearray()
+    async for chunk in request.content.iter_any():
+        chunks += chunk
+        if len(chunks) > limit:
+            raise TooLarge(f"request body is over {limit} bytes")
+    return bytes(chunks)
+
+
+async def _decode_body(request: Request, kind: type[Any], limit: int) -> Any:
+    data = await read_body(request, limit)
+    # The TypeScript client posts nothing at all where every field is optional.
+    data = data if data.strip() else b"{}"
+    try:
+        if len(data) > OFF_LOOP:
+            return await asyncio.to_thread(wire.decode, data, kind)
+        return wire.decode(data, kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidBody(f"invalid request body: {describe(error)}") from error
+
+
+async def arguments(route: Route, request: Request, captured: dict[str, str]) -> dict[str, Any]:
+    """Build the keyword arguments of a handler; a bad value raises a 400 that names it."""
+    bound: dict[str, Any] = {}
+    for source, kind in route.params.items():
+        if source == "request":
+            bound[source] = request
+        elif source == "path":
+            bound[source] = _convert(captured, kind)
+        elif source == "query":
+            bound[source] = _convert(_texts(kind, parse_query(request.rel_url.raw_query_string)), kind)
+        elif source == "headers":
+            names = {name: request.headers.getall(name, []) for name, _ in _plan(kind)}
+            bound[source] = _convert(_texts(kind, names), kind)
+        elif source == "body":
+            bound[source] = await _decode_body(request, kind, route.mark.body_limit)
+    return bound
+
+
+def fields(kind: type[Any]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """List the fields of a struct."""
+    return msgspec.structs.fields(kind)
+
+
+async def respond(route: Route, request: Request, result: Any) -> web.StreamResponse:
+    """Turn what a handler returned into a response."""
+    if isinstance(result, web.StreamResponse):
+        return result
+    reply = result if isinstance(result, Reply) else Reply(result)
+    status = reply.status or route.mark.status
+    if reply.value is None:
+        return web.Response(status=status, headers=reply.headers)
+    body = await _encode(_for_client(reply.value, request))
+    return web.Response(status=status, body=body, headers={"Content-Type": JSON, **reply.headers})
+
+
+async def _encode(value: Any) -> bytes:
+    size = getattr(value, "wire_size", None)
+    if size is not None and size() > OFF_LOOP:
+        return await asyncio.to_thread(wire.encode, value)
+    return wire.encode(value)
+
+
+def _for_client(value: Any, request: Request) -> Any:
+    """Leave out additive fields for Go SDKs older than 0.188, which refuse unknown keys."""
+    if request.headers.get("X-Daytona-Source") != "sdk-go" or not _before_188(request):
+        return value
+    return _strip(value)
+
+
+def _before_188(request: Request) -> bool:
+    version = request.headers.get("X-Daytona-SDK-Version", "")
+    match = re.match(r"v?(\d+)\.(\d+)", version)
+    return match is not None and "dev" not in version and (int(match[1]), int(match[2])) < (0, 188)
+
+
+def _strip(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_strip(item) for item in value]
+    if not isinstance(value, wire.Wire):
+        return value
+    plain = {}
+    for field in fields(type(value)):
+        item = getattr(value, field.name)
+        if field.encode_name not in value.additive and (field.required or item != field.default):
+            plain[field.encode_name] = _strip(item)
+    return plain
+
+
+def check(route: Route) -> None:
+    """Refuse a route whose parameter types are not structs; called once per route in tests."""
+    for source in STRUCT_SOURCES:
+        kind = route.params.get(source)
+        if kind is not None and not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+            raise TypeError(f"{route.operation}: {source} must be a struct")

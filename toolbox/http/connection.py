@@ -1,0 +1,97 @@
+"""One client connection: knows when the client has gone and answers unreadable requests with the envelope."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+
+from toolbox import wire
+
+log = logging.getLogger(__name__)
+
+# Long paths travel percent-encoded in the query, and terminal variables (64 KiB) in a header.
+MAX_LINE = 256 * 1024
+REPLY_HEADERS = "toolbox.reply_headers"
+
+
+def envelope(status: int, code: str, message: str, *, path: str, method: str, **extra: Any) -> dict[str, Any]:
+    """Build the seven-key error body; without ``source`` the SDKs ignore ``code``."""
+    return {
+        **extra,
+        "statusCode": status,
+        "message": wire.text(message),
+        "code": code,
+        "source": "DAYTONA_DAEMON",
+        "timestamp": wire.now(),
+        "path": wire.text(path),
+        "method": wire.text(method),
+    }
+
+
+class Connection(web.RequestHandler):
+    """aiohttp's connection with two additions: ``lost`` and JSON for requests that cannot be parsed."""
+
+    __slots__ = ("lost",)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.lost = asyncio.Event()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Tell whoever waits that the client is gone."""
+        self.lost.set()
+        super().connection_lost(exc)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer a request that never reached a handler."""
+        del message
+        if not isinstance(exc, HttpProcessingError):
+            log.error("request failed outside the error middleware", exc_info=exc)
+            reason, code = "internal error", "INTERNAL_SERVER_ERROR"
+        elif isinstance(exc, LineTooLong):
+            status, code, reason = 431, "BAD_REQUEST", f"request line or header field is over {MAX_LINE} bytes"
+        else:
+            status, code = 400, "BAD_REQUEST"
+            reason = f"malformed http request: {_first_line(exc.message)}"
+        body = wire.encode(envelope(status, code, reason, path=request.path, method=request.method))
+        response = web.Response(status=status, body=body, content_type="application/json", charset="utf-8")
+        response.force_close()
+        return response
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0].rstrip(":").lower()
+
+
+class Request(web.BaseRequest):
+    """A request that carries headers for whatever response it gets, also one a handler prepares itself."""
+
+    async def _prepare_hook(self, response: web.StreamResponse) -> None:
+        for name, value in self.get(REPLY_HEADERS, {}).items():
+            response.headers.setdefault(name, value)
+
+
+def _make_request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> Request:
+    return Request(message, payload, protocol, writer, task, asyncio.get_running_loop())
+
+
+class ConnectionServer(web.Server):
+    """aiohttp's low-level server, making our connections."""
+
+    def __init__(self, handler: Any, **settings: Any) -> None:
+        super().__init__(handler, request_factory=_make_request, **settings)
+        self._settings = settings
+
+    def __call__(self) -> web.RequestHandler:
+        """Make the protocol of a new connection."""
+        return Connection(self, loop=asyncio.get_running_loop(), **self._settings)

@@ -1,0 +1,84 @@
+"""The machine- and human-readable description of the API: /openapi.json and an offline Swagger UI."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import importlib.resources
+import mimetypes
+from collections.abc import Callable
+
+import msgspec
+from aiohttp import web
+
+from toolbox import wire
+from toolbox.errors import NotFound
+from toolbox.http import openapi
+from toolbox.http.endpoint import Request, Route, endpoint
+
+# Relative, so that the page also works behind a path prefix.
+_PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>toolbox API</title>
+<link rel="stylesheet" href="{up}docs/assets/swagger-ui.css{query}"></head><body><div id="ui"></div>
+<script src="{up}docs/assets/swagger-ui-bundle.js{query}"></script>
+<script>SwaggerUIBundle({{url: "{up}openapi.json" + location.search, dom_id: "#ui", deepLinking: true}})</script>
+</body></html>"""
+ASSETS = frozenset({"swagger-ui.css", "swagger-ui-bundle.js"})
+JSON = "application/json"
+
+
+class AssetPath(wire.Wire, kw_only=True):
+    """Name of a bundled file."""
+
+    name: str
+
+
+class DocsApi:
+    """Serve the description of all other endpoints."""
+
+    def __init__(self, routes: Callable[[], list[Route]], assets: str, *, pages: bool) -> None:
+        self._routes = routes
+        self._assets = assets
+        self._pages = pages
+        self._document: bytes | None = None
+
+    @endpoint("GET", "/openapi.json", tag="server", hidden=True, media=JSON)
+    @endpoint("GET", "/swagger/doc.json", tag="server", hidden=True, media=JSON)
+    async def openapi(self) -> web.Response:
+        """Describe every endpoint as OpenAPI 3.1."""
+        if self._document is None:
+            self._document = await asyncio.to_thread(self._build)
+        return web.Response(body=self._document, content_type="application/json")
+
+    def _build(self) -> bytes:
+        return msgspec.json.format(wire.encode(openapi.build(self._routes())))
+
+    @endpoint("GET", "/docs", tag="server", hidden=True, media="text/html")
+    @endpoint("GET", "/swagger", tag="server", hidden=True, media="text/html")
+    @endpoint("GET", "/swagger/index.html", tag="server", hidden=True, media="text/html")
+    async def page(self, request: Request) -> web.Response:
+        """Show the API in a browser."""
+        self._check()
+        up = "../" * request.rel_url.raw_path.removeprefix("/").count("/")
+        # Where the token came in the query, what the page loads needs it too.
+        query = html.escape(request.rel_url.raw_query_string)
+        page = _PAGE.format(up=up, query=f"?{query}" if query else "")
+        return web.Response(text=page, content_type="text/html", headers={"Referrer-Policy": "no-referrer"})
+
+    @endpoint("GET", "/docs/assets/{name}", tag="server", hidden=True, media="text/css text/javascript")
+    async def asset(self, path: AssetPath) -> web.Response:
+        """Serve a bundled style or script."""
+        self._check()
+        if path.name not in ASSETS:
+            raise NotFound(f"no such asset: {path.name}")
+        data = await asyncio.to_thread(self._read, path.name)
+        kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        return web.Response(body=data, content_type=kind, headers={"Cache-Control": "max-age=86400"})
+
+    def _check(self) -> None:
+        if not self._pages:
+            raise NotFound("the api browser is off (ENVIRONMENT=production), /openapi.json still answers")
+
+    def _read(self, name: str) -> bytes:
+        package, _, folder = self._assets.partition(":")
+        root = importlib.resources.files(package)
+        return (root / folder / name).read_bytes()

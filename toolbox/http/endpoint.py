@@ -1,0 +1,146 @@
+"""The table of endpoints: markers on methods, the records made from them, and how a call is bound.
+
+A handler's parameter *names* choose the source of each value (``path``, ``query``, ``headers``, ``body``,
+``request``, ``ws``) and its annotations choose the type. Nothing is registered anywhere else: routing,
+validation, OpenAPI and the SDK parity tests are all made from the records that ``collect`` returns.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
+
+from aiohttp import web
+
+from toolbox.errors import ToolboxError
+from toolbox.http.websocket import WsSession
+
+MIB = 1024 * 1024
+DEFAULT_BODY_LIMIT = 16 * MIB
+
+Request = web.BaseRequest
+Handler = Callable[..., Awaitable[Any]]
+F = TypeVar("F", bound=Handler)
+T = TypeVar("T")
+
+SOURCES = frozenset({"path", "query", "headers", "body", "request", "ws"})
+STRUCT_SOURCES = ("path", "query", "headers", "body")
+WEBSOCKET = "WEBSOCKET"
+ANY_METHOD = "*"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reply(Generic[T]):
+    """A JSON answer that also sets headers or replaces the declared status."""
+
+    value: T
+    status: int | None = None
+    headers: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Mark:
+    """What a decorator wrote down about a method."""
+
+    method: str
+    path: str
+    tag: str
+    status: int = 200
+    errors: tuple[type[ToolboxError], ...] = ()
+    body_limit: int = DEFAULT_BODY_LIMIT
+    open: bool = False
+    signed: bool = False
+    quiet: bool = False
+    head: bool | None = None
+    hidden: bool = False
+    media: str = ""
+    body_media: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Route:
+    """One row of the table: a mark, the bound method, and the types of its parameters."""
+
+    mark: Mark
+    call: Handler
+    params: dict[str, Any]
+    returns: Any
+    operation: str
+    summary: str
+    description: str
+
+    @property
+    def head(self) -> bool:
+        """Tell whether HEAD may run this GET handler and drop the body."""
+        if self.mark.head is not None:
+            return self.mark.head
+        return self.mark.method == "GET" and not is_stream(self.returns)
+
+
+def endpoint(
+    method: str,
+    path: str,
+    *,
+    tag: str,
+    status: int = 200,
+    errors: tuple[type[ToolboxError], ...] = (),
+    body_limit: int = DEFAULT_BODY_LIMIT,
+    open: bool = False,  # noqa: A002 - reads as intended at every call
+    signed: bool = False,
+    quiet: bool = False,
+    head: bool | None = None,
+    hidden: bool = False,
+    media: str = "",
+    body_media: str = "",
+) -> Callable[[F], F]:
+    """Mark a method as an HTTP endpoint.
+
+    ``open`` needs no credential, ``signed`` also takes a signed URL, ``quiet`` logs at DEBUG, ``hidden``
+    stays out of OpenAPI; ``media``/``body_media`` name the content types of raw answers and bodies.
+    """
+    mark = Mark(method, path, tag, status, errors, body_limit, open, signed, quiet, head, hidden, media, body_media)
+    return _marker(mark)
+
+
+def websocket(path: str, *, tag: str, errors: tuple[type[ToolboxError], ...] = ()) -> Callable[[F], F]:
+    """Mark a method as a WebSocket endpoint; it may share its path with a GET endpoint."""
+    return _marker(Mark(WEBSOCKET, path, tag, 101, errors, quiet=True))
+
+
+def raw_route(path: str, *, tag: str) -> Callable[[F], F]:
+    """Mark a method that takes every method below ``path`` (``{tail}`` at its end) and WebSockets too."""
+    return _marker(Mark(ANY_METHOD, path, tag, hidden=True))
+
+
+def _marker(mark: Mark) -> Callable[[F], F]:
+    def apply(function: F) -> F:
+        function.__dict__.setdefault("__marks__", []).append(mark)
+        return function
+
+    return apply
+
+
+def is_stream(returns: Any) -> bool:
+    """Tell whether a return annotation is a ready aiohttp response."""
+    return inspect.isclass(returns) and issubclass(returns, web.StreamResponse)
+
+
+def collect(api: object) -> Iterator[Route]:
+    """Yield a route for each marked method of ``api``; a wrong signature fails here, at start."""
+    for name, function in inspect.getmembers(type(api), inspect.isfunction):
+        for mark in reversed(function.__dict__.get("__marks__", ())):
+            yield _bind(mark, name, function, getattr(api, name))
+
+
+def _bind(mark: Mark, name: str, function: Handler, call: Handler) -> Route:
+    hints = get_type_hints(function, localns={"WsSession": WsSession})
+    returns = hints.pop("return", None)
+    unknown = set(hints) - SOURCES
+    if unknown:
+        raise TypeError(f"{function.__qualname__}: unknown parameter {', '.join(sorted(unknown))}")
+    if get_origin(returns) is Reply:
+        returns = get_args(returns)[0]
+    summary, _, description = inspect.cleandoc(function.__doc__ or name).partition("\n")
+    return Route(mark, call, hints, returns, name, summary.rstrip("."), description.strip())

@@ -1,0 +1,62 @@
+"""The one place where an exception becomes the error envelope."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from typing import Any
+
+from aiohttp import web
+
+from toolbox import wire
+from toolbox.errors import Code, MethodNotAllowed, ToolboxError, from_os_error
+from toolbox.http.connection import envelope
+
+log = logging.getLogger(__name__)
+
+_BY_STATUS = {
+    400: Code.BAD_REQUEST,
+    401: Code.UNAUTHORIZED,
+    403: Code.FORBIDDEN,
+    404: Code.NOT_FOUND,
+    405: Code.METHOD_NOT_ALLOWED,
+    408: Code.REQUEST_TIMEOUT,
+    413: Code.PAYLOAD_TOO_LARGE,
+    416: Code.RANGE_NOT_SATISFIABLE,
+}
+
+
+def started(request: web.BaseRequest) -> bool:
+    """Tell whether bytes of the answer are out already, so that no other answer can be given."""
+    return request.writer.output_size > 0
+
+
+def gone(request: web.BaseRequest) -> bool:
+    """Tell whether the client has hung up."""
+    return request.transport is None or request.transport.is_closing()
+
+
+def error_response(request: web.BaseRequest, error: Exception) -> web.Response:
+    """Answer with the envelope; 5xx of our own making are logged with an id that the client sees too."""
+    status, code, message, detail = _explain(error)
+    if status >= 500 and not (isinstance(error, ToolboxError) and status != 500):
+        detail = {**detail, "errorId": secrets.token_hex(6)}
+        log.error("request failed: %s", message, exc_info=error, extra={"error_id": detail["errorId"]})
+    body = envelope(status, code, message, path=request.path, method=request.method, **detail)
+    response = web.Response(status=status, body=wire.encode(body), content_type="application/json", charset="utf-8")
+    if isinstance(error, MethodNotAllowed):
+        response.headers["Allow"] = ", ".join(error.allow)
+    if status == 401:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="toolbox"'
+    return response
+
+
+def _explain(error: Exception) -> tuple[int, str, str, dict[str, Any]]:
+    if isinstance(error, OSError) and not isinstance(error, ToolboxError):
+        error = from_os_error(error)
+    if isinstance(error, ToolboxError):
+        return error.status, error.code, error.message, error.detail
+    if isinstance(error, web.HTTPException) and error.status >= 400:
+        code = _BY_STATUS.get(error.status, Code.BAD_REQUEST if error.status < 500 else Code.INTERNAL_SERVER_ERROR)
+        return error.status, code, (error.text or error.reason).strip().lower(), {}
+    return 500, Code.INTERNAL_SERVER_ERROR, "internal error, see the daemon log for the error id", {}

@@ -1,0 +1,135 @@
+"""From a raw path to a row of the endpoint table.
+
+Literal segments win over ``{names}``; slashes at the end or doubled do not matter; ``/{own id}`` and
+``/toolbox/{own id}`` in front reach the same routes. The tail of a raw route is kept byte for byte.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable
+
+from toolbox.errors import BadRequest
+from toolbox.http.binding import unquote
+from toolbox.http.endpoint import ANY_METHOD, WEBSOCKET, Route
+
+
+@dataclasses.dataclass(slots=True)
+class Match:
+    """The routes of a path by method, its captured values, and the raw path without the sandbox prefix."""
+
+    routes: dict[str, Route]
+    captured: dict[str, str]
+    raw_path: str
+
+    def allowed(self) -> list[str]:
+        """List the HTTP methods this path takes."""
+        methods = {"GET" if name == WEBSOCKET else name for name in self.routes}
+        if "GET" in self.routes and self.routes["GET"].head:
+            methods.add("HEAD")
+        return sorted(methods)
+
+    def pick(self, method: str, *, upgrade: bool) -> Route | None:
+        """Choose the route for a method."""
+        if ANY_METHOD in self.routes:
+            return self.routes[ANY_METHOD]
+        if upgrade and method == "GET" and WEBSOCKET in self.routes:
+            return self.routes[WEBSOCKET]
+        if method == "HEAD":
+            route = self.routes.get("GET")
+            return route if route is not None and route.head else None
+        return self.routes.get(method)
+
+
+class _Node:
+    __slots__ = ("children", "name", "routes", "wild")
+
+    def __init__(self) -> None:
+        self.children: dict[str, _Node] = {}
+        self.wild: _Node | None = None
+        self.name = ""
+        self.routes: dict[str, Route] = {}
+
+
+class Router:
+    """Hold the table as a tree of path segments."""
+
+    def __init__(self, routes: Iterable[Route], sandbox_id: str) -> None:
+        self._root = _Node()
+        self._tails: list[tuple[re.Pattern[str], Route]] = []
+        self._id = sandbox_id
+        self.routes = list(routes)
+        for route in self.routes:
+            self._add(route)
+
+    def _add(self, route: Route) -> None:
+        path = route.mark.path
+        if path.endswith("/{tail}"):
+            stem = re.escape(path.removesuffix("/{tail}"))
+            pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]*)", stem)
+            self._tails.append((re.compile(f"/*{pattern.lstrip('/')}(?P<tail>/.*)?", re.DOTALL), route))
+            return
+        node = self._root
+        for segment in path.strip("/").split("/"):
+            node = self._step(node, segment)
+        if route.mark.method in node.routes:
+            raise ValueError(f"two handlers for {route.mark.method} {path}")
+        node.routes[route.mark.method] = route
+
+    @staticmethod
+    def _step(node: _Node, segment: str) -> _Node:
+        if not segment.startswith("{"):
+            return node.children.setdefault(segment, _Node())
+        if node.wild is None:
+            node.wild = _Node()
+            node.wild.name = segment[1:-1]
+        if node.wild.name != segment[1:-1]:
+            raise ValueError(f"path parameter {segment} is named {{{node.wild.name}}} by another route")
+        return node.wild
+
+    def resolve(self, raw_path: str) -> Match | None:
+        """Find the routes of a raw (still percent-encoded) path, with or without the sandbox prefix."""
+        found = self._lookup(raw_path)
+        if found is None:
+            stripped = self._without_prefix(raw_path)
+            found = self._lookup(stripped) if stripped is not None else None
+        return found
+
+    def _without_prefix(self, raw_path: str) -> str | None:
+        parts = raw_path.lstrip("/").split("/", 2)
+        if unquote(parts[0]) == self._id:
+            return "/" + "/".join(parts[1:])
+        if parts[0] == "toolbox" and len(parts) > 1 and unquote(parts[1]) == self._id:
+            rest = parts[2] if len(parts) > 2 else ""
+            return "/" + re.sub(r"^toolbox(/|$)", "", rest)
+        return None
+
+    def _lookup(self, raw_path: str) -> Match | None:
+        for pattern, route in self._tails:
+            match = pattern.fullmatch(raw_path)
+            if match:
+                values = {key: value or "" for key, value in match.groupdict().items()}
+                return Match({ANY_METHOD: route}, values, raw_path)
+        segments = [segment for segment in raw_path.split("/") if segment]
+        captured: dict[str, str] = {}
+        node = self._walk(self._root, segments, 0, captured)
+        return Match(node.routes, captured, raw_path) if node is not None else None
+
+    def _walk(self, node: _Node, segments: list[str], at: int, captured: dict[str, str]) -> _Node | None:
+        if at == len(segments):
+            return node if node.routes else None
+        child = node.children.get(unquote(segments[at]))
+        found = self._walk(child, segments, at + 1, captured) if child is not None else None
+        if found is None and node.wild is not None:
+            found = self._walk(node.wild, segments, at + 1, captured)
+            if found is not None:
+                captured[node.wild.name] = _segment(segments[at])
+        return found
+
+
+def _segment(raw: str) -> str:
+    value = unquote(raw)
+    if "\0" in value:
+        raise BadRequest("bad request: path holds a NUL byte")
+    return value

@@ -1,0 +1,236 @@
+"""The HTTP server: every request passes through here once, in this order.
+
+request id → route → drain gate → access → arguments → handler → response, and any exception on the way becomes
+the envelope. Owns the listening sites, the open WebSockets and the drain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import re
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterable
+
+from aiohttp import WSCloseCode, web
+
+from toolbox import logs
+from toolbox.errors import InternalError, MethodNotAllowed, NotFound, ToolboxError, Unavailable
+from toolbox.http.access import Access
+from toolbox.http.binding import arguments, respond
+from toolbox.http.connection import MAX_LINE, REPLY_HEADERS, ConnectionServer
+from toolbox.http.endpoint import ANY_METHOD, WEBSOCKET, Route
+from toolbox.http.errors import error_response, gone, started
+from toolbox.http.router import Match, Router
+from toolbox.http.websocket import WsSession
+
+log = logging.getLogger(__name__)
+access_log = logging.getLogger("toolbox.access")
+
+# The Python SDK keeps idle connections for 30 s; the client must be the one to close first.
+KEEP_ALIVE = 90.0
+READ_BUFFER = 256 * 1024
+BACKLOG = 512
+LINGER = 0.5
+_REQUEST_ID = re.compile(r"[\w.:-]{1,64}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Finished:
+    """What an observer learns about a request once it is over."""
+
+    request: web.BaseRequest
+    route: str
+    method: str
+    status: int
+    started_ns: int
+    seconds: float
+
+
+Observer = Callable[[Finished], None]
+
+
+class HttpServer:
+    """Serve the endpoint table on sockets until it is drained."""
+
+    def __init__(self, routes: Iterable[Route], access: Access, *, sandbox_id: str) -> None:
+        self.router = Router(routes, sandbox_id)
+        self.observers: list[Observer] = []
+        self.in_flight = 0
+        self._access = access
+        self._draining = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._sockets: set[WsSession] = set()
+        self._runner: web.ServerRunner | None = None
+
+    async def start(self, sockets: Iterable[socket.socket]) -> None:
+        """Accept connections on bound sockets."""
+        server = ConnectionServer(
+            self.handle,
+            access_log=None,
+            keepalive_timeout=KEEP_ALIVE,
+            max_line_size=MAX_LINE,
+            max_field_size=MAX_LINE,
+            max_headers=256,
+            read_bufsize=READ_BUFFER,
+            auto_decompress=False,
+        )
+        self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=LINGER)
+        await self._runner.setup()
+        for sock in sockets:
+            await web.SockSite(self._runner, sock, backlog=BACKLOG).start()
+
+    async def drain(self, seconds: float) -> None:
+        """Stop accepting, refuse new requests and wait for those under way."""
+        self._draining = True
+        if self._runner is not None:
+            for site in list(self._runner.sites):
+                await site.stop()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        except TimeoutError:
+            log.warning("requests are still running after %.0f s of drain", seconds, extra={"requests": self.in_flight})
+
+    async def close_websockets(self) -> None:
+        """Close every WebSocket with 1001, as the daemon goes away."""
+        self._draining = True
+        closing = [session.close(WSCloseCode.GOING_AWAY, "daemon is shutting down") for session in self._sockets]
+        await asyncio.gather(*closing, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Drop what is still connected."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request; the only entry from aiohttp."""
+        started_ns, clock = time.time_ns(), time.perf_counter()
+        mark = self._identify(request)
+        self.in_flight += 1
+        self._idle.clear()
+        match: Match | None = None
+        route: Route | None = None
+        status = 499
+        try:
+            match = self.router.resolve(request.rel_url.raw_path)
+            route = match.pick(request.method, upgrade=_is_upgrade(request)) if match else None
+            response = await self._answer(request, match, route)
+            status = response.status
+            return response
+        except Exception as error:
+            response = self._failed(request, error)
+            status = response.status
+            return response
+        finally:
+            self._finish(Finished(request, _template(route), request.method, status, started_ns, _since(clock)), route)
+            logs.request_id.reset(mark)
+
+    def _identify(self, request: web.BaseRequest) -> object:
+        given = request.headers.get("X-Request-Id", "")
+        name = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        headers = {"X-Request-Id": name, **self._access.cors(request)}
+        if self._draining:
+            headers["Connection"] = "close"
+        request[REPLY_HEADERS] = headers
+        return logs.request_id.set(name)
+
+    async def _answer(self, request: web.BaseRequest, match: Match | None, route: Route | None) -> web.StreamResponse:
+        preflight = self._access.preflight(request)
+        if preflight is not None:
+            return preflight
+        self._access.check(request, route)
+        if self._draining and not (route is not None and route.mark.open):
+            raise Unavailable("daemon is shutting down")
+        if match is None:
+            raise NotFound(f"no such route: {request.path}, see /openapi.json for the list")
+        if route is None:
+            raise _wrong_method(request, match)
+        await _continue(request)
+        if route.mark.method == WEBSOCKET:
+            return await self._websocket(route, request, match)
+        if route.mark.method == ANY_METHOD:
+            request["toolbox.match"] = match
+        bound = await arguments(route, request, match.captured)
+        return await respond(route, request, await route.call(**bound))
+
+    async def _websocket(self, route: Route, request: web.BaseRequest, match: Match) -> web.StreamResponse:
+        session = WsSession(request)
+        bound = await arguments(route, request, match.captured)
+        self._sockets.add(session)
+        try:
+            await route.call(**bound, ws=session)
+        except ConnectionResetError:
+            log.debug("websocket client left: %s", request.path)
+        except Exception as error:
+            if not session.accepted:
+                raise
+            await session.close(WSCloseCode.INTERNAL_ERROR, _reason(error))
+        finally:
+            self._sockets.discard(session)
+            if session.accepted:
+                await session.close()
+        await session.accept()
+        if session.response is None:
+            raise InternalError("websocket was not accepted")
+        return session.response
+
+    def _failed(self, request: web.BaseRequest, error: Exception) -> web.StreamResponse:
+        if started(request) or gone(request):
+            # Nothing true can be said any more: cut the connection so that no client takes the rest for complete.
+            if not gone(request):
+                log.warning("response cut short: %s", error, exc_info=not isinstance(error, (ToolboxError, OSError)))
+            if request.transport is not None:
+                request.transport.abort()
+            raise ConnectionResetError("response cut short") from error
+        return error_response(request, error)
+
+    def _finish(self, done: Finished, route: Route | None) -> None:
+        self.in_flight -= 1
+        if not self.in_flight:
+            self._idle.set()
+        quiet = route is not None and route.mark.quiet
+        level = logging.DEBUG if quiet or done.status == 499 else logging.INFO
+        access_log.log(level, "%s %s %d %.1f ms", done.method, done.route, done.status, done.seconds * 1000)
+        for observe in self.observers:
+            observe(done)
+
+
+def _since(clock: float) -> float:
+    return time.perf_counter() - clock
+
+
+def _template(route: Route | None) -> str:
+    return route.mark.path if route is not None else "(no route)"
+
+
+def _is_upgrade(request: web.BaseRequest) -> bool:
+    return request.headers.get("Upgrade", "").lower() == "websocket"
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ToolboxError):
+        return error.message
+    log.error("websocket handler failed", exc_info=error)
+    return "internal error"
+
+
+def _wrong_method(request: web.BaseRequest, match: Match) -> Exception:
+    if WEBSOCKET in match.routes and request.method == "GET":
+        return NotFound(f"{request.path} is a websocket: send an upgrade request")
+    methods = match.allowed()
+    return MethodNotAllowed(
+        f"{request.method} is not allowed on {request.path}, use {' or '.join(methods)}", allow=methods
+    )
+
+
+async def _continue(request: web.BaseRequest) -> None:
+    """Ask for the body of a client that waits for permission to send it."""
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0

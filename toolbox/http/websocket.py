@@ -1,0 +1,176 @@
+"""One WebSocket connection as a handler sees it.
+
+A reader task keeps a receive pending at all times, so that pings of the client are answered while the
+handler is busy; what it read waits in a queue bounded in bytes. Sends wait for the socket to drain: a slow
+client holds up its own handler and nobody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+log = logging.getLogger(__name__)
+
+# Old clients built on `websockets` refuse frames over 1 MiB, the TypeScript demultiplexer over about 125 kB.
+MAX_FRAME = 32 * 1024
+MAX_MESSAGE = 16 * 1024 * 1024
+MAX_WAITING = 4 * 1024 * 1024
+# The async Python SDK answers pings only while its reader runs, and user code may block that for long.
+PING_INTERVAL = 120.0
+CLOSE_TIMEOUT = 5.0
+
+SDK_VERSION = "X-Daytona-SDK-Version~"
+EXIT_CONTROL = "X-Daytona-Pty-Exit-Control"
+PTY_ENVS = "X-Daytona-Pty-Envs~"
+
+
+def offered_protocols(request: web.BaseRequest) -> list[str]:
+    """List the sub-protocols a client offers, which may be spread over several header lines."""
+    lines = request.headers.getall("Sec-WebSocket-Protocol", [])
+    return [token.strip() for line in lines for token in line.split(",") if token.strip()]
+
+
+def choose_protocol(offered: list[str]) -> str | None:
+    """Pick the sub-protocol to echo: browsers abort without one; the token with variables is a last resort."""
+    ranked = sorted(offered, key=lambda token: _RANK.get(token.partition("~")[0], 2))
+    return ranked[0] if ranked else None
+
+
+_RANK = {SDK_VERSION.rstrip("~"): 0, EXIT_CONTROL: 1, PTY_ENVS.rstrip("~"): 3}
+
+
+class WsSession:
+    """Send and receive on an accepted WebSocket; raise ``ConnectionResetError`` once the client is gone."""
+
+    def __init__(self, request: web.BaseRequest, *, before_accept: Callable[[], None] | None = None) -> None:
+        self.request = request
+        self.protocols = offered_protocols(request)
+        self.response: web.WebSocketResponse | None = None
+        self._inbox: collections.deque[str | bytes] = collections.deque()
+        self._waiting = 0
+        self._changed = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._ended = False
+        self._reader: asyncio.Task[None] | None = None
+        self._before_accept = before_accept
+
+    async def accept(self) -> None:
+        """Answer 101; called on first use, so that a handler can still refuse with an HTTP status before."""
+        if self.response is not None:
+            return
+        if self._before_accept is not None:
+            self._before_accept()
+        chosen = choose_protocol(self.protocols)
+        self.response = web.WebSocketResponse(
+            timeout=CLOSE_TIMEOUT,
+            heartbeat=PING_INTERVAL,
+            compress=False,
+            max_msg_size=MAX_MESSAGE,
+            protocols=(chosen,) if chosen else tuple(self.protocols),
+        )
+        if chosen:
+            # aiohttp looks only at the first header line; the answer must name the choice wherever it stood.
+            self.response.headers["Sec-WebSocket-Protocol"] = chosen
+        await self.response.prepare(self.request)
+        self._reader = asyncio.create_task(self._read(self.response), name="websocket reader")
+
+    @property
+    def accepted(self) -> bool:
+        """Tell whether the upgrade was answered."""
+        return self.response is not None
+
+    @property
+    def closed(self) -> bool:
+        """Tell whether the client has gone or the session was closed."""
+        return self._ended or (self.response is not None and self.response.closed)
+
+    async def _read(self, response: web.WebSocketResponse) -> None:
+        try:
+            async for message in response:
+                if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                    await self._room.wait()
+                    self._keep(message.data)
+        except ConnectionError as error:
+            log.debug("websocket reader stopped: %s", error)
+        finally:
+            self._ended = True
+            self._changed.set()
+
+    def _keep(self, data: str | bytes) -> None:
+        self._inbox.append(data)
+        self._waiting += len(data)
+        if self._waiting > MAX_WAITING:
+            self._room.clear()
+        self._changed.set()
+
+    async def receive(self) -> str | bytes | None:
+        """Return the next message, or None once the client has closed."""
+        await self.accept()
+        while not self._inbox:
+            if self._ended:
+                return None
+            self._changed.clear()
+            await self._changed.wait()
+        data = self._inbox.popleft()
+        self._waiting -= len(data)
+        if self._waiting <= MAX_WAITING:
+            self._room.set()
+        return data
+
+    async def __aiter__(self) -> AsyncIterator[str | bytes]:
+        while (message := await self.receive()) is not None:
+            yield message
+
+    async def send_text(self, text: str) -> None:
+        """Send one text frame and wait until the socket can take more."""
+        await self.accept()
+        await self._open().send_str(text)
+
+    async def send_bytes(self, data: bytes | memoryview) -> None:
+        """Send bytes in frames of at most 32 KiB and wait until the socket can take more."""
+        await self.accept()
+        for start in range(0, len(data), MAX_FRAME):
+            await self._open().send_bytes(bytes(data[start : start + MAX_FRAME]))
+
+    def _open(self) -> web.WebSocketResponse:
+        if self.response is None or self.closed:
+            raise ConnectionResetError("websocket is closed")
+        return self.response
+
+    async def gone(self) -> None:
+        """Wait until the client has closed or vanished."""
+        await self.accept()
+        while not self._ended:
+            self._changed.clear()
+            if self._inbox:
+                self._inbox.clear()
+                self._waiting = 0
+                self._room.set()
+            await self._changed.wait()
+
+    async def close(self, code: int = WSCloseCode.OK, reason: str = "") -> None:
+        """Close with a code; the reason is cut to the 123 bytes a close frame holds."""
+        await self.accept()
+        if self.response is not None and not self.response.closed:
+            self._room.set()
+            cut = reason.encode("utf-8", "replace")[:123].decode("utf-8", "ignore")
+            with contextlib.suppress(TimeoutError):  # a client that reads nothing does not take the close frame either
+                async with asyncio.timeout(2 * CLOSE_TIMEOUT):
+                    await self.response.close(code=code, message=cut.encode())
+        await self.release()
+
+    async def release(self) -> None:
+        """Stop the reader; the connection must be closed or lost already."""
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.wait([self._reader])
+            self._reader = None
+        self._ended = True
+        self._changed.set()

@@ -1,0 +1,343 @@
+"""Every setting, read once from the environment and the command line; the only reader of ``os.environ``.
+
+This module is imported before the listening socket exists, so it imports almost nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+
+# Not typing.TYPE_CHECKING: that import costs 4 ms before the port accepts. Type checkers know the bare name too.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DEFAULT_PORT = 2280
+_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
+
+# Settings of the daemon itself: never handed to a process started for the user.
+PRIVATE_PREFIX = "TOOLBOX_"
+
+
+class SettingsError(Exception):
+    """Report all command line problems at once."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def parse_bool(text: str) -> bool:
+    """Read a boolean; raise ``ValueError`` for anything unclear."""
+    low = text.strip().lower()
+    if low in ("1", "true", "yes", "on"):
+        return True
+    if low in ("0", "false", "no", "off", ""):
+        return False
+    raise ValueError("expected true or false")
+
+
+def parse_duration(text: str) -> float:
+    """Read a Go duration (``1m30s``, ``100ms``) or a bare number of seconds."""
+    clean = text.strip()
+    try:
+        return float(clean)
+    except ValueError:
+        parts = _DURATION.findall(clean)
+    if not parts or "".join(number + unit for number, unit in parts) != clean:
+        raise ValueError("expected a duration such as 5s, 1500ms or 1m")
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+def parse_list(text: str) -> frozenset[str]:
+    """Read a comma-separated list."""
+    return frozenset(part.strip() for part in text.split(",") if part.strip())
+
+
+def parse_labels(text: str) -> dict[str, str]:
+    """Read ``k=v,k=v``."""
+    pairs = (part.partition("=") for part in text.split(",") if part.strip())
+    labels = {key.strip(): value.strip() for key, sign, value in pairs if sign and key.strip()}
+    if text.strip() and not labels:
+        raise ValueError("expected k=v,k=v")
+    return labels
+
+
+class _Parse:
+    """Parsers with a range."""
+
+    @staticmethod
+    def at_least(kind: Callable[[str], float], low: float) -> Callable[[str], float]:
+        def read(text: str) -> float:
+            value = kind(text)
+            if not value >= low:
+                raise ValueError(f"expected at least {low:g}")
+            return value
+
+        return read
+
+    @staticmethod
+    def port(text: str) -> int:
+        value = int(text)
+        if not 0 <= value <= 65535:
+            raise ValueError("expected a port from 0 to 65535")
+        return value
+
+    @staticmethod
+    def one_of(*names: str) -> Callable[[str], str]:
+        def read(text: str) -> str:
+            low = text.strip().lower()
+            low = {"warning": "warn"}.get(low, low)
+            if low not in names:
+                raise ValueError(f"expected one of {', '.join(names)}")
+            return low
+
+        return read
+
+
+class Setting:
+    """One row: attribute, environment variable, parser, default, what it does."""
+
+    __slots__ = ("default", "env", "flag", "help", "name", "parse", "secret", "switch")
+
+    def __init__(
+        self,
+        name: str,
+        env: str,
+        parse: Callable[[str], object],
+        default: str,
+        help: str,  # noqa: A002 - the field's usual name
+        *,
+        flag: str = "",
+        secret: bool = False,
+    ) -> None:
+        self.name = name
+        self.env = env
+        self.parse = parse
+        self.default = default
+        self.help = help
+        self.flag = flag
+        self.secret = secret
+        self.switch = parse is parse_bool
+
+
+SETTINGS = (
+    Setting("host", "TOOLBOX_HOST", str, "127.0.0.1", "address to listen on", flag="--host"),
+    Setting("port", "TOOLBOX_PORT", _Parse.port, "2280", "TCP port; 0 picks a free one", flag="--port"),
+    Setting("unix_socket", "TOOLBOX_UNIX_SOCKET", str, "", "listen on this socket path instead", flag="--unix-socket"),
+    Setting("token", "TOOLBOX_TOKEN", str, "", "credential that every request must carry", secret=True),
+    Setting("token_file", "TOOLBOX_TOKEN_FILE", str, "", "file to read the token from", flag="--token-file"),
+    Setting(
+        "insecure_no_auth",
+        "TOOLBOX_INSECURE_NO_AUTH",
+        parse_bool,
+        "false",
+        "serve without a token on an address other machines reach; only where the network is the guard",
+        flag="--insecure-no-auth",
+    ),
+    Setting("signing_key", "TOOLBOX_SIGNING_KEY", str, "", "key of signed file URLs; empty turns them off", secret=True),
+    Setting(
+        "allowed_hosts", "TOOLBOX_ALLOWED_HOSTS", parse_list, "", "host names accepted without a token, beside loopback"
+    ),
+    Setting(
+        "allowed_origins", "TOOLBOX_ALLOWED_ORIGINS", parse_list, "", "web origins that browsers may call from (CORS)"
+    ),
+    Setting("workdir", "TOOLBOX_WORKDIR", str, "", "base of relative paths; default: current directory", flag="--workdir"),
+    Setting("state_dir", "TOOLBOX_STATE_DIR", str, "", "state directory; default: ~/.daytona, else below /tmp"),
+    Setting("shell", "TOOLBOX_SHELL", str, "", "shell for commands; default: zsh, bash or sh, the first there is"),
+    Setting(
+        "max_output_bytes",
+        "TOOLBOX_MAX_OUTPUT_BYTES",
+        _Parse.at_least(int, 1024),
+        str(16 * 1024 * 1024),
+        "most bytes of output in one exec answer; head and tail are kept",
+    ),
+    Setting("version", "TOOLBOX_VERSION", str, "0.226.1", "protocol level reported by /version"),
+    Setting("sandbox_id", "DAYTONA_SANDBOX_ID", str, "", "id of this sandbox, also a path prefix; default: host name"),
+    Setting("sandbox_snapshot", "DAYTONA_SANDBOX_SNAPSHOT", str, "", "telemetry attribute"),
+    Setting("organization_id", "DAYTONA_ORGANIZATION_ID", str, "", "telemetry attribute"),
+    Setting("region_id", "DAYTONA_REGION_ID", str, "", "telemetry attribute"),
+    Setting("sandbox_user", "DAYTONA_SANDBOX_USER", str, "", "user name the image asks for; informational"),
+    Setting(
+        "home_as_workdir", "DAYTONA_USER_HOME_AS_WORKDIR", parse_bool, "false", "work in the home directory of the user"
+    ),
+    Setting("log_level", "LOG_LEVEL", _Parse.one_of("debug", "info", "warn", "error"), "info", "least severe log line"),
+    Setting(
+        "log_file", "DAYTONA_DAEMON_LOG_FILE_PATH", str, "/tmp/daytona-daemon.log", "log file; empty: standard error only"
+    ),
+    Setting("log_max_mb", "DAYTONA_DAEMON_LOG_MAX_SIZE_MB", _Parse.at_least(int, 1), "100", "log file size, MB"),
+    Setting("log_backups", "DAYTONA_DAEMON_LOG_MAX_BACKUPS", _Parse.at_least(int, 1), "5", "rotated log files kept"),
+    Setting("log_age_days", "DAYTONA_DAEMON_LOG_MAX_AGE_DAYS", _Parse.at_least(int, 1), "14", "days they are kept"),
+    Setting("log_compress", "DAYTONA_DAEMON_LOG_COMPRESS", parse_bool, "true", "compress rotated log files"),
+    Setting("otel_endpoint", "DAYTONA_OTEL_ENDPOINT", str, "", "OTLP/HTTP base URL; empty turns telemetry off"),
+    Setting("otel_labels", "DAYTONA_SANDBOX_OTEL_EXTRA_LABELS", parse_labels, "", "k=v,k=v added as resource attributes"),
+    Setting(
+        "grace_period",
+        "DAYTONA_TERMINATION_GRACE_PERIOD",
+        _Parse.at_least(parse_duration, 1.0),
+        "5s",
+        "time between SIGTERM and SIGKILL",
+    ),
+    Setting(
+        "check_interval",
+        "DAYTONA_TERMINATION_CHECK_INTERVAL",
+        _Parse.at_least(parse_duration, 0.001),
+        "100ms",
+        "accepted for compatibility; ends of processes are events here, nothing polls",
+    ),
+    Setting("recordings_dir", "DAYTONA_RECORDINGS_DIR", str, "", "screen recordings; default: ~/.daytona/recordings"),
+    Setting("environment", "ENVIRONMENT", str, "", "'production' hides /docs and /swagger"),
+)
+
+
+class Settings:
+    """All values, read-only."""
+
+    host: str
+    port: int
+    unix_socket: str
+    token: str
+    token_file: str
+    insecure_no_auth: bool
+    signing_key: str
+    allowed_hosts: frozenset[str]
+    allowed_origins: frozenset[str]
+    workdir: str
+    state_dir: str
+    shell: str
+    max_output_bytes: int
+    version: str
+    sandbox_id: str
+    sandbox_snapshot: str
+    organization_id: str
+    region_id: str
+    sandbox_user: str
+    home_as_workdir: bool
+    log_level: str
+    log_file: str
+    log_max_mb: int
+    log_backups: int
+    log_age_days: int
+    log_compress: bool
+    otel_endpoint: str
+    otel_labels: dict[str, str]
+    grace_period: float
+    check_interval: float
+    recordings_dir: str
+    environment: str
+    entrypoint: tuple[str, ...]
+    home: str
+    child_env: dict[str, str]
+    sources: dict[str, str]
+    warnings: tuple[str, ...]
+
+    def __init__(self, values: dict[str, object]) -> None:
+        self.__dict__.update(values)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"settings are read-only: {name}")
+
+    @property
+    def exposed(self) -> bool:
+        """Tell whether machines other than this one can reach the listener."""
+        return not self.unix_socket and not _is_loopback(self.host)
+
+
+def _is_loopback(host: str) -> bool:
+    return host in ("localhost", "::1") or (host.startswith("127.") and host.count(".") == 3)
+
+
+def read(environ: dict[str, str], argv: list[str]) -> Settings:
+    """Build the settings: flags over environment over defaults.
+
+    A malformed environment variable is reported in ``warnings`` and its default used; a malformed flag raises
+    ``SettingsError``.
+    """
+    flags, rest, problems = _flags(argv)
+    values: dict[str, object] = {}
+    sources: dict[str, str] = {}
+    warnings: list[str] = []
+    for setting in SETTINGS:
+        values[setting.name], sources[setting.name] = _value(setting, flags, environ, problems, warnings)
+    if problems:
+        raise SettingsError(problems)
+    values["home"] = environ.get("HOME", "")
+    values["child_env"] = {key: value for key, value in environ.items() if not key.startswith(PRIVATE_PREFIX)}
+    values["sandbox_id"] = values["sandbox_id"] or socket.gethostname() or "local"
+    return Settings({**values, "entrypoint": tuple(rest), "sources": sources, "warnings": tuple(warnings)})
+
+
+def _value(
+    setting: Setting, flags: dict[str, str], environ: dict[str, str], problems: list[str], warnings: list[str]
+) -> tuple[object, str]:
+    parse = setting.parse
+    if setting.name in flags:
+        try:
+            return parse(flags[setting.name]), "flag"
+        except ValueError as error:
+            problems.append(f"{setting.flag}: {error}")
+            return None, "flag"
+    if setting.env in environ:
+        try:
+            return parse(environ[setting.env]), "environment"
+        except ValueError as error:
+            warnings.append(f"{setting.env}: {error}, using {setting.default!r}")
+    return parse(setting.default), "default"
+
+
+def _flags(argv: list[str]) -> tuple[dict[str, str], list[str], list[str]]:
+    """Split the command line into flags, the entrypoint command, and problems."""
+    known = {setting.flag: setting for setting in SETTINGS if setting.flag}
+    found: dict[str, str] = {}
+    problems: list[str] = []
+    rest = list(argv)
+    while rest and rest[0].startswith("--"):
+        name, equals, value = rest.pop(0).partition("=")
+        if name == "--":
+            break
+        setting = known.get(name)
+        if setting is None:
+            problems.append(f"{name}: unknown option, one of {' '.join(sorted(known))}")
+        elif setting.switch:
+            found[setting.name] = value if equals else "true"
+        elif equals or rest:
+            found[setting.name] = value if equals else rest.pop(0)
+        else:
+            problems.append(f"{name}: needs a value")
+    return found, rest, problems
+
+
+def from_process(argv: list[str]) -> Settings:
+    """Read this process's environment; take the credentials out of it so that no child can inherit them."""
+    environ = dict(os.environ)
+    settings = read(environ, argv)
+    for name in ("TOOLBOX_TOKEN", "TOOLBOX_SIGNING_KEY"):
+        if name in environ:
+            _scrub(name)
+    return settings
+
+
+def _scrub(name: str) -> None:
+    """Overwrite a variable where the kernel shows it (``/proc/<pid>/environ``), then remove it."""
+    import ctypes  # noqa: PLC0415 - 5 ms, and only where a credential came by environment
+
+    libc = ctypes.CDLL(None)
+    libc.getenv.restype = ctypes.c_void_p
+    address = libc.getenv(os.fsencode(name))
+    if address:
+        ctypes.memset(address, ord("*"), len(os.fsencode(os.environ[name])))
+    del os.environ[name]
+
+
+def redacted(setting: Setting, value: object) -> str:
+    """Show a value for people; a secret only as being set."""
+    if setting.secret:
+        return "(set)" if value else ""
+    if isinstance(value, frozenset):
+        return ",".join(sorted(value))
+    if isinstance(value, dict):
+        return ",".join(f"{key}={item}" for key, item in value.items())
+    return str(value).lower() if isinstance(value, bool) else str(value)
