@@ -1,0 +1,163 @@
+"""The composition root: settings → services → APIs → server; start, drain, and close in reverse order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import pathlib
+import pwd
+import secrets
+import signal
+import socket
+import sys
+
+from toolbox import __version__, logs
+from toolbox.http.access import Access
+from toolbox.http.docs_api import DocsApi
+from toolbox.http.endpoint import Route, collect
+from toolbox.http.server import HttpServer
+from toolbox.http.signing import SigningKeys
+from toolbox.settings import Settings, SettingsError
+
+log = logging.getLogger(__name__)
+
+SWAGGER_ASSETS = "swagger_ui_bundle:vendor"
+DRAIN_SECONDS = 5.0
+STOP_SECONDS = 8.0
+
+
+def home_of(settings: Settings) -> str:
+    """Return the home directory: HOME, else the password database, else the root."""
+    if settings.home:
+        return settings.home
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return "/"
+
+
+def workdir_of(settings: Settings) -> str:
+    """Return the base of every relative path; fixed for the life of the daemon."""
+    if settings.workdir:
+        return str(pathlib.Path(settings.workdir).resolve())
+    return home_of(settings) if settings.home_as_workdir else str(pathlib.Path.cwd())
+
+
+def read_token(settings: Settings) -> tuple[str, bool]:
+    """Return the token and whether it was made up just now."""
+    if settings.token_file:
+        try:
+            token = pathlib.Path(settings.token_file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError([f"--token-file {settings.token_file}: {error}"]) from error
+        if not token:
+            raise SettingsError([f"--token-file {settings.token_file}: file is empty"])
+        return token, False
+    if settings.token or settings.insecure_no_auth or not settings.exposed:
+        return settings.token, False
+    return secrets.token_urlsafe(24), True
+
+
+class Daemon:
+    """Own every service and the HTTP server in front of them."""
+
+    def __init__(self, settings: Settings, token: str = "") -> None:
+        self.settings = settings
+        self.keys = SigningKeys(settings.signing_key)
+        self.apis: list[object] = [
+            DocsApi(self.routes, SWAGGER_ASSETS, pages=settings.environment != "production"),
+        ]
+        access = Access(
+            self.keys,
+            token=token,
+            check_host=not settings.exposed,
+            allowed_hosts=settings.allowed_hosts,
+            allowed_origins=settings.allowed_origins,
+        )
+        self.server = HttpServer(self.routes(), access, sandbox_id=settings.sandbox_id)
+
+    def routes(self) -> list[Route]:
+        """List the whole endpoint table."""
+        return [route for api in self.apis for route in collect(api)]
+
+    async def start(self, sockets: list[socket.socket]) -> None:
+        """Serve on bound sockets."""
+        await self.server.start(sockets)
+
+    async def close(self) -> None:
+        """Drain, end what runs, and let go of everything, within one budget."""
+        await self.server.close_websockets()
+        await self.server.drain(DRAIN_SECONDS)
+        await self.server.close()
+
+
+def routes(settings: Settings) -> list[Route]:
+    """List the endpoint table without serving it."""
+    return Daemon(settings).routes()
+
+
+def run(settings: Settings, listener: socket.socket) -> int:
+    """Serve until a signal; return the exit status."""
+    try:
+        token, fresh = read_token(settings)
+        lines = logs.start(settings.log_level, _log_file(settings))
+    except SettingsError:
+        listener.close()
+        raise
+    try:
+        _announce(settings, listener, token if fresh else "")
+        return asyncio.run(_serve(settings, listener, token))
+    finally:
+        lines.close()
+
+
+def _log_file(settings: Settings) -> logs.RotatingFile | None:
+    if not settings.log_file:
+        return None
+    return logs.RotatingFile(
+        settings.log_file,
+        max_mb=settings.log_max_mb,
+        backups=settings.log_backups,
+        age_days=settings.log_age_days,
+        compress=settings.log_compress,
+    )
+
+
+def _announce(settings: Settings, listener: socket.socket, fresh_token: str) -> None:
+    for warning in settings.warnings:
+        log.warning("setting is malformed: %s", warning)
+    if fresh_token:
+        port = listener.getsockname()[1]
+        # To the terminal only, once: the log must not hold a credential.
+        sys.stderr.write(
+            f"No token was set, so this one was made for this run (set TOOLBOX_TOKEN or --token-file to choose it):\n"
+            f"  curl -H 'Authorization: Bearer {fresh_token}' http://{socket.gethostname()}:{port}/work-dir\n"
+        )
+        sys.stderr.flush()
+    elif settings.exposed and settings.insecure_no_auth:
+        log.warning("no authentication: everybody who reaches this address has full control (--insecure-no-auth)")
+
+
+async def _serve(settings: Settings, listener: socket.socket, token: str) -> int:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _on_signal, stop, number)
+    daemon = Daemon(settings, token)
+    await daemon.start([listener])
+    log.info("ready: version %s, sandbox %s, work directory %s", __version__, settings.sandbox_id, workdir_of(settings))
+    await stop.wait()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(STOP_SECONDS):
+            await daemon.close()
+    log.info("stopped")
+    return 0
+
+
+def _on_signal(stop: asyncio.Event, number: int) -> None:
+    if stop.is_set():
+        os._exit(128 + number)
+    log.info("stopping on %s", signal.Signals(number).name)
+    stop.set()
