@@ -35,17 +35,17 @@ class Running:
 
 def _fds() -> set[tuple[str, str]]:
     found = set()
-    for name in os.listdir("/proc/self/fd"):
+    for entry in pathlib.Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):
-            found.add((name, os.readlink(f"/proc/self/fd/{name}")))
+            found.add((entry.name, str(entry.readlink())))
     return found
 
 
 def _children() -> set[str]:
     found: set[str] = set()
-    for task in os.listdir("/proc/self/task"):
+    for task in pathlib.Path("/proc/self/task").iterdir():
         with contextlib.suppress(OSError):
-            found |= set(pathlib.Path(f"/proc/self/task/{task}/children").read_text(encoding="ascii").split())
+            found |= set((task / "children").read_text(encoding="ascii").split())
     return found
 
 

@@ -64,7 +64,7 @@ def _serve(argv: list[str]) -> int:
     # Scripts wait for this line; it says "socket" only where there is no port.
     print(f"Starting toolbox server on {'socket' if settings.unix_socket else 'port'} {port}", flush=True)  # noqa: T201
 
-    from toolbox import daemon  # noqa: PLC0415 - the reason this file exists
+    from toolbox import daemon
 
     return daemon.run(settings, listener)
 
@@ -105,7 +105,7 @@ def _remove_stale(path: str) -> None:
 
 
 def _other(command: str, argv: list[str]) -> int:
-    from toolbox import cli  # noqa: PLC0415 - not needed to serve
+    from toolbox import cli
 
     return cli.run(command, argv)
 

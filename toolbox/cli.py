@@ -33,8 +33,8 @@ def _config(argv: list[str]) -> int:
 
 def _openapi(argv: list[str]) -> int:
     _refuse(argv)
-    from toolbox import daemon, wire  # noqa: PLC0415 - heavy, and only this command needs it
-    from toolbox.http import openapi  # noqa: PLC0415
+    from toolbox import daemon, wire
+    from toolbox.http import openapi
 
     document = openapi.build(daemon.routes(settings.read({}, [])))
     sys.stdout.write(json.dumps(json.loads(wire.encode(document)), indent=2) + "\n")
@@ -48,7 +48,7 @@ def _version(argv: list[str]) -> int:
 
 
 def _doctor(argv: list[str]) -> int:
-    from toolbox import doctor  # noqa: PLC0415 - only this command needs it
+    from toolbox import doctor
 
     return doctor.run(argv, settings.from_process([]))
 

@@ -138,14 +138,18 @@ SETTINGS = (
         "serve without a token on an address other machines reach; only where the network is the guard",
         flag="--insecure-no-auth",
     ),
-    Setting("signing_key", "TOOLBOX_SIGNING_KEY", str, "", "key of signed file URLs; empty turns them off", secret=True),
+    Setting(
+        "signing_key", "TOOLBOX_SIGNING_KEY", str, "", "key of signed file URLs; empty turns them off", secret=True
+    ),
     Setting(
         "allowed_hosts", "TOOLBOX_ALLOWED_HOSTS", parse_list, "", "host names accepted without a token, beside loopback"
     ),
     Setting(
         "allowed_origins", "TOOLBOX_ALLOWED_ORIGINS", parse_list, "", "web origins that browsers may call from (CORS)"
     ),
-    Setting("workdir", "TOOLBOX_WORKDIR", str, "", "base of relative paths; default: current directory", flag="--workdir"),
+    Setting(
+        "workdir", "TOOLBOX_WORKDIR", str, "", "base of relative paths; default: current directory", flag="--workdir"
+    ),
     Setting("state_dir", "TOOLBOX_STATE_DIR", str, "", "state directory; default: ~/.daytona, else below /tmp"),
     Setting("shell", "TOOLBOX_SHELL", str, "", "shell for commands; default: zsh, bash or sh, the first there is"),
     Setting(
@@ -166,14 +170,20 @@ SETTINGS = (
     ),
     Setting("log_level", "LOG_LEVEL", _Parse.one_of("debug", "info", "warn", "error"), "info", "least severe log line"),
     Setting(
-        "log_file", "DAYTONA_DAEMON_LOG_FILE_PATH", str, "/tmp/daytona-daemon.log", "log file; empty: standard error only"
+        "log_file",
+        "DAYTONA_DAEMON_LOG_FILE_PATH",
+        str,
+        "/tmp/daytona-daemon.log",  # noqa: S108 - the path existing images and scripts know
+        "log file; empty: standard error only",
     ),
     Setting("log_max_mb", "DAYTONA_DAEMON_LOG_MAX_SIZE_MB", _Parse.at_least(int, 1), "100", "log file size, MB"),
     Setting("log_backups", "DAYTONA_DAEMON_LOG_MAX_BACKUPS", _Parse.at_least(int, 1), "5", "rotated log files kept"),
     Setting("log_age_days", "DAYTONA_DAEMON_LOG_MAX_AGE_DAYS", _Parse.at_least(int, 1), "14", "days they are kept"),
     Setting("log_compress", "DAYTONA_DAEMON_LOG_COMPRESS", parse_bool, "true", "compress rotated log files"),
     Setting("otel_endpoint", "DAYTONA_OTEL_ENDPOINT", str, "", "OTLP/HTTP base URL; empty turns telemetry off"),
-    Setting("otel_labels", "DAYTONA_SANDBOX_OTEL_EXTRA_LABELS", parse_labels, "", "k=v,k=v added as resource attributes"),
+    Setting(
+        "otel_labels", "DAYTONA_SANDBOX_OTEL_EXTRA_LABELS", parse_labels, "", "k=v,k=v added as resource attributes"
+    ),
     Setting(
         "grace_period",
         "DAYTONA_TERMINATION_GRACE_PERIOD",
@@ -322,7 +332,7 @@ def from_process(argv: list[str]) -> Settings:
 
 def _scrub(name: str) -> None:
     """Overwrite a variable where the kernel shows it (``/proc/<pid>/environ``), then remove it."""
-    import ctypes  # noqa: PLC0415 - 5 ms, and only where a credential came by environment
+    import ctypes
 
     libc = ctypes.CDLL(None)
     libc.getenv.restype = ctypes.c_void_p

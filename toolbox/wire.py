@@ -5,12 +5,11 @@ A newcomer would forget that ``kw_only`` is not inherited by msgspec structs: wr
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import re
 from typing import Any, ClassVar
 
 import msgspec
-
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -53,12 +52,12 @@ def text(value: str) -> str:
 
 def now() -> str:
     """Return the current time as RFC 3339 UTC with three fractional digits."""
-    return timestamp(datetime.datetime.now(datetime.UTC))
+    return timestamp(dt.datetime.now(dt.UTC))
 
 
-def timestamp(moment: datetime.datetime) -> str:
+def timestamp(moment: dt.datetime) -> str:
     """Format an aware time as RFC 3339 UTC; Python 3.10 clients parse only 0, 3 or 6 digits."""
-    return moment.astimezone(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moment.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _dec_hook(kind: type, value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import re
+from collections.abc import Hashable
 from typing import Any, get_args, get_origin
 from urllib.parse import unquote_to_bytes
 
@@ -60,7 +61,7 @@ def _texts(kind: type[Any], values: dict[str, list[str]]) -> dict[str, Any]:
 
 
 @functools.cache
-def _plan(kind: type[Any]) -> tuple[tuple[str, bool], ...]:
+def _plan(kind: Hashable) -> tuple[tuple[str, bool], ...]:
     """Say for each field its wire name and whether it takes repeated keys."""
     return tuple((field.encode_name, _is_list(field.type)) for field in fields(kind))
 
@@ -120,7 +121,7 @@ async def arguments(route: Route, request: Request, captured: dict[str, str]) ->
     return bound
 
 
-def fields(kind: type[Any]) -> tuple[msgspec.structs.FieldInfo, ...]:
+def fields(kind: Any) -> tuple[msgspec.structs.FieldInfo, ...]:
     """List the fields of a struct."""
     return msgspec.structs.fields(kind)
 

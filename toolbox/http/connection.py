@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 # Long paths travel percent-encoded in the query, and terminal variables (64 KiB) in a header.
 MAX_LINE = 256 * 1024
-REPLY_HEADERS = "toolbox.reply_headers"
+REPLY_HEADERS = web.RequestKey("reply_headers", dict[str, str])
 
 
 def envelope(status: int, code: str, message: str, *, path: str, method: str, **extra: Any) -> dict[str, Any]:

@@ -79,7 +79,7 @@ class Route:
         return self.mark.method == "GET" and not is_stream(self.returns)
 
 
-def endpoint(
+def endpoint(  # noqa: PLR0913 - one keyword per property of a route
     method: str,
     path: str,
     *,

@@ -145,7 +145,9 @@ def _responses(route: Route, known: dict[str, Any]) -> dict[str, Any]:
 
 
 def _errors(route: Route) -> list[type[ToolboxError]]:
-    always: list[type[ToolboxError]] = [BadRequest] if route.params.keys() & {"path", "query", "headers", "body"} else []
+    always: list[type[ToolboxError]] = (
+        [BadRequest] if route.params.keys() & {"path", "query", "headers", "body"} else []
+    )
     return [*always, *([] if route.mark.open else [Unauthorized]), *route.mark.errors]
 
 

@@ -7,6 +7,7 @@ the envelope. Owns the listening sites, the open WebSockets and the drain.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import dataclasses
 import logging
 import re
@@ -35,6 +36,8 @@ KEEP_ALIVE = 90.0
 READ_BUFFER = 256 * 1024
 BACKLOG = 512
 LINGER = 0.5
+# Where a raw route finds its captured values and the path without the sandbox prefix.
+MATCH = web.RequestKey("match", Match)
 _REQUEST_ID = re.compile(r"[\w.:-]{1,64}")
 
 
@@ -123,7 +126,7 @@ class HttpServer:
             response = await self._answer(request, match, route)
             status = response.status
             return response
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the one place where every failure becomes an answer
             response = self._failed(request, error)
             status = response.status
             return response
@@ -131,10 +134,10 @@ class HttpServer:
             self._finish(Finished(request, _template(route), request.method, status, started_ns, _since(clock)), route)
             logs.request_id.reset(mark)
 
-    def _identify(self, request: web.BaseRequest) -> object:
+    def _identify(self, request: web.BaseRequest) -> contextvars.Token[str]:
         given = request.headers.get("X-Request-Id", "")
         name = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
-        headers = {"X-Request-Id": name, **self._access.cors(request)}
+        headers = {"Server": "toolbox", "X-Request-Id": name, **self._access.cors(request)}
         if self._draining:
             headers["Connection"] = "close"
         request[REPLY_HEADERS] = headers
@@ -155,7 +158,7 @@ class HttpServer:
         if route.mark.method == WEBSOCKET:
             return await self._websocket(route, request, match)
         if route.mark.method == ANY_METHOD:
-            request["toolbox.match"] = match
+            request[MATCH] = match
         bound = await arguments(route, request, match.captured)
         return await respond(route, request, await route.call(**bound))
 
