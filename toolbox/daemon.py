@@ -23,7 +23,6 @@ from toolbox.settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)
 
-SWAGGER_ASSETS = "swagger_ui_bundle:vendor"
 DRAIN_SECONDS = 5.0
 STOP_SECONDS = 8.0
 
@@ -67,7 +66,7 @@ class Daemon:
         self.settings = settings
         self.keys = SigningKeys(settings.signing_key)
         self.apis: list[object] = [
-            DocsApi(self.routes, SWAGGER_ASSETS, pages=settings.environment != "production"),
+            DocsApi(self.routes, pages=settings.environment != "production"),
         ]
         access = Access(
             self.keys,

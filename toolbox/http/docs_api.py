@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import html
-import importlib.resources
 import mimetypes
+import pathlib
 from collections.abc import Callable
 
 import msgspec
@@ -35,9 +35,8 @@ class AssetPath(wire.Wire, kw_only=True):
 class DocsApi:
     """Serve the description of all other endpoints."""
 
-    def __init__(self, routes: Callable[[], list[Route]], assets: str, *, pages: bool) -> None:
+    def __init__(self, routes: Callable[[], list[Route]], *, pages: bool) -> None:
         self._routes = routes
-        self._assets = assets
         self._pages = pages
         self._document: bytes | None = None
 
@@ -78,7 +77,8 @@ class DocsApi:
         if not self._pages:
             raise NotFound("the api browser is off (ENVIRONMENT=production), /openapi.json still answers")
 
-    def _read(self, name: str) -> bytes:
-        package, _, folder = self._assets.partition(":")
-        root = importlib.resources.files(package)
-        return (root / folder / name).read_bytes()
+    @staticmethod
+    def _read(name: str) -> bytes:
+        from swagger_ui_bundle import swagger_ui_path  # in the thread that reads: the loop must not import
+
+        return (pathlib.Path(swagger_ui_path) / name).read_bytes()

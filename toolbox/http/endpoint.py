@@ -26,7 +26,6 @@ F = TypeVar("F", bound=Handler)
 T = TypeVar("T")
 
 SOURCES = frozenset({"path", "query", "headers", "body", "request", "ws"})
-STRUCT_SOURCES = ("path", "query", "headers", "body")
 WEBSOCKET = "WEBSOCKET"
 ANY_METHOD = "*"
 

@@ -1,0 +1,107 @@
+"""Settings: flags over environment over defaults, and nothing secret that leaks."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+
+import pytest
+
+from toolbox.settings import SETTINGS, Settings, SettingsError, parse_duration, read, redacted
+
+DOCS = pathlib.Path(__file__).parents[2] / "docs" / "configuration.md"
+
+
+def test_flag_wins_over_environment_over_default() -> None:
+    settings = read({"TOOLBOX_PORT": "1", "TOOLBOX_HOST": "::1"}, ["--port", "2"])
+    assert (settings.port, settings.host, settings.log_level) == (2, "::1", "info")
+    assert [settings.sources[name] for name in ("port", "host", "log_level")] == ["flag", "environment", "default"]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("5s", 5.0), ("1500ms", 1.5), ("1m30s", 90.0), ("1m", 60.0), ("7", 7.0), ("1.5h", 5400.0)]
+)
+def test_durations_are_read_like_go_does(text: str, seconds: float) -> None:
+    assert parse_duration(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["", "5x", "s", "1m30", "-5s", "5 s"])
+def test_unclear_durations_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="expected a duration"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "attribute", "default"),
+    [
+        ("DAYTONA_DAEMON_LOG_MAX_SIZE_MB", "0", "log_max_mb", 100),
+        ("DAYTONA_DAEMON_LOG_MAX_SIZE_MB", "many", "log_max_mb", 100),
+        ("DAYTONA_TERMINATION_GRACE_PERIOD", "1ms", "grace_period", 5.0),
+        ("DAYTONA_TERMINATION_GRACE_PERIOD", "nan", "grace_period", 5.0),
+        ("DAYTONA_DAEMON_LOG_COMPRESS", "perhaps", "log_compress", True),
+        ("TOOLBOX_PORT", "70000", "port", 2280),
+        ("LOG_LEVEL", "loud", "log_level", "info"),
+        ("DAYTONA_SANDBOX_OTEL_EXTRA_LABELS", "novalue", "otel_labels", {}),
+    ],
+)
+def test_malformed_environment_warns_and_uses_the_default(
+    name: str, value: str, attribute: str, default: object
+) -> None:
+    settings = read({name: value}, [])
+    assert getattr(settings, attribute) == default
+    assert [warning for warning in settings.warnings if warning.startswith(f"{name}: ")]
+
+
+def test_all_flag_problems_are_reported_at_once() -> None:
+    with pytest.raises(SettingsError) as caught:
+        read({}, ["--prot", "--port=x", "--host"])
+    assert len(caught.value.problems) == 3
+
+
+@pytest.mark.parametrize(
+    ("argv", "command"),
+    [
+        (["--port", "1", "sleep", "--help"], ("sleep", "--help")),
+        (["--insecure-no-auth", "--", "--weird"], ("--weird",)),
+        (["--insecure-no-auth=false", "a b", "c'd"], ("a b", "c'd")),
+        ([], ()),
+    ],
+)
+def test_what_follows_the_flags_is_the_entrypoint(argv: list[str], command: tuple[str, ...]) -> None:
+    assert read({}, argv).entrypoint == command
+
+
+def test_children_never_see_the_daemons_settings() -> None:
+    settings = read({"TOOLBOX_TOKEN": "s3cret", "TOOLBOX_SIGNING_KEY": "k", "PYTHONPATH": "/app", "PATH": "/bin"}, [])
+    assert settings.child_env == {"PYTHONPATH": "/app", "PATH": "/bin"}
+
+
+def test_settings_are_read_only() -> None:
+    settings = read({}, [])
+    with pytest.raises(AttributeError, match="read-only"):
+        settings.port = 1
+
+
+@pytest.mark.parametrize("setting", [setting for setting in SETTINGS if setting.secret], ids=lambda row: row.env)
+def test_secrets_are_shown_as_set_only(setting: object) -> None:
+    assert redacted(setting, "s3cret") == "(set)"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("host", "exposed"),
+    [("127.0.0.1", False), ("127.9.9.9", False), ("localhost", False), ("::1", False), ("0.0.0.0", True), ("::", True)],
+)
+def test_exposed_means_reachable_from_elsewhere(host: str, exposed: bool) -> None:
+    assert read({"TOOLBOX_HOST": host}, []).exposed is exposed
+
+
+def test_every_attribute_is_declared() -> None:
+    declared = set(Settings.__annotations__)
+    assert {setting.name for setting in SETTINGS} <= declared
+
+
+def test_every_setting_has_a_row_in_the_documentation() -> None:
+    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| (.*?) \|", DOCS.read_text(encoding="utf-8"), re.MULTILINE))
+    assert rows.keys() == {setting.env for setting in SETTINGS}
+    defaults = {setting.env: f"`{setting.default}`" if setting.default else "" for setting in SETTINGS}
+    assert {name: cell.strip() for name, cell in rows.items()} == defaults
