@@ -1,0 +1,54 @@
+"""Put the files area together: its lanes of threads, its journal, its services and its API."""
+
+from __future__ import annotations
+
+import asyncio
+
+from toolbox.fs.api import FsApi
+from toolbox.fs.copying import Copies
+from toolbox.fs.downloads import Downloads
+from toolbox.fs.info import Info
+from toolbox.fs.moving import Moves
+from toolbox.fs.permissions import Permissions
+from toolbox.fs.tree import Tree
+from toolbox.fs.uploads import Uploads
+from toolbox.host.journal import Journal
+from toolbox.host.lanes import Lane
+from toolbox.host.paths import Workdir
+from toolbox.http.bodies import Bodies
+
+
+class FilesArea:
+    """Own everything behind ``/files``."""
+
+    def __init__(self, *, workdir: str, state_dir: str, durable: bool = False) -> None:
+        root = Workdir(workdir)
+        quick = Lane("fs-quick", 4)
+        bulk = Lane("fs-bulk", 8)
+        trees = Lane("fs-trees", 4)
+        self._lanes = (quick, bulk, trees)
+        self._journal = Journal(state_dir)
+        self._sweep: asyncio.Task[int] | None = None
+        self.bodies = Bodies(bulk)
+        self.api = FsApi(
+            tree=Tree(root, quick),
+            info=Info(root, quick, bulk),
+            permissions=Permissions(root, quick),
+            moves=Moves(root, trees, self._journal),
+            copies=Copies(root, trees, self._journal),
+            uploads=Uploads(root, self._journal, durable=durable),
+            downloads=Downloads(root, quick),
+            bodies=self.bodies,
+        )
+
+    async def start(self) -> None:
+        """Remove in the background what a killed daemon left."""
+        self._sweep = asyncio.create_task(self._lanes[0].run(self._journal.start), name="files sweep")
+
+    async def close(self) -> None:
+        """End the threads; requests must be over."""
+        if self._sweep is not None:
+            await asyncio.wait([self._sweep])
+        for lane in self._lanes:
+            await lane.close()
+        self._journal.close()

@@ -1,0 +1,193 @@
+"""Copy files and trees: content with holes, mode, times, owner and attributes; links as links.
+
+A copy grows under a temporary name beside its destination and takes the real name when it is complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import os
+import stat
+import threading
+
+from toolbox.errors import BadRequest, Conflict, InvalidPath
+from toolbox.fs.tree import entries
+from toolbox.fs.wire import CopyResponse
+from toolbox.host.files import copy_attributes
+from toolbox.host.journal import Journal, temporary_name
+from toolbox.host.lanes import Lane
+from toolbox.host.paths import Workdir, naming, show
+from toolbox.host.removal import remove
+from toolbox.host.syscalls import rename_new
+
+_PIECE = 16 * 1024 * 1024
+
+
+class Stopped(Exception):
+    """The caller has gone; nothing is to be told to anybody."""
+
+
+@dataclasses.dataclass(slots=True)
+class Totals:
+    """What a copy did."""
+
+    files: int = 0
+    size: int = 0
+    skipped: list[bytes] = dataclasses.field(default_factory=list)
+
+
+class Copier:
+    """Copy one file or tree."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+        self.totals = Totals()
+
+    def copy(self, source: bytes, target: bytes) -> None:
+        """Copy ``source`` to ``target``, which must not exist."""
+        if not self._one(source, target):
+            return
+        # Directories get their mode and times last: a read-only one could not be filled, and filling sets times.
+        waiting = [(source, target)]
+        made = []
+        while waiting:
+            directory = waiting.pop()
+            made.append(directory)
+            waiting += self._inside(*directory)
+        for inner_source, inner_target in reversed(made):
+            _metadata(inner_source, inner_target, os.lstat(inner_source))
+
+    def _inside(self, source: bytes, target: bytes) -> list[tuple[bytes, bytes]]:
+        found = [(entry.path, os.path.join(target, entry.name)) for entry in entries(source)]
+        return [pair for pair in found if self._one(*pair)]
+
+    def _one(self, source: bytes, target: bytes) -> bool:
+        """Copy one entry; True if it is a directory still to be filled."""
+        if self._stop.is_set():
+            raise Stopped
+        status = os.lstat(source)
+        kind = stat.S_IFMT(status.st_mode)
+        if kind == stat.S_IFDIR:
+            os.mkdir(target, 0o700)
+            return True
+        if kind == stat.S_IFREG:
+            self._content(source, target)
+        elif kind == stat.S_IFLNK:
+            os.symlink(os.readlink(source), target)
+        elif kind == stat.S_IFIFO:
+            os.mkfifo(target, 0o600)
+        else:
+            self.totals.skipped.append(source)
+            return False
+        _metadata(source, target, status)
+        self.totals.files += 1
+        return False
+
+    def _content(self, source: bytes, target: bytes) -> None:
+        with naming(source):
+            reader = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            writer = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                with naming(target):
+                    self._extents(reader, writer, os.fstat(reader).st_size)
+            finally:
+                os.close(writer)
+        finally:
+            os.close(reader)
+
+    def _extents(self, reader: int, writer: int, size: int) -> None:
+        """Copy what is there and keep holes as holes."""
+        offset = 0
+        while offset < size:
+            start, end = _extent(reader, offset, size)
+            offset = start
+            while offset < end:
+                offset = self._piece(reader, writer, offset, end)
+        os.ftruncate(writer, size)
+
+    def _piece(self, reader: int, writer: int, offset: int, end: int) -> int:
+        if self._stop.is_set():
+            raise Stopped
+        os.lseek(writer, offset, os.SEEK_SET)
+        done = os.sendfile(writer, reader, offset, min(_PIECE, end - offset))
+        if not done:
+            raise OSError(errno.EIO, "file became shorter while it was copied")
+        self.totals.size += done
+        return offset + done
+
+
+def _extent(fd: int, offset: int, size: int) -> tuple[int, int]:
+    """Return the next run of data, or an empty one at the end."""
+    try:
+        start = os.lseek(fd, offset, os.SEEK_DATA)
+        return start, min(os.lseek(fd, start, os.SEEK_HOLE), size)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return size, size
+        return offset, size
+
+
+def _metadata(source: bytes, target: bytes, status: os.stat_result) -> None:
+    is_link = stat.S_ISLNK(status.st_mode)
+    with contextlib.suppress(PermissionError):  # only root can give files away
+        os.lchown(target, status.st_uid, status.st_gid)
+    if not is_link:
+        copy_attributes(source, target)
+        os.chmod(target, stat.S_IMODE(status.st_mode))
+    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns), follow_symlinks=False)
+
+
+def place_copy(
+    source: bytes, destination: bytes, journal: Journal, stop: threading.Event, *, overwrite: bool
+) -> Totals:
+    """Copy beside the destination, then give the copy its name; whatever fails, nothing half-made stays."""
+    copier = Copier(stop)
+    temporary = os.path.join(os.path.dirname(destination), temporary_name())
+    journal.add(temporary)
+    try:
+        copier.copy(source, temporary)
+        if overwrite:
+            os.rename(temporary, destination)
+        else:
+            rename_new(temporary, destination)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            remove(temporary, recursive=True)
+        raise
+    finally:
+        journal.drop(temporary)
+    return copier.totals
+
+
+def check_apart(source: bytes, destination: bytes) -> None:
+    """Refuse to put a directory into itself, which would never end."""
+    inside = os.path.join(os.path.realpath(os.path.dirname(destination)), b"")
+    if stat.S_ISDIR(os.lstat(source).st_mode) and inside.startswith(os.path.join(os.path.realpath(source), b"")):
+        raise InvalidPath(f"{show(destination)} is inside {show(source)}")
+
+
+class Copies:
+    """Copy on request."""
+
+    def __init__(self, workdir: Workdir, lane: Lane, journal: Journal) -> None:
+        self._workdir = workdir
+        self._lane = lane
+        self._journal = journal
+
+    async def copy(self, source: str, destination: str, *, overwrite: bool) -> CopyResponse:
+        """Copy a file or tree; an existing destination is refused, or a file replaced with ``overwrite``."""
+        if not source or not destination:
+            raise BadRequest("bad request: source and destination paths are required")
+        stop = threading.Event()
+        paths = self._workdir.resolve(source).rstrip(b"/"), self._workdir.resolve(destination).rstrip(b"/")
+        totals = await self._lane.run_until(stop, self._copy, *paths, stop, overwrite)
+        return CopyResponse(files=totals.files, bytes=totals.size, skipped=[show(path) for path in totals.skipped])
+
+    def _copy(self, source: bytes, destination: bytes, stop: threading.Event, overwrite: bool) -> Totals:  # noqa: FBT001
+        check_apart(source, destination)
+        if os.path.lexists(destination) and (not overwrite or os.path.isdir(destination) or os.path.isdir(source)):
+            raise Conflict(f"conflict: destination already exists: {show(destination)}")
+        return place_copy(source, destination, self._journal, stop, overwrite=overwrite)

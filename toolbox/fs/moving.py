@@ -1,0 +1,82 @@
+"""Move and delete."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import threading
+
+from toolbox.errors import BadRequest, Conflict, InternalError, InvalidPath, from_os_error
+from toolbox.fs.copying import check_apart, place_copy
+from toolbox.host.journal import Journal
+from toolbox.host.lanes import Lane
+from toolbox.host.paths import Workdir, show
+from toolbox.host.removal import remove
+from toolbox.host.syscalls import rename_new
+
+
+class Moves:
+    """Rename, across file systems too, and remove."""
+
+    def __init__(self, workdir: Workdir, lane: Lane, journal: Journal) -> None:
+        self._workdir = workdir
+        self._lane = lane
+        self._journal = journal
+
+    async def move(self, source: str, destination: str) -> None:
+        """Move a file, link or tree; an existing destination is never replaced."""
+        if not source or not destination:
+            raise BadRequest("bad request: source and destination paths are required")
+        stop = threading.Event()
+        paths = _bare(self._workdir.resolve(source)), _bare(self._workdir.resolve(destination))
+        await self._lane.run_until(stop, self._move, *paths, stop)
+
+    def _move(self, source: bytes, destination: bytes, stop: threading.Event) -> None:
+        os.lstat(source)
+        os.stat(os.path.dirname(destination))
+        if os.path.lexists(destination):
+            raise Conflict(f"conflict: destination already exists: {show(destination)}")
+        try:
+            rename_new(source, destination)
+        except FileExistsError as error:
+            raise Conflict(f"conflict: destination already exists: {show(destination)}") from error
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                raise InvalidPath(f"{show(destination)} is inside {show(source)}") from error
+            if error.errno != errno.EXDEV:
+                raise
+            self._across(source, destination, stop)
+
+    def _across(self, source: bytes, destination: bytes, stop: threading.Event) -> None:
+        check_apart(source, destination)
+        place_copy(source, destination, self._journal, stop, overwrite=False)
+        try:
+            remove(source, recursive=True)
+        except OSError as error:
+            known = from_os_error(error)
+            message = f"{show(source)} was copied to {show(destination)} but not removed: {known.message}"
+            raise (type(known) if known.status == 403 else InternalError)(message) from error
+
+    async def delete(self, path: str, *, recursive: bool) -> None:
+        """Remove a file or link, or with ``recursive`` a directory and all below it."""
+        await self._lane.run(_delete, self._workdir.resolve(path), recursive)
+
+
+def _bare(path: bytes) -> bytes:
+    """Take slashes off the end: the kernel would follow a link there."""
+    return path.rstrip(b"/") or b"/"
+
+
+def _delete(path: bytes, recursive: bool) -> None:  # noqa: FBT001
+    bare = _bare(path)
+    status = os.lstat(bare)
+    if not stat.S_ISDIR(status.st_mode):
+        os.unlink(bare)
+        return
+    root = os.stat("/")
+    if (status.st_dev, status.st_ino) == (root.st_dev, root.st_ino):
+        raise InvalidPath("the root directory is not removed")
+    if not recursive:
+        raise BadRequest(f"bad request: cannot delete directory without recursive flag: {show(path)}")
+    remove(os.path.realpath(bare) if os.path.basename(bare) in (b".", b"..") else bare, recursive=True)

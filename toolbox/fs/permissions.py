@@ -1,0 +1,96 @@
+"""Change mode, owner and group, all or nothing."""
+
+from __future__ import annotations
+
+import errno
+import grp
+import os
+import pwd
+import re
+
+from toolbox.errors import BadRequest, FileAccessDenied, FileMissing
+from toolbox.host.lanes import Lane
+from toolbox.host.paths import Workdir, show
+
+_OCTAL = re.compile(r"(0o)?[0-7]{1,5}")
+_MAX_ID = 2**32 - 2
+
+
+def parse_mode(text: str) -> int:
+    """Read an octal mode, special bits included."""
+    if not _OCTAL.fullmatch(text) or int(text, 8) > 0o7777:
+        raise BadRequest(f"bad request: invalid mode format: {text!r} is not octal like 0755")
+    return int(text, 8)
+
+
+class Permissions:
+    """Change who may do what with a file."""
+
+    def __init__(self, workdir: Workdir, lane: Lane) -> None:
+        self._workdir = workdir
+        self._lane = lane
+
+    async def change(self, path: str, mode: str | None, owner: str | None, group: str | None) -> None:
+        """Change what is given; nothing is changed if any of it makes no sense."""
+        bits = parse_mode(mode) if mode else None
+        await self._lane.run(_change, self._workdir.resolve(path), bits, owner or "", group or "")
+
+
+def _change(path: bytes, mode: int | None, owner: str, group: str) -> None:
+    os.stat(path)
+    uid, gid = _user(owner), _group(group)
+    # chown clears setuid, so the mode comes after it.
+    if uid != -1 or gid != -1:
+        with _Explained(f"failed to change ownership for {show(path)}"):
+            os.chown(path, uid, gid)
+    if mode is not None:
+        with _Explained(f"failed to change mode for {show(path)}"):
+            os.chmod(path, mode)
+
+
+class _Explained:
+    """Say which of the two changes failed."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, OSError):
+            return
+        message = f"{self._what}: {(error.strerror or 'input/output error').lower()}"
+        if error.errno in (errno.EPERM, errno.EACCES, errno.EROFS):
+            raise FileAccessDenied(message) from error
+        if error.errno == errno.ENOENT:
+            raise FileMissing(message) from error
+        raise BadRequest(message) from error
+
+
+def _user(text: str) -> int:
+    if not text:
+        return -1
+    if text.isascii() and text.isdecimal():
+        return _number(text, "user")
+    try:
+        return pwd.getpwnam(text).pw_uid
+    except (KeyError, ValueError, UnicodeError) as error:
+        raise BadRequest(f"bad request: user not found: {text!r}") from error
+
+
+def _group(text: str) -> int:
+    if not text:
+        return -1
+    if text.isascii() and text.isdecimal():
+        return _number(text, "group")
+    try:
+        return grp.getgrnam(text).gr_gid
+    except (KeyError, ValueError, UnicodeError) as error:
+        raise BadRequest(f"bad request: group not found: {text!r}") from error
+
+
+def _number(text: str, kind: str) -> int:
+    if len(text) > 10 or int(text) > _MAX_ID:
+        raise BadRequest(f"bad request: {kind} not found: {text!r}")
+    return int(text)

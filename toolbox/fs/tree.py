@@ -1,0 +1,102 @@
+"""List directories and create them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+
+from toolbox.errors import BadRequest, InvalidPath
+from toolbox.fs.info import Names, describe
+from toolbox.fs.permissions import parse_mode
+from toolbox.fs.wire import FileInfo
+from toolbox.host.files import make_parents
+from toolbox.host.lanes import Lane
+from toolbox.host.paths import Workdir, clean, encode, show
+
+
+def entries(path: bytes) -> list[os.DirEntry[bytes]]:
+    """Return the entries of a directory by name, in byte order."""
+    with os.scandir(path) as found:
+        return sorted(found, key=_name)
+
+
+def _name(entry: os.DirEntry[bytes]) -> bytes:
+    return entry.name
+
+
+class Tree:
+    """List and create directories below the working directory or anywhere else."""
+
+    def __init__(self, workdir: Workdir, lane: Lane) -> None:
+        self._workdir = workdir
+        self._lane = lane
+
+    async def list_dir(self, path: str | None, depth: str | None) -> list[FileInfo]:
+        """List a directory: ``depth`` levels, each directory right before its contents."""
+        levels = _depth(depth)
+        root = self._workdir.resolve_or_root(path)
+        return await self._lane.run(_list, root, encode(path or ""), levels)
+
+    async def make_folder(self, path: str, mode: str | None) -> None:
+        """Create a directory and its parents; an existing one is left as it is."""
+        await self._lane.run(_make, self._workdir.resolve(path), parse_mode(mode or "0755"))
+
+
+def _depth(text: str | None) -> int:
+    if text is None or text == "":
+        return 1
+    if not (text.isascii() and text.isdecimal()) or len(text) > 9 or int(text) < 1:
+        raise BadRequest("bad request: depth must be an integer >= 1")
+    return int(text)
+
+
+def _list(root: bytes, written: bytes, levels: int) -> list[FileInfo]:
+    names = Names()
+    found: list[FileInfo] = []
+    waiting: list[Iterator[os.DirEntry[bytes]]] = [iter(entries(root))]
+    while waiting:
+        entry = next(waiting[-1], None)
+        if entry is None:
+            waiting.pop()
+            continue
+        info = _describe(entry, os.path.join(written, os.path.relpath(entry.path, root)), names)
+        if info is None:
+            continue
+        found.append(info)
+        if len(waiting) < levels and info.is_dir and not info.is_symlink:
+            waiting.append(_inside(entry.path))
+    return found
+
+
+def _describe(entry: os.DirEntry[bytes], shown: bytes, names: Names) -> FileInfo | None:
+    try:
+        status = entry.stat(follow_symlinks=False)
+        return describe(entry.path, entry.name, names, shown=clean(b"", shown), link=status)
+    except FileNotFoundError:
+        return None  # it vanished between being listed and being looked at
+
+
+def _inside(path: bytes) -> Iterator[os.DirEntry[bytes]]:
+    try:
+        return iter(entries(path))
+    except OSError:
+        return iter(())  # the directory itself is listed; its contents cannot be
+
+
+def _make(path: bytes, mode: int) -> None:
+    if os.path.isdir(path):
+        return
+    if os.path.lexists(path):
+        raise InvalidPath(f"{show(path)}: a file is in the way")
+    try:
+        # Parents get the mode too, but must let us create what is inside.
+        make_parents(os.path.dirname(path.rstrip(b"/")), (mode & 0o777) | stat.S_IWUSR | stat.S_IXUSR)
+        os.mkdir(path, mode & 0o777)
+    except FileExistsError as error:
+        if os.path.isdir(path):
+            return
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path) from error
+    # mkdir takes the umask off and drops the special bits.
+    os.chmod(path, mode)

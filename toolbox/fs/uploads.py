@@ -1,0 +1,184 @@
+"""Receive files: one per request or many in a form. Receivers run in a thread, piece by piece."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from toolbox.errors import BadRequest, InvalidPath, StorageFull, ToolboxError, from_os_error
+from toolbox.fs.info import base_name
+from toolbox.fs.wire import BulkUploadResponse, Uploaded, UploadResponse
+from toolbox.host.files import Draft
+from toolbox.host.journal import Journal
+from toolbox.host.paths import Workdir, encode, show
+
+_FIELD = re.compile(r"files\[(\d{1,9})\]\.(path|file)")
+_MAX_PATH = 64 * 1024
+Data = bytes | bytearray | memoryview
+
+
+class Uploads:
+    """Make receivers for uploads."""
+
+    def __init__(self, workdir: Workdir, journal: Journal, *, durable: bool = False) -> None:
+        self._workdir = workdir
+        self._journal = journal
+        self._durable = durable
+
+    def single(self, path: str, expected: int | None) -> SingleUpload:
+        """Receive one file; ``expected`` bytes are checked against the free space first."""
+        return SingleUpload(path, self._workdir.resolve(path), self, expected or 0)
+
+    def bulk(self) -> BulkUpload:
+        """Receive many files."""
+        return BulkUpload(self._workdir, self)
+
+    def draft(self, path: bytes, expected: int = 0) -> Draft:
+        """Start the next content of a file."""
+        return Draft(path, self._journal, expected=expected, durable=self._durable)
+
+
+class SingleUpload:
+    """One file, which takes its place only when it is complete."""
+
+    def __init__(self, sent: str, path: bytes, uploads: Uploads, expected: int) -> None:
+        self._sent = sent
+        self._path = path
+        self._uploads = uploads
+        self._expected = expected
+        self._draft: Draft | None = None
+
+    def _open(self) -> Draft:
+        if self._draft is None:
+            self._draft = self._uploads.draft(self._path, self._expected)
+        return self._draft
+
+    def feed(self, data: Data) -> None:
+        """Write the next bytes."""
+        self._open().write(data)
+
+    def finish(self) -> UploadResponse:
+        """Put the file in place; no bytes at all make an empty file."""
+        self._open().commit()
+        return UploadResponse(name=show(base_name(self._path)), path=show(encode(self._sent)), type="file")
+
+    def abort(self, error: BaseException) -> BaseException:
+        """Leave the old file as it was."""
+        if self._draft is not None:
+            self._draft.abort()
+        return error
+
+
+class BulkUpload:
+    """Many files of one form: ``files[i].path`` names the destination of ``files[i].file``.
+
+    One file's failure does not keep the others from being written; all failures are reported together.
+    """
+
+    def __init__(self, workdir: Workdir, uploads: Uploads) -> None:
+        self._workdir = workdir
+        self._uploads = uploads
+        self._paths: dict[int, bytes] = {}
+        self._used: set[int] = set()
+        self._index = 0
+        self._text: bytearray | None = None
+        self._draft: Draft | None = None
+        self._done: list[Uploaded] = []
+        self._failures: list[tuple[str, ToolboxError]] = []
+
+    def begin(self, part: object) -> None:
+        """Start a part: a path, a file, or something to ignore."""
+        match = _FIELD.fullmatch(getattr(part, "name", ""))
+        if match is None:
+            return
+        self._index = int(match[1])
+        if match[2] == "path":
+            self._text = bytearray()
+        else:
+            self._start_file()
+
+    def _start_file(self) -> None:
+        sent = self._paths.get(self._index)
+        self._used.add(self._index)
+        if sent is None:
+            self._fail(f"file[{self._index}]: missing .path metadata", BadRequest(""))
+            return
+        if not sent:
+            return  # reported when the path arrived
+        try:
+            self._draft = self._uploads.draft(self._target(sent))
+        except (OSError, ToolboxError) as error:
+            self._fail(f"{show(sent)}: create", error)
+
+    def _target(self, sent: bytes) -> bytes:
+        if b"\0" in sent:
+            raise InvalidPath("path holds a NUL byte")
+        return os.path.join(self._workdir.root, sent)
+
+    def feed(self, data: Data) -> None:
+        """Take bytes of the current part; those of a failed file are dropped."""
+        if self._text is not None:
+            if len(self._text) + len(data) > _MAX_PATH:
+                raise BadRequest(f"path[{self._index}]: over {_MAX_PATH} bytes")
+            self._text += data
+        elif self._draft is not None:
+            try:
+                self._draft.write(data)
+            except OSError as error:
+                self._drop("write", error)
+
+    def end(self) -> None:
+        """End the current part."""
+        if self._text is not None:
+            self._paths[self._index] = bytes(self._text)
+            if not self._text:
+                self._fail(f"path[{self._index}]: empty path", BadRequest(""))
+            self._text = None
+        elif self._draft is not None:
+            try:
+                size = self._draft.commit()
+            except OSError as error:
+                self._drop("close", error)
+                return
+            self._draft = None
+            self._done.append(Uploaded(path=show(self._paths[self._index]), bytes=size))
+
+    def finish(self) -> BulkUploadResponse:
+        """Report the result; raise if anything failed."""
+        for index in sorted(set(self._paths) - self._used):
+            if self._paths[index]:
+                self._fail(f"{show(self._paths[index])}: file[{index}] is missing", BadRequest(""))
+        if self._failures:
+            raise self._summary()
+        return BulkUploadResponse(files=self._done)
+
+    def abort(self, error: BaseException) -> BaseException:
+        """Leave the file under way as it was and tell what had been written."""
+        if self._draft is not None:
+            self._draft.abort()
+            self._draft = None
+        if not isinstance(error, ToolboxError) or "files" in error.detail:
+            return error
+        self._failures.append((error.message, error))
+        return self._summary()
+
+    def _drop(self, step: str, error: OSError) -> None:
+        if self._draft is not None:
+            self._draft.abort()
+        self._draft = None
+        self._fail(f"{show(self._paths[self._index])}: {step}", error)
+
+    def _fail(self, what: str, error: OSError | ToolboxError) -> None:
+        known = error if isinstance(error, ToolboxError) else from_os_error(error)
+        self._failures.append((f"{what}: {known.message}" if known.message else what, known))
+
+    def _summary(self) -> ToolboxError:
+        """Both SDKs build their exception from ``errors`` and the status, which is 400 unless space ran out."""
+        texts = [text for text, _ in self._failures]
+        detail = {"errors": texts, "files": self._done}
+        failures = [error for _, error in self._failures]
+        if any(isinstance(error, StorageFull) for error in failures):
+            return StorageFull(", ".join(texts), detail=detail)
+        if all(isinstance(error, InvalidPath) for error in failures):
+            return InvalidPath(", ".join(texts), detail=detail)
+        return BadRequest(", ".join(texts), detail=detail)

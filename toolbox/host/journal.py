@@ -1,0 +1,115 @@
+"""Remembers temporary files on disk, so that a start after SIGKILL removes what the last run left.
+
+Each entry is one appended write made before the file exists; the journal is emptied whenever nothing is under way.
+A lock that dies with the process tells a journal of a running daemon from one that was left. See docs/adr.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import re
+import secrets
+import threading
+
+from toolbox.host.removal import remove
+
+log = logging.getLogger(__name__)
+
+_OURS = re.compile(rb"\.toolbox-[0-9a-f]{16}\.tmp")
+_JOURNALS = 64
+
+
+def temporary_name() -> bytes:
+    """Return a fresh name that the sweep recognises as ours."""
+    return b".toolbox-%s.tmp" % secrets.token_hex(8).encode()
+
+
+class Journal:
+    """Record temporary paths in ``directory``; usable from any thread."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._lock = threading.Lock()
+        self._live: set[bytes] = set()
+        self._fd: int | None = None
+        self._opened = False
+
+    def start(self) -> int:
+        """Take a journal and remove what dead daemons left; return how many paths were removed."""
+        with self._lock:
+            return self._open()
+
+    def _open(self) -> int:
+        if self._opened:
+            return 0
+        self._opened = True
+        try:
+            os.makedirs(self._directory, 0o755, exist_ok=True)
+            return self._take()
+        except OSError as error:
+            log.warning("temporary files are not recorded: %s: %s", self._directory, error.strerror)
+            return 0
+
+    def _take(self) -> int:
+        removed = 0
+        for number in range(_JOURNALS):
+            path = os.path.join(self._directory, f"temporary-{number}.journal")
+            if self._fd is not None and not os.path.exists(path):
+                break
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(fd)
+                continue
+            removed += _sweep(fd)
+            if self._fd is None:
+                self._fd = fd
+            else:
+                os.close(fd)
+        return removed
+
+    def add(self, path: bytes) -> None:
+        """Record a path that is about to be created."""
+        with self._lock:
+            self._open()
+            self._live.add(path)
+            if self._fd is not None:
+                os.write(self._fd, path + b"\0")
+
+    def drop(self, path: bytes) -> None:
+        """Forget a path that is gone or has its final name."""
+        with self._lock:
+            self._live.discard(path)
+            if not self._live and self._fd is not None:
+                os.ftruncate(self._fd, 0)
+
+    def close(self) -> None:
+        """Let go of the journal; what is still recorded is for the next start."""
+        with self._lock:
+            if self._fd is not None:
+                os.close(self._fd)
+            self._fd, self._opened = None, False
+
+
+def _sweep(fd: int) -> int:
+    removed = 0
+    for path in os.pread(fd, os.fstat(fd).st_size, 0).split(b"\0"):
+        if os.path.isabs(path) and _OURS.fullmatch(os.path.basename(path)):
+            removed += _discard(path)
+    os.ftruncate(fd, 0)
+    return removed
+
+
+def _discard(path: bytes) -> bool:
+    try:
+        remove(path, recursive=True)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        log.warning("temporary file was not removed: %s", error)
+        return False
+    log.info("removed a temporary file that a killed daemon left: %s", path.decode("utf-8", "replace"))
+    return True

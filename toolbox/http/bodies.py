@@ -1,0 +1,269 @@
+"""Streamed uploads and downloads at constant memory; the only place where file content meets HTTP.
+
+A body is handed to its receiver inside a thread, a file is sent by the kernel. aiohttp's FileResponse is not used:
+it sends a sibling ``name.gz`` in place of the file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import mimetypes
+import os
+import secrets
+from collections.abc import AsyncIterator
+from typing import TypeVar
+
+from aiohttp import web
+
+from toolbox import wire
+from toolbox.errors import FileReadFailed, RangeNotSatisfiable, ToolboxError
+from toolbox.host.files import BLOCK, Source
+from toolbox.host.lanes import Lane
+from toolbox.host.paths import decode, show
+from toolbox.host.sockets import BulkSocket
+from toolbox.http.connection import envelope
+from toolbox.http.errors import error_response
+from toolbox.http.inbound import Inbound, feed
+from toolbox.http.multipart import (
+    FileField,
+    FormReader,
+    PartReceiver,
+    Receiver,
+    boundary_of,
+    closing,
+    disposition,
+    is_form,
+    part_head,
+)
+from toolbox.http.ranges import answer, content_range, version
+
+T = TypeVar("T")
+
+OCTETS = "application/octet-stream"
+JSON = "application/json; charset=utf-8"
+# Shorter pieces go through memory: the kernel's way costs a flush of the connection.
+_WORTH = 256 * 1024
+_LEGACY = {
+    "Content-Description": "File Transfer",
+    "Content-Transfer-Encoding": "binary",
+    "Expires": "0",
+    "Cache-Control": "must-revalidate",
+    "Pragma": "public",
+}
+
+
+class Bodies:
+    """Move bodies through one lane of threads."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+
+    async def receive(self, request: web.BaseRequest, receiver: Receiver[T]) -> T:
+        """Hand the raw body to a receiver; a failure undoes its work and takes the rest of the body."""
+        inbound = Inbound(request, self._lane)
+        try:
+            last = await inbound.pump(receiver.feed)
+            return await self._lane.run(_complete, receiver, last)
+        except BaseException as error:
+            raised = await self._lane.run(receiver.abort, error)
+            if not isinstance(error, (asyncio.CancelledError, ConnectionError)):
+                await inbound.drain()
+            if raised is error:
+                raise
+            raise raised from error
+        finally:
+            inbound.close()
+
+    async def receive_form(self, request: web.BaseRequest, receiver: PartReceiver[T]) -> T:
+        """Hand the parts of a form to a receiver."""
+        boundary = boundary_of(request.headers.get("Content-Type", ""))
+        return await self.receive(request, FormReader(boundary, receiver))
+
+    async def receive_file(self, request: web.BaseRequest, receiver: Receiver[T]) -> T:
+        """Hand a file to a receiver: the ``file`` field of a form, or the body itself."""
+        if is_form(request.headers.get("Content-Type", "")):
+            return await self.receive_form(request, FileField(receiver))
+        return await self.receive(request, receiver)
+
+    async def send_file(self, request: web.BaseRequest, source: Source) -> web.StreamResponse:
+        """Answer with a file: whole, in ranges, or not at all if the client's copy is current."""
+        try:
+            if source.size is None or source.size != source.status.st_size:
+                # A file of /proc or /sys: its length and time say nothing about its content.
+                return await self._send_unsized(request, source)
+            return await self._send_sized(request, source, source.size)
+        finally:
+            await self._lane.run(source.close)
+
+    async def _send_sized(self, request: web.BaseRequest, source: Source, size: int) -> web.StreamResponse:
+        current = version(source.status)
+        try:
+            chosen = answer(request, current, size)
+        except RangeNotSatisfiable as error:
+            refusal = error_response(request, error)
+            refusal.headers["Content-Range"] = f"bytes */{size}"
+            return refusal
+        response = web.StreamResponse(status=chosen.status, headers={**current.headers, **_about(source)})
+        if chosen.status == 304:
+            await response.prepare(request)
+            return response
+        if len(chosen.spans) > 1:
+            return await self._send_ranges(request, response, source, size, chosen.spans)
+        if chosen.status == 206:
+            response.headers["Content-Range"] = content_range(chosen.spans[0], size)
+        response.content_length = chosen.spans[0][1]
+        await response.prepare(request)
+        if request.method != "HEAD":
+            await self._send_span(request, response, source, *chosen.spans[0])
+        await response.write_eof()
+        return response
+
+    async def _send_ranges(
+        self,
+        request: web.BaseRequest,
+        response: web.StreamResponse,
+        source: Source,
+        size: int,
+        spans: tuple[tuple[int, int], ...],
+    ) -> web.StreamResponse:
+        boundary = secrets.token_hex(16)
+        heads = [
+            part_head(boundary, {"Content-Type": OCTETS, "Content-Range": content_range(span, size)}, first=index == 0)
+            for index, span in enumerate(spans)
+        ]
+        end = closing(boundary)
+        response.headers["Content-Type"] = f"multipart/byteranges; boundary={boundary}"
+        response.content_length = sum(map(len, heads)) + sum(length for _, length in spans) + len(end)
+        await response.prepare(request)
+        if request.method != "HEAD":
+            for head, span in zip(heads, spans, strict=True):
+                await response.write(head)
+                await self._send_span(request, response, source, *span)
+            await response.write(end)
+        await response.write_eof()
+        return response
+
+    async def _send_unsized(self, request: web.BaseRequest, source: Source) -> web.StreamResponse:
+        """Send a file whose length only its end tells (``/proc``)."""
+        response = web.StreamResponse(headers=_about(source))
+        await response.prepare(request)
+        if request.method != "HEAD":
+            async for block in self._blocks(source):
+                await response.write(block)
+        await response.write_eof()
+        return response
+
+    async def send_form(
+        self, request: web.BaseRequest, parts: AsyncIterator[tuple[str, Source | ToolboxError]]
+    ) -> web.StreamResponse:
+        """Answer with one part per file or error, each opened when its turn comes.
+
+        The closing boundary is sent only if every byte announced was; without it clients see a truncation.
+        """
+        boundary = secrets.token_hex(16)
+        headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+        response = web.StreamResponse(headers=headers)
+        await response.prepare(request)
+        first = True
+        async for name, item in parts:
+            if isinstance(item, ToolboxError):
+                await response.write(_error_part(request, boundary, name, item, first=first))
+            else:
+                try:
+                    await self._send_part(request, response, (boundary, name, first), item)
+                finally:
+                    await self._lane.run(item.close)
+            first = False
+        await response.write(closing(boundary) if not first else f"--{boundary}--\r\n".encode())
+        await response.write_eof()
+        return response
+
+    async def _send_part(
+        self, request: web.BaseRequest, response: web.StreamResponse, place: tuple[str, str, bool], source: Source
+    ) -> None:
+        boundary, name, first = place
+        headers = {
+            "Content-Type": mimetypes.guess_type(show(source.path))[0] or OCTETS,
+            "Content-Disposition": disposition("form-data", name, name="file"),
+        }
+        if source.size is None:
+            await response.write(part_head(boundary, headers, first=first))
+            async for block in self._blocks(source):
+                await response.write(block)
+            return
+        headers["Content-Length"] = str(source.size)
+        head = part_head(boundary, headers, first=first)
+        if len(source.head) == source.size:
+            await response.write(head + source.head)
+            return
+        await response.write(head)
+        await self._send_span(request, response, source, 0, source.size)
+
+    async def _send_span(
+        self, request: web.BaseRequest, response: web.StreamResponse, source: Source, offset: int, count: int
+    ) -> None:
+        """Send exactly ``count`` bytes or raise, which cuts the connection: a short file never looks complete."""
+        if len(source.head) == source.size:
+            await response.write(source.head[offset : offset + count])
+        elif count >= _WORTH:
+            await self._by_kernel(request, response, source, offset, count)
+        elif count:
+            block = await self._lane.run(source.read, count, offset)
+            if len(block) < count:
+                raise _shrunk(source)
+            await response.write(block)
+
+    async def _by_kernel(
+        self, request: web.BaseRequest, response: web.StreamResponse, source: Source, offset: int, count: int
+    ) -> None:
+        framed = response.chunked
+        transport = await _flushed(request, b"%x\r\n" % count if framed else b"")
+        bulk = BulkSocket(transport, self._lane)
+        try:
+            await bulk.send_file(source.fd, offset, count)
+        except EOFError as error:
+            raise _shrunk(source) from error
+        finally:
+            bulk.close()
+            transport.set_write_buffer_limits()
+        if framed:
+            transport.write(b"\r\n")
+
+    async def _blocks(self, source: Source) -> AsyncIterator[bytes]:
+        offset = 0
+        while block := await self._lane.run(source.read, BLOCK, offset):
+            yield block
+            offset += len(block)
+
+
+def _complete(receiver: Receiver[T], last: list[bytes]) -> T:
+    feed(receiver.feed, last)
+    return receiver.finish()
+
+
+def _about(source: Source) -> dict[str, str]:
+    name = decode(os.path.basename(source.path))
+    return {"Content-Type": OCTETS, "Content-Disposition": disposition("attachment", name), **_LEGACY}
+
+
+def _shrunk(source: Source) -> FileReadFailed:
+    return FileReadFailed(f"file became shorter while it was sent: {show(source.path)}")
+
+
+def _error_part(request: web.BaseRequest, boundary: str, name: str, error: ToolboxError, *, first: bool) -> bytes:
+    headers = {"Content-Type": JSON, "Content-Disposition": disposition("form-data", name, name="error")}
+    body = envelope(error.status, error.code, error.message, path=name, method=request.method, **error.detail)
+    return part_head(boundary, headers, first=first) + wire.encode(body)
+
+
+async def _flushed(request: web.BaseRequest, before: bytes) -> asyncio.Transport:
+    """Send ``before`` and wait until the transport holds nothing, so that bytes below it come in order."""
+    request.writer.send_headers()
+    transport = request.transport
+    if transport is None or transport.is_closing():
+        raise ConnectionResetError("client is gone")
+    if before:
+        transport.write(before)
+    transport.set_write_buffer_limits(high=0)
+    await request.writer.drain()
+    return transport

@@ -1,0 +1,131 @@
+"""What a client with a partial or older copy gets: byte ranges and conditional requests (RFC 9110)."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import time
+from email.utils import formatdate
+
+from aiohttp import web
+
+from toolbox.errors import RangeNotSatisfiable
+
+# More ranges than a person or a player asks for; the whole file is then the better answer.
+MAX_RANGES = 32
+_FRESH_NS = 2_000_000_000
+_RANGE = re.compile(r"(\d*)-(\d*)")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Version:
+    """Which content of a file this is."""
+
+    etag: str
+    weak: bool
+    modified: int
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Return the headers that name this content."""
+        tag = f'"{self.etag}"'
+        return {
+            "ETag": f"W/{tag}" if self.weak else tag,
+            "Last-Modified": formatdate(self.modified, usegmt=True),
+            "Accept-Ranges": "bytes",
+        }
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+    """The status and the spans (offset, length) to send; no spans means no body."""
+
+    status: int
+    spans: tuple[tuple[int, int], ...] = ()
+
+
+def version(status: os.stat_result) -> Version:
+    """Tag a content; weakly while it is so fresh that another write could get the same time stamp."""
+    weak = time.time_ns() - status.st_mtime_ns < _FRESH_NS
+    tag = f"{status.st_mtime_ns:x}-{status.st_size:x}-{status.st_ino:x}"
+    return Version(tag, weak, int(status.st_mtime_ns // 1_000_000_000))
+
+
+def answer(request: web.BaseRequest, current: Version, size: int) -> Answer:
+    """Decide between the whole file, parts of it, nothing (304) and a refusal (412, 416)."""
+    if _precondition_failed(request, current):
+        raise web.HTTPPreconditionFailed(text="file has changed: precondition failed")
+    if _unchanged(request, current):
+        return Answer(304)
+    whole = Answer(200, ((0, size),))
+    if "Range" not in request.headers or not _same_version(request, current):
+        return whole
+    spans = parse(request.headers["Range"], size)
+    if spans is None or sum(length for _, length in spans) > size:
+        return whole
+    if not spans:
+        raise RangeNotSatisfiable(f"range is outside the file of {size} bytes: {request.headers['Range']}")
+    return Answer(206, tuple(spans))
+
+
+def _precondition_failed(request: web.BaseRequest, current: Version) -> bool:
+    wanted = request.if_match
+    if wanted is not None:
+        return not any(tag.value == "*" or (tag.value == current.etag and not tag.is_weak) for tag in wanted)
+    limit = request.if_unmodified_since
+    return limit is not None and current.modified > limit.timestamp()
+
+
+def _unchanged(request: web.BaseRequest, current: Version) -> bool:
+    known = request.if_none_match
+    if known is not None:
+        return any(tag.value in ("*", current.etag) for tag in known)
+    since = request.if_modified_since
+    return since is not None and current.modified <= since.timestamp()
+
+
+def _same_version(request: web.BaseRequest, current: Version) -> bool:
+    """Tell whether the copy a client wants to continue is of this content."""
+    condition = request.headers.get("If-Range", "").strip()
+    if not condition:
+        return True
+    if condition.startswith(('"', "W/")):
+        return condition == f'"{current.etag}"' and not current.weak
+    since = request.if_range
+    return since is not None and int(since.timestamp()) == current.modified
+
+
+def parse(header: str, size: int) -> list[tuple[int, int]] | None:
+    """Read a Range header into satisfiable spans; None if it is to be ignored."""
+    unit, equals, rest = header.partition("=")
+    parts = [part.strip() for part in rest.split(",") if part.strip()]
+    if unit.strip().lower() != "bytes" or not equals or not 0 < len(parts) <= MAX_RANGES:
+        return None
+    spans = []
+    for part in parts:
+        match = _RANGE.fullmatch(part)
+        if match is None or not (match[1] or match[2]) or len(part) > 40:
+            return None
+        first, last = match[1], match[2]
+        if first and last and int(last) < int(first):
+            return None
+        span = _span(first, last, size)
+        if span is not None:
+            spans.append(span)
+    return spans
+
+
+def _span(first: str, last: str, size: int) -> tuple[int, int] | None:
+    if not first:
+        length = min(int(last), size)
+        return (size - length, length) if length else None
+    start = int(first)
+    end = min(int(last), size - 1) if last else size - 1
+    return (start, end - start + 1) if start < size else None
+
+
+def content_range(span: tuple[int, int], size: int) -> str:
+    """Name a span in a header."""
+    offset, length = span
+    return f"bytes {offset}-{offset + length - 1}/{size}"
