@@ -14,6 +14,7 @@ import socket
 import sys
 
 from toolbox import __version__, logs
+from toolbox.fs.area import FilesArea
 from toolbox.http.access import Access
 from toolbox.http.docs_api import DocsApi
 from toolbox.http.endpoint import Route, collect
@@ -44,6 +45,11 @@ def workdir_of(settings: Settings) -> str:
     return home_of(settings) if settings.home_as_workdir else str(pathlib.Path.cwd())
 
 
+def state_dir_of(settings: Settings) -> str:
+    """Return where state that outlives the daemon is kept; made on first use."""
+    return settings.state_dir or str(pathlib.Path(home_of(settings)) / ".daytona")
+
+
 def read_token(settings: Settings) -> tuple[str, bool]:
     """Return the token and whether it was made up just now."""
     if settings.token_file:
@@ -65,8 +71,10 @@ class Daemon:
     def __init__(self, settings: Settings, token: str = "") -> None:
         self.settings = settings
         self.keys = SigningKeys(settings.signing_key)
+        self.files = FilesArea(workdir=workdir_of(settings), state_dir=state_dir_of(settings))
         self.apis: list[object] = [
             DocsApi(self.routes, pages=settings.environment != "production"),
+            self.files.api,
         ]
         access = Access(
             self.keys,
@@ -84,12 +92,14 @@ class Daemon:
     async def start(self, sockets: list[socket.socket]) -> None:
         """Serve on bound sockets."""
         await self.server.start(sockets)
+        await self.files.start()
 
     async def close(self) -> None:
         """Drain, end what runs, and let go of everything, within one budget."""
         await self.server.close_websockets()
         await self.server.drain(DRAIN_SECONDS)
         await self.server.close()
+        await self.files.close()
 
 
 def routes(settings: Settings) -> list[Route]:
