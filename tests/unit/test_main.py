@@ -1,0 +1,208 @@
+"""The command itself: what a person sees who types it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import http.client
+import json
+import os
+import pathlib
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from toolbox import __version__
+
+TOOLBOX = [sys.executable, "-I", "-m", "toolbox"]
+
+
+def command(*argv: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*TOOLBOX, *argv], capture_output=True, text=True, timeout=20, env={**os.environ, **(env or {})}
+    )
+
+
+@dataclasses.dataclass
+class Served:
+    process: subprocess.Popen[str]
+    first_line: str
+
+    @property
+    def port(self) -> int:
+        return int(self.first_line.rsplit(maxsplit=1)[1])
+
+    def get(self, path: str, **headers: str) -> tuple[int, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+        answer = connection.getresponse()
+        result = answer.status, answer.read().decode()
+        connection.close()
+        return result
+
+    def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
+        self.process.send_signal(number)
+        _, errors = self.process.communicate(timeout=15)
+        return self.process.returncode, errors
+
+
+@contextlib.contextmanager
+def serving(*argv: str, env: dict[str, str] | None = None) -> Iterator[Served]:
+    environ = {**os.environ, "DAYTONA_DAEMON_LOG_FILE_PATH": "", **(env or {})}
+    process = subprocess.Popen(
+        [*TOOLBOX, "serve", *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ
+    )
+    try:
+        yield Served(process, process.stdout.readline() if process.stdout else "")
+    finally:
+        process.kill()
+        process.communicate(timeout=15)
+
+
+def test_version_names_both_versions() -> None:
+    assert command("version").stdout == f"toolbox {__version__} (protocol 0.226.1)\n"
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["-h"], ["help"]])
+def test_help_lists_commands_and_flags(argv: list[str]) -> None:
+    shown = command(*argv)
+    assert shown.returncode == 0
+    assert {"doctor", "--token-file", "TOOLBOX_PORT"} <= set(shown.stdout.replace("(", " ").replace(")", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["dctor"], "unknown command 'dctor'"),
+        (["serve", "--prot", "1"], "--prot: unknown option"),
+        (["--port", "x"], "--port:"),
+        (["serve", "--token-file", "/does/not/exist"], "no such file"),
+        (["version", "extra"], "extra: unexpected argument"),
+    ],
+)
+def test_wrong_usage_is_named_and_exits_2(argv: list[str], says: str) -> None:
+    result = command(*argv)
+    assert result.returncode == 2
+    assert says in result.stderr.lower()
+    assert "Traceback" not in result.stderr
+
+
+def test_config_shows_sources_and_hides_secrets() -> None:
+    rows = json.loads(command("config", "--json", "--port", "77", env={"TOOLBOX_TOKEN": "s3cret"}).stdout)
+    by_name = {row["setting"]: (row["value"], row["source"]) for row in rows}
+    assert by_name["TOOLBOX_PORT"] == ("77", "flag")
+    assert by_name["TOOLBOX_TOKEN"] == ("(set)", "environment")
+    assert by_name["LOG_LEVEL"] == ("info", "default")
+
+
+def test_openapi_is_printed() -> None:
+    document = json.loads(command("openapi").stdout)
+    assert document["openapi"] == "3.1.0"
+    assert {"/files", "/version", "/process/execute"} <= document["paths"].keys()
+
+
+def test_doctor_tells_how_to_fix_what_is_missing(tmp_path: pathlib.Path) -> None:
+    shown = json.loads(command("doctor", "--json", env={"PATH": str(tmp_path)}).stdout)
+    by_name = {finding["name"]: finding for finding in shown}
+    assert by_name["git"]["ok"] is False
+    assert "apt-get install git" in by_name["git"]["fix"]
+
+
+def test_daemon_says_where_it_listens_and_ends_on_sigterm() -> None:
+    with serving("--port", "0") as daemon:
+        assert daemon.first_line == f"Starting toolbox server on port {daemon.port}\n"
+        assert daemon.get("/version")[0] == 200
+        status, _ = daemon.stop()
+    assert status == 0
+
+
+def test_taken_port_is_explained() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        result = command("serve", "--port", str(taken.getsockname()[1]))
+    assert result.returncode == 1
+    assert "address already in use" in result.stderr
+
+
+def test_exposed_address_makes_a_token_and_prints_it_once() -> None:
+    with serving("--host", "0.0.0.0", "--port", "0") as daemon:
+        assert daemon.get("/work-dir")[0] == 401
+        assert daemon.get("/version")[0] == 200
+        _, errors = daemon.stop()
+    (line,) = [line for line in errors.splitlines() if "curl" in line]
+    token = line.partition("Bearer ")[2].partition("'")[0]
+    assert errors.count(token) == 1
+    with serving("--host", "0.0.0.0", "--port", "0", env={"TOOLBOX_TOKEN": token}) as daemon:
+        assert daemon.get("/work-dir", Authorization=f"Bearer {token}")[0] == 200
+        assert daemon.get("/work-dir", Authorization="Bearer other")[0] == 401
+
+
+def test_open_daemon_on_an_exposed_address_must_be_asked_for() -> None:
+    with serving("--host", "0.0.0.0", "--port", "0", "--insecure-no-auth") as daemon:
+        assert daemon.get("/work-dir")[0] == 200
+        _, errors = daemon.stop()
+    assert "no authentication" in errors
+
+
+def test_token_is_nowhere_to_be_read(tmp_path: pathlib.Path) -> None:
+    log = tmp_path / "daemon.log"
+    env = {
+        "TOOLBOX_TOKEN": "s3cret-token",
+        "TOOLBOX_SIGNING_KEY": "s3cret-key",
+        "DAYTONA_DAEMON_LOG_FILE_PATH": str(log),
+    }
+    with serving("--port", "0", env=env) as daemon:
+        assert daemon.get("/work-dir?DAYTONA_SANDBOX_AUTH_KEY=s3cret-token")[0] == 200
+        assert daemon.get("/work-dir?DAYTONA_SANDBOX_AUTH_KEY=s3cret-wrong")[0] == 401
+        proc = pathlib.Path(f"/proc/{daemon.process.pid}")
+        seen = (proc / "environ").read_bytes() + (proc / "cmdline").read_bytes()
+        _, errors = daemon.stop()
+    assert b"s3cret" not in seen
+    assert b"TOOLBOX_TOKEN=" in seen  # the variable was there; only its value is gone
+    assert "s3cret" not in errors + log.read_text(encoding="utf-8")
+
+
+def test_token_file_is_read_and_empty_one_refused(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "token"
+    path.write_text("from-file\n", encoding="utf-8")
+    with serving("--port", "0", "--token-file", str(path)) as daemon:
+        assert daemon.get("/work-dir", Authorization="Bearer from-file")[0] == 200
+        assert daemon.get("/work-dir")[0] == 401
+    path.write_text("\n", encoding="utf-8")
+    assert "file is empty" in command("serve", "--token-file", str(path)).stderr
+
+
+def test_unix_socket_is_private_and_replaces_a_stale_one(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "toolbox.sock"
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(path))
+    with serving("--unix-socket", str(path)) as daemon:
+        assert daemon.first_line == f"Starting toolbox server on socket {path}\n"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(10)
+            client.connect(str(path))
+            client.sendall(b"GET /version HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            assert client.recv(64).startswith(b"HTTP/1.1 200")
+        again = command("serve", "--unix-socket", str(path))
+        assert again.returncode == 1
+        assert "in use" in again.stderr
+
+
+def test_second_signal_ends_at_once() -> None:
+    with serving("--port", "0") as daemon:
+        assert daemon.get("/version")[0] == 200
+        daemon.process.send_signal(signal.SIGINT)
+        daemon.process.send_signal(signal.SIGINT)
+        assert daemon.process.wait(10) in (0, 130)
+
+
+def test_malformed_environment_is_reported_and_survived() -> None:
+    with serving("--port", "0", env={"DAYTONA_TERMINATION_GRACE_PERIOD": "soon"}) as daemon:
+        assert daemon.get("/version")[0] == 200
+        _, errors = daemon.stop()
+    assert "DAYTONA_TERMINATION_GRACE_PERIOD" in errors
