@@ -39,27 +39,22 @@ class Inbound:
         """Hand the body to ``sink`` in a thread; the last few chunks are returned instead, to save a hop."""
         with _cut_short():
             while True:
-                chunks, ended = await self._batch()
-                if ended:
-                    return chunks
-                await self._lane.run(feed, sink, chunks)
                 if self._coming() > BLOCK:
                     await self._take_over(sink)
                     return []
+                chunks = await self._batch()
+                if self._content.at_eof():
+                    return chunks
+                await self._lane.run(feed, sink, chunks)
 
-    async def _batch(self) -> tuple[list[bytes], bool]:
-        """Read what fits a thread's work, or what is there already if the rest will not come this way."""
+    async def _batch(self) -> list[bytes]:
         chunks: list[bytes] = []
         size = 0
-        while size < _BATCH and not self._content.at_eof():
-            if self._coming() > BLOCK:
-                while chunk := self._content.read_nowait():
-                    chunks.append(chunk)
-                return chunks, False
+        while size < _BATCH and not self._content.at_eof() and self._coming() <= BLOCK:
             chunk = await self._content.readany()
             chunks.append(chunk)
             size += len(chunk)
-        return chunks, self._content.at_eof()
+        return chunks
 
     def _coming(self) -> int:
         """Tell how many bytes the parser has not seen yet; 0 if nobody knows."""
@@ -70,14 +65,19 @@ class Inbound:
         transport = self._request.transport
         if transport is None:
             raise ConnectionResetError("client is gone")
-        transport.pause_reading()
+        chunks = []
+        while chunk := self._content.read_nowait():
+            chunks.append(chunk)
+        # No await from the last read on: what the parser has not seen is still in the socket.
         self._rest = self._coming()
-        self._content.feed_eof()
+        self._content.feed_eof()  # resumes reading
+        transport.pause_reading()
         self._request.protocol.close()
         headers = self._request.get(REPLY_HEADERS)
         if headers is not None:
             headers["Connection"] = "close"
         self._bulk = BulkSocket(transport, self._lane)
+        await self._lane.run(feed, sink, chunks)
         await self._bulk.receive(self._rest, sink)
 
     async def drain(self) -> None:
