@@ -1,0 +1,239 @@
+"""CPU, memory and disk as the sandbox sees them: its cgroup (v1 or v2, nested), else the machine.
+
+The cgroup that counts is the one with the tightest limit between our own and the top of what is mounted. Without
+any limit it is the top itself: in a container that is the container, whatever its parts are called.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+
+from toolbox.host.lanes import Lane
+
+WINDOW = 5.0
+SHORTEST = 1.0
+STALE = 10.0
+SETTLE = 0.25
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reading:
+    """Counters and sizes at one moment; ``cpu_source`` names where the counter came from."""
+
+    clock: float
+    cpu_seconds: float
+    cpu_source: str
+    cpu_limit: float
+    memory_total: int
+    memory_used: int
+    memory_cache: int
+    disk_total: int
+    disk_used: int
+    disk_free: int
+
+    @property
+    def cpu_count(self) -> int:
+        """Return the CPU limit rounded up to whole cores."""
+        return max(1, math.ceil(self.cpu_limit))
+
+
+def cpu_percent(before: Reading, after: Reading) -> float:
+    """Return the CPU use between two readings in percent of the limit; 0 after a counter reset."""
+    seconds = after.clock - before.clock
+    used = after.cpu_seconds - before.cpu_seconds
+    if seconds <= 0 or used < 0 or before.cpu_source != after.cpu_source:
+        return 0.0
+    return min(100.0, 100.0 * used / (seconds * after.cpu_limit))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Names:
+    """How one cgroup version names what we read."""
+
+    limit: str
+    usage: str
+    cache: str
+    inactive: str
+
+
+_V1 = _Names("memory.limit_in_bytes", "memory.usage_in_bytes", "total_cache", "total_inactive_file")
+_V2 = _Names("memory.max", "memory.current", "file", "inactive_file")
+
+
+class Probe:
+    """Read the counters; blocking, so call it in a thread. The roots are parameters for captured trees."""
+
+    def __init__(
+        self,
+        *,
+        cgroup: str = "/sys/fs/cgroup",
+        proc: str = "/proc",
+        disk: str = "/",
+        cpus: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._cgroup = cgroup
+        self._proc = proc
+        self._disk = disk
+        self._cpus = cpus
+        self._clock = clock
+
+    def read(self) -> Reading:
+        """Take a reading."""
+        own = self._own_paths()
+        seconds, source, limit = self._cpu(own)
+        total, used, cache = self._memory(own)
+        disk = os.statvfs(self._disk)
+        return Reading(
+            clock=self._clock(),
+            cpu_seconds=seconds,
+            cpu_source=source,
+            cpu_limit=limit,
+            memory_total=total,
+            memory_used=used,
+            memory_cache=cache,
+            disk_total=disk.f_blocks * disk.f_frsize,
+            disk_used=(disk.f_blocks - disk.f_bfree) * disk.f_frsize,
+            disk_free=disk.f_bavail * disk.f_frsize,
+        )
+
+    def _own_paths(self) -> dict[str, str]:
+        """Map each controller to our cgroup's path; version 2 has the empty name."""
+        paths: dict[str, str] = {}
+        for line in _text(f"{self._proc}/self/cgroup").splitlines():
+            _, _, rest = line.partition(":")
+            names, _, path = rest.partition(":")
+            paths |= dict.fromkeys(names.split(","), path)
+        return paths
+
+    def _v2(self) -> bool:
+        return os.path.exists(f"{self._cgroup}/cgroup.controllers")
+
+    def _cpu(self, own: dict[str, str]) -> tuple[float, str, float]:
+        """Return CPU seconds used, their source, and the limit in cores."""
+        host = float(self._cpus or len(os.sched_getaffinity(0)))
+        top = self._cgroup if self._v2() else f"{self._cgroup}/cpu"
+        levels = list(_levels(top, own.get("" if self._v2() else "cpu", "/")))
+        quotas = [(_quota(level, v2=self._v2()), level) for level in levels]
+        limit, level = min([pair for pair in quotas if pair[0] < host], default=(host, levels[-1]))
+        usage = self._cpu_usage(level, os.path.relpath(level, top))
+        if usage is not None:
+            return usage, level, limit
+        return self._cpu_of_machine(), "machine", host
+
+    def _cpu_usage(self, level: str, inside: str) -> float | None:
+        if self._v2():
+            microseconds = _stat(f"{level}/cpu.stat").get("usage_usec")
+            return microseconds / 1e6 if microseconds is not None else None
+        # The accounting controller may be mounted apart from the quotas.
+        nanoseconds = _number(os.path.normpath(f"{self._cgroup}/cpuacct/{inside}/cpuacct.usage"))
+        return nanoseconds / 1e9 if nanoseconds is not None else None
+
+    def _cpu_of_machine(self) -> float:
+        fields = _text(f"{self._proc}/stat").partition("\n")[0].split()[1:9]
+        ticks = [int(field) for field in fields]
+        # user nice system idle iowait irq softirq steal
+        return (sum(ticks) - sum(ticks[3:5])) / os.sysconf("SC_CLK_TCK")
+
+    def _memory(self, own: dict[str, str]) -> tuple[int, int, int]:
+        """Return total, used without reclaimable file pages, and file cache."""
+        info = _meminfo(_text(f"{self._proc}/meminfo"))
+        host = info.get("MemTotal", 0)
+        names = _V2 if self._v2() else _V1
+        top = self._cgroup if self._v2() else f"{self._cgroup}/memory"
+        levels = list(_levels(top, own.get("" if self._v2() else "memory", "/")))
+        limits = [(_number(f"{level}/{names.limit}"), level) for level in levels]
+        # Version 1 writes "no limit" as a number larger than any machine.
+        real = [(limit, level) for limit, level in limits if limit is not None and (not host or limit < host)]
+        total, level = min(real, default=(host, levels[-1]))
+        usage = _number(f"{level}/{names.usage}")
+        if usage is None:
+            return host, host - info.get("MemAvailable", host), info.get("Cached", 0) + info.get("Buffers", 0)
+        stat = _stat(f"{level}/memory.stat")
+        return total, max(0, usage - stat.get(names.inactive, 0)), stat.get(names.cache, 0)
+
+
+def _levels(top: str, path: str) -> Iterator[str]:
+    """Yield our cgroup's folder and its parents up to ``top``.
+
+    The path may begin above what is mounted (a container that shares the host's cgroup namespace): what is not
+    there is cut off from the front.
+    """
+    parts = [part for part in path.split("/") if part not in ("", "..")]
+    while parts and not os.path.isdir(os.path.join(top, *parts)):
+        parts.pop(0)
+    for length in range(len(parts), -1, -1):
+        yield os.path.join(top, *parts[:length])
+
+
+def _quota(level: str, *, v2: bool) -> float:
+    """Return a cgroup's CPU limit in cores; infinity without one."""
+    if v2:
+        words = _text(f"{level}/cpu.max").split()
+        quota, period = (words[0], words[1]) if len(words) == 2 else ("max", "1")
+    else:
+        quota, period = _text(f"{level}/cpu.cfs_quota_us").strip(), _text(f"{level}/cpu.cfs_period_us").strip()
+    if not (quota.isdecimal() and period.isdecimal() and int(quota) and int(period)):
+        return math.inf
+    return int(quota) / int(period)
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def _number(path: str) -> int | None:
+    text = _text(path).strip()
+    return int(text) if text.isdecimal() else None
+
+
+def _stat(path: str) -> dict[str, int]:
+    pairs = (line.split() for line in _text(path).splitlines())
+    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}
+
+
+def _meminfo(text: str) -> dict[str, int]:
+    """Read ``/proc/meminfo``, whose sizes are in KiB, as bytes."""
+    pairs = (line.split()[:2] for line in text.splitlines())
+    return {pair[0].rstrip(":"): int(pair[1]) * 1024 for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}
+
+
+class Metrics:
+    """Answer with a reading and the recent CPU use; nothing is measured before the first question.
+
+    The window of the CPU use is the time since a kept reading: 1 to 10 s for whoever asks often enough, else a
+    quarter of a second, which the answer then takes.
+    """
+
+    def __init__(self, probe: Probe, lane: Lane, *, settle: float = SETTLE) -> None:
+        self._probe = probe
+        self._lane = lane
+        self._settle = settle
+        self._lock = asyncio.Lock()
+        self._base: Reading | None = None
+        self._percent = 0.0
+
+    async def latest(self) -> tuple[Reading, float]:
+        """Return a reading and the CPU use in percent of the limit."""
+        async with self._lock:
+            now = await self._lane.run(self._probe.read)
+            base = self._base
+            if base is None or now.clock - base.clock > STALE:
+                self._base = base = now
+                await asyncio.sleep(self._settle)
+                now = await self._lane.run(self._probe.read)
+                self._percent = cpu_percent(base, now)
+            elif now.clock - base.clock >= SHORTEST:
+                self._percent = cpu_percent(base, now)
+            if now.clock - base.clock >= WINDOW:
+                self._base = now
+            return now, self._percent

@@ -1,0 +1,128 @@
+"""The endpoints about the sandbox itself: version, directories, environment, metrics, ports, health."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from aiohttp import web
+
+from toolbox import __version__
+from toolbox.errors import BadRequest
+from toolbox.host.env import Environment
+from toolbox.host.ports import Ports, parse_port
+from toolbox.http.endpoint import endpoint
+from toolbox.http.signing import SigningKeys
+from toolbox.system.counters import TEXT, Counters
+from toolbox.system.health import Health
+from toolbox.system.usage import Usage
+from toolbox.system.wire import (
+    DirInfo,
+    EnvNames,
+    EnvRequest,
+    HealthInfo,
+    InitRequest,
+    PortInUse,
+    PortList,
+    PortPath,
+    SystemMetrics,
+    VersionInfo,
+)
+from toolbox.telemetry import Telemetry
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Identity:
+    """What never changes after start."""
+
+    version: str
+    home: str
+    workdir: str
+
+
+class SystemApi:
+    """The sandbox itself."""
+
+    def __init__(
+        self,
+        *,
+        identity: Identity,
+        env: Environment,
+        keys: SigningKeys,
+        usage: Usage,
+        ports: Ports,
+        health: Health,
+        counters: Counters,
+        telemetry: Telemetry,
+    ) -> None:
+        self._identity = identity
+        self._env = env
+        self._keys = keys
+        self._usage = usage
+        self._ports = ports
+        self._health = health
+        self._counters = counters
+        self._telemetry = telemetry
+
+    @endpoint("GET", "/version", tag="info", open=True, quiet=True)
+    async def get_version(self) -> VersionInfo:
+        """Tell the protocol level and the version of the daemon; answers as soon as the daemon is up."""
+        return VersionInfo(version=self._identity.version, toolbox_version=__version__)
+
+    @endpoint("POST", "/init", tag="server")
+    async def initialize(self, body: InitRequest) -> dict[str, str]:
+        """Hand over the telemetry token; may be repeated."""
+        if body.signing_key is not None:
+            self._keys.replace(body.signing_key)
+        self._telemetry.configure(body.token or "")
+        return {"message": "Auth token set and telemetry initialized successfully"}
+
+    @endpoint("GET", "/user-home-dir", tag="info")
+    async def get_user_home_dir(self) -> DirInfo:
+        """Tell the home directory."""
+        return DirInfo(dir=self._identity.home)
+
+    @endpoint("GET", "/project-dir", tag="info")
+    async def get_project_dir(self) -> DirInfo:
+        """Tell the home directory, for old clients."""
+        return DirInfo(dir=self._identity.home)
+
+    @endpoint("GET", "/work-dir", tag="info")
+    async def get_work_dir(self) -> DirInfo:
+        """Tell the directory that relative paths start from."""
+        return DirInfo(dir=self._identity.workdir)
+
+    @endpoint("POST", "/env", tag="server", errors=(BadRequest,))
+    async def update_env(self, body: EnvRequest) -> dict[str, str]:
+        """Change the environment of processes started from now on."""
+        self._env.update(body.set or {}, unset=body.unset or (), unset_value_prefix=body.unset_value_prefix or "")
+        return {"message": "Environment updated successfully"}
+
+    @endpoint("GET", "/env", tag="server")
+    async def list_env(self) -> EnvNames:
+        """List the names of the variables that new processes get."""
+        return EnvNames(names=sorted(self._env.merged()))
+
+    @endpoint("GET", "/system/metrics", tag="system", quiet=True)
+    async def get_system_metrics(self) -> SystemMetrics:
+        """Tell what the sandbox uses of CPU, memory and disk."""
+        return await self._usage.latest()
+
+    @endpoint("GET", "/port", tag="port", quiet=True)
+    async def get_ports(self) -> PortList:
+        """List the TCP ports with a listener."""
+        return PortList(ports=await self._ports.listening())
+
+    @endpoint("GET", "/port/{port}/in-use", tag="port", errors=(BadRequest,), quiet=True)
+    async def is_port_in_use(self, path: PortPath) -> PortInUse:
+        """Tell whether a TCP port has a listener."""
+        return PortInUse(is_in_use=await self._ports.in_use(parse_port(path.port)))
+
+    @endpoint("GET", "/healthz", tag="server", open=True, quiet=True)
+    async def get_health(self) -> HealthInfo:
+        """Tell which listeners work."""
+        return self._health.report()
+
+    @endpoint("GET", "/metrics", tag="server", quiet=True, media="text/plain")
+    async def get_metrics(self) -> web.Response:
+        """Render the daemon's own metrics for Prometheus."""
+        return web.Response(body=await self._counters.render(), headers={"Content-Type": TEXT})

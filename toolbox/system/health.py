@@ -1,0 +1,38 @@
+"""What the daemon listens on and whether that works; each listener reports its own state."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from toolbox.system.wire import HealthInfo, ListenerState
+
+
+class Health:
+    """Hold the state of every listener."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._since = clock()
+        self._listeners: dict[str, ListenerState] = {}
+
+    def listening(self, name: str, address: str) -> None:
+        """Report a listener that accepts connections."""
+        self._listeners[name] = ListenerState(state="listening", address=address)
+
+    def failed(self, name: str, reason: str) -> None:
+        """Report a listener that could not start or has died."""
+        self._listeners[name] = ListenerState(state="failed", detail=reason)
+
+    def off(self, name: str) -> None:
+        """Report a listener that is not wanted."""
+        self._listeners[name] = ListenerState(state="off")
+
+    def report(self) -> HealthInfo:
+        """Sum up."""
+        broken = any(listener.state == "failed" for listener in self._listeners.values())
+        return HealthInfo(
+            status="degraded" if broken else "ok",
+            uptime_seconds=round(self._clock() - self._since, 3),
+            listeners=dict(self._listeners),
+        )
