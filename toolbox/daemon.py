@@ -15,12 +15,16 @@ import sys
 
 from toolbox import __version__, logs
 from toolbox.fs.area import FilesArea
+from toolbox.host.env import Environment
 from toolbox.http.access import Access
 from toolbox.http.docs_api import DocsApi
 from toolbox.http.endpoint import Route, collect
+from toolbox.http.proxy import PortProxy
 from toolbox.http.server import HttpServer
 from toolbox.http.signing import SigningKeys
 from toolbox.settings import Settings, SettingsError
+from toolbox.system.api import Identity
+from toolbox.system.area import SystemArea
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +54,19 @@ def state_dir_of(settings: Settings) -> str:
     return settings.state_dir or str(pathlib.Path(home_of(settings)) / ".daytona")
 
 
+def _resource(settings: Settings) -> dict[str, str]:
+    """Return the attributes that telemetry sends with everything."""
+    known = {
+        "service.name": f"sandbox-{settings.sandbox_id}",
+        "service.version": __version__,
+        "service.instance.id": socket.gethostname(),
+        "daytona_organization_id": settings.organization_id,
+        "daytona_region_id": settings.region_id,
+        "daytona_snapshot": settings.sandbox_snapshot,
+    }
+    return {**{name: value for name, value in known.items() if value}, **settings.otel_labels}
+
+
 def read_token(settings: Settings) -> tuple[str, bool]:
     """Return the token and whether it was made up just now."""
     if settings.token_file:
@@ -71,9 +88,21 @@ class Daemon:
     def __init__(self, settings: Settings, token: str = "") -> None:
         self.settings = settings
         self.keys = SigningKeys(settings.signing_key)
+        self.environment = Environment(settings.child_env)
+        self.port = 0
         self.files = FilesArea(workdir=workdir_of(settings), state_dir=state_dir_of(settings))
+        self.system = SystemArea(
+            identity=Identity(version=settings.version, home=home_of(settings), workdir=workdir_of(settings)),
+            env=self.environment,
+            keys=self.keys,
+            otel_endpoint=settings.otel_endpoint,
+            resource=_resource(settings),
+        )
+        self.proxy = PortProxy(lambda: self.port, token=token)
         self.apis: list[object] = [
             DocsApi(self.routes, pages=settings.environment != "production"),
+            self.system.api,
+            self.proxy,
             self.files.api,
         ]
         access = Access(
@@ -84,6 +113,7 @@ class Daemon:
             allowed_origins=settings.allowed_origins,
         )
         self.server = HttpServer(self.routes(), access, sandbox_id=settings.sandbox_id)
+        self.server.observers.append(self.system.observe)
 
     def routes(self) -> list[Route]:
         """List the whole endpoint table."""
@@ -91,6 +121,8 @@ class Daemon:
 
     async def start(self, sockets: list[socket.socket]) -> None:
         """Serve on bound sockets."""
+        self.port = sockets[0].getsockname()[1] if sockets[0].family != socket.AF_UNIX else 0
+        self.system.listening(sockets)
         await self.server.start(sockets)
         await self.files.start()
 
@@ -99,7 +131,9 @@ class Daemon:
         await self.server.close_websockets()
         await self.server.drain(DRAIN_SECONDS)
         await self.server.close()
+        await self.proxy.close()
         await self.files.close()
+        await self.system.close()
 
 
 def routes(settings: Settings) -> list[Route]:
