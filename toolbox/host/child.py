@@ -1,0 +1,158 @@
+"""A process of ours: its exit, its signals, its end together with everything below it, and its output."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import secrets
+import signal
+import time
+from collections.abc import Awaitable, Callable
+
+from toolbox.host.ledger import Ledger
+from toolbox.host.pipes import Feed, Pump
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ExitStatus:
+    """How a process ended: ``code`` as a shell reports it (128 + n for signal n), and the signal if there was one."""
+
+    code: int
+    signal: int | None = None
+
+    @classmethod
+    def of(cls, wait_status: int) -> ExitStatus:
+        """Read a status as ``waitpid`` returns it."""
+        code = os.waitstatus_to_exitcode(wait_status)
+        return cls(128 - code, -code) if code < 0 else cls(code)
+
+    @property
+    def signal_name(self) -> str | None:
+        """Return for example SIGKILL."""
+        if self.signal is None:
+            return None
+        try:
+            return signal.Signals(self.signal).name
+        except ValueError:
+            return f"signal {self.signal}"
+
+
+EndTree = Callable[["Child", float], Awaitable[None]]
+
+
+class Child:
+    """A spawned process that leads a session; the host reports its exit to it."""
+
+    def __init__(self, pid: int, pidfd: int | None, end_tree: EndTree, feed: Feed | None = None) -> None:
+        self.pid = pid
+        self.id = secrets.token_hex(16)
+        self.started = time.time()
+        self.ended = 0.0
+        self.status: ExitStatus | None = None
+        self.stdin = feed
+        self._pidfd = pidfd
+        self._end_tree = end_tree
+        self._exit = asyncio.Event()
+
+    @property
+    def running(self) -> bool:
+        """Tell whether the process has not ended yet."""
+        return self.status is None
+
+    async def wait(self) -> ExitStatus:
+        """Wait for the process itself; what it left in the background does not count."""
+        await self._exit.wait()
+        assert self.status is not None
+        return self.status
+
+    def signal(self, number: int) -> bool:
+        """Send a signal to the process alone; False if it has ended."""
+        return self._send(number, group=False)
+
+    def signal_group(self, number: int) -> bool:
+        """Send a signal to the process and whatever is in its process group; False if it has ended."""
+        return self._send(number, group=True)
+
+    async def terminate(self, grace: float = 0.0) -> None:
+        """End the whole tree: SIGTERM, up to ``grace`` seconds, SIGKILL; return once nothing of it runs."""
+        await self._end_tree(self, grace)
+
+    def reaped(self, status: ExitStatus) -> None:
+        """Take note of the exit; for the host only."""
+        self.status = status
+        self.ended = time.time()
+        self._pidfd = None
+        if self.stdin is not None:
+            self.stdin.close()
+        self._exit.set()
+
+    def _send(self, number: int, *, group: bool) -> bool:
+        # The status is collected on the loop, so while we are here the number cannot be somebody else's.
+        if not self.running:
+            return False
+        try:
+            if group:
+                os.killpg(self.pid, number)
+            elif self._pidfd is not None:
+                signal.pidfd_send_signal(self._pidfd, number)
+            else:
+                os.kill(self.pid, number)
+        except ProcessLookupError:
+            return False
+        return True
+
+
+class Process(Child):
+    """A child whose output is recorded."""
+
+    def __init__(
+        self, pid: int, pidfd: int | None, end_tree: EndTree, output: Ledger, feed: Feed | None = None
+    ) -> None:
+        super().__init__(pid, pidfd, end_tree, feed)
+        self.output = output
+        self.pumps: list[Pump] = []
+
+    @property
+    def writers_left(self) -> bool:
+        """Tell whether anything still holds an output pipe."""
+        return any(not pump.closed for pump in self.pumps)
+
+    async def settle(self, quiet: float = 0.25, cap: float = 1.0) -> ExitStatus:
+        """Wait for the exit and for the rest of the output.
+
+        A background child may hold the pipe for ever, so with the process gone ``quiet`` seconds of silence, or
+        ``cap`` seconds in all, are enough.
+        """
+        status = await self.wait()
+        loop = asyncio.get_running_loop()
+        exited = loop.time()
+        while self.writers_left:
+            limit = min(max(self._last_output(), exited) + quiet, exited + cap)
+            try:
+                async with asyncio.timeout_at(limit):
+                    for pump in self.pumps:
+                        await pump.ended()
+            except TimeoutError:
+                if not self._paused() and self._silent(exited, quiet, cap):
+                    break
+                # A paused pump waits for the disk or for a held reader; what is in its pipe belongs to the command.
+                exited = loop.time() if self._paused() else exited
+        for pump in self.pumps:
+            pump.catch_up()
+        return status
+
+    def release(self) -> None:
+        """Give up the output: what is left in the background may go on writing, it goes nowhere."""
+        for pump in self.pumps:
+            pump.discard()
+
+    def _last_output(self) -> float:
+        return max(pump.last for pump in self.pumps)
+
+    def _paused(self) -> bool:
+        return any(pump.paused for pump in self.pumps)
+
+    def _silent(self, exited: float, quiet: float, cap: float) -> bool:
+        now = asyncio.get_running_loop().time()
+        return now >= exited + cap or now >= max(self._last_output(), exited) + quiet

@@ -1,0 +1,86 @@
+"""The sandbox environment: what children inherit, kept apart from the daemon's own.
+
+The daemon's ``os.environ`` never changes after start; ``POST /env`` edits this mapping, and whatever is spawned
+afterwards sees the change.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Mapping
+
+from toolbox.errors import BadRequest
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+PRIVATE_PREFIX = "TOOLBOX_"
+# Lists of folders that make another interpreter load our files.
+_SEARCH_PATHS = ("PYTHONPATH", "LD_LIBRARY_PATH")
+# Set for us alone when they point into our interpreter, otherwise the user's.
+_PYTHON = ("PYTHONHOME", "VIRTUAL_ENV", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__")
+_SHARED_PREFIXES = frozenset({"/", "/usr", "/usr/local"})
+
+
+def own_prefixes() -> tuple[str, ...]:
+    """Return the folders of a private interpreter; empty for one that the system shares."""
+    return tuple({sys.prefix, sys.base_prefix} - _SHARED_PREFIXES)
+
+
+def cleaned(initial: Mapping[str, str], own: Iterable[str]) -> dict[str, str]:
+    """Copy an environment without the daemon's settings and without anything that points into ``own`` folders."""
+    prefixes = tuple(own)
+    result = {name: value for name, value in initial.items() if not name.startswith(PRIVATE_PREFIX)}
+    for name in _PYTHON:
+        if _inside(result.get(name, ""), prefixes):
+            del result[name]
+    for name in _SEARCH_PATHS:
+        if name in result:
+            kept = [entry for entry in result[name].split(":") if not _inside(entry, prefixes)]
+            result[name] = ":".join(kept)
+            if not result[name]:
+                del result[name]
+    return result
+
+
+def _inside(path: str, prefixes: tuple[str, ...]) -> bool:
+    return any(path == prefix or path.startswith(prefix.rstrip("/") + "/") for prefix in prefixes)
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Refuse names that a shell could not use: the rule for the variables of one request."""
+    for name in names:
+        if not _NAME.fullmatch(name):
+            raise BadRequest(f"bad request: invalid environment variable name: '{name}'")
+
+
+def check(variables: Mapping[str, str]) -> None:
+    """Refuse names and values that the kernel cannot take."""
+    for name, value in variables.items():
+        if not name or "=" in name or "\0" in name:
+            raise BadRequest(f"bad request: invalid environment variable name: '{name}'")
+        if "\0" in value:
+            raise BadRequest(f"bad request: environment variable {name} contains a nul character")
+
+
+class Environment:
+    """Hold the variables that children start with."""
+
+    def __init__(self, initial: Mapping[str, str], *, own: Iterable[str] | None = None) -> None:
+        self._variables = cleaned(initial, own_prefixes() if own is None else own)
+
+    def get(self, name: str, default: str = "") -> str:
+        """Return one variable."""
+        return self._variables.get(name, default)
+
+    def merged(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Return a copy with the variables of one request on top."""
+        return {**self._variables, **(extra or {})}
+
+    def update(self, variables: Mapping[str, str], *, unset: Iterable[str] = (), unset_value_prefix: str = "") -> None:
+        """Remove by name, remove what has a value with the prefix (unless set now), then set; all or nothing."""
+        check(variables)
+        doomed = set(unset)
+        if unset_value_prefix:
+            doomed |= {name for name, value in self._variables.items() if value.startswith(unset_value_prefix)}
+        kept = {name: value for name, value in self._variables.items() if name not in doomed}
+        self._variables = {**kept, **variables}

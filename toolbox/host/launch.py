@@ -1,0 +1,106 @@
+"""What to start, and the descriptors it starts with."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+
+PIPE = -1
+
+Stdin = int | bytes | None
+# Give a session leader its controlling terminal: opening one without O_NOCTTY does it, and unlike a function run
+# between fork and exec this is safe in a process with threads.
+_TAKE_TERMINAL = ("/bin/sh", "-c", 'exec "$@" <>"$0" >&0 2>&1')
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Launch:
+    """What to start. ``stdin``: a descriptor, bytes (given as a file), ``PIPE``, or None for ``/dev/null``.
+
+    ``stdout`` and ``stderr``: a descriptor, ``PIPE``, or None for ``/dev/null``; ``merge`` sends stderr where
+    stdout goes. ``terminal`` is the path of a terminal to be the controlling one and all three streams; a program
+    that cannot be started there ends with status 126 or 127, as in a shell.
+    """
+
+    argv: Sequence[str | bytes]
+    env: Mapping[str, str]
+    cwd: str | bytes
+    executable: str | None = None
+    stdin: Stdin = None
+    stdout: int | None = None
+    stderr: int | None = None
+    merge: bool = False
+    pass_fds: Sequence[int] = ()
+    terminal: str = ""
+
+    @property
+    def command(self) -> Sequence[str | bytes]:
+        """Return the arguments to execute."""
+        return [*_TAKE_TERMINAL, self.terminal, *self.argv] if self.terminal else self.argv
+
+
+class Plumbing:
+    """The pipes of one child while it is being made: on leaving, the child's ends close, and ours unless detached."""
+
+    def __init__(self) -> None:
+        self._ours: list[int | None] = []
+        self._theirs: list[int] = []
+
+    def __enter__(self) -> Plumbing:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for fd in (*self._theirs, *self._ours):
+            if fd is not None:
+                os.close(fd)
+
+    def detach(self) -> list[int | None]:
+        """Hand over our ends, in the order they were asked for; None where there is no pipe."""
+        ours, self._ours = self._ours, []
+        return ours
+
+    def input(self, stdin: Stdin) -> int | None:
+        """Return the child's descriptor for its input, None for none."""
+        if isinstance(stdin, bytes):
+            stdin = file_of(stdin)
+            self._theirs.append(stdin)
+        elif stdin == PIPE:
+            theirs, ours = os.pipe2(os.O_CLOEXEC)
+            return self._keep(theirs, ours)
+        self._ours.append(None)
+        return stdin
+
+    def output(self, stream: int | None) -> int | None:
+        """Return the child's descriptor for an output stream, None for none."""
+        if stream == PIPE:
+            ours, theirs = os.pipe2(os.O_CLOEXEC)
+            return self._keep(theirs, ours)
+        self._ours.append(None)
+        return stream
+
+    def _keep(self, theirs: int, ours: int) -> int:
+        # Each end has flags of its own: the child's stays blocking.
+        self._theirs.append(theirs)
+        self._ours.append(ours)
+        os.set_blocking(ours, False)
+        return theirs
+
+
+def file_of(data: bytes) -> int:
+    """Return a descriptor of a nameless file that holds ``data``, at its start."""
+    try:
+        fd = os.memfd_create("stdin", os.MFD_CLOEXEC)
+    except OSError:  # switched off on hardened kernels
+        with tempfile.TemporaryFile() as file:
+            fd = os.dup(file.fileno())
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+        os.lseek(fd, 0, os.SEEK_SET)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd

@@ -1,0 +1,333 @@
+"""An output record: what came out of a process, in order, addressed by byte offset.
+
+Whoever produces output only appends; readers are cursors and never hold up each other. The newest bytes are in
+memory, the rest in a spool file that keeps a head and a tail. What fell out between them is the *gap*: a reader
+sees it as a chunk that starts later than the one before ended.
+"""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import bisect
+import dataclasses
+import enum
+import logging
+import sys
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import Protocol
+
+from toolbox.host.lanes import Lane
+
+log = logging.getLogger(__name__)
+
+MIB = 1024 * 1024
+IN_MEMORY = MIB
+# Bytes that may wait for the disk before the producer is asked to pause.
+BACKLOG = 4 * MIB
+PAGE = 256 * 1024
+# One record holds what one channel wrote in one go: bounded in size and in time.
+RECORD_BYTES = 32 * 1024
+RECORD_SECONDS = 0.005
+MAX_RECORDS = 128 * 1024
+
+
+class Channel(enum.IntEnum):
+    """Say where bytes came from."""
+
+    STDOUT = 1
+    STDERR = 2
+    TERMINAL = 3
+    SYSTEM = 4
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Retention:
+    """How much of a stream is kept: ``head`` bytes from its start, ``tail`` bytes up to its end."""
+
+    head: int = sys.maxsize
+    tail: int = MIB
+
+    @classmethod
+    def capped(cls, total: int) -> Retention:
+        """Keep about ``total`` bytes, half from each end."""
+        return cls(head=total // 2, tail=max(total - total // 2, 1))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Chunk:
+    """Bytes of one channel; ``time`` is when the first of them came, in seconds since 1970."""
+
+    offset: int
+    data: bytes
+    channel: Channel
+    time: float
+
+    @property
+    def end(self) -> int:
+        """Return the offset after the last byte."""
+        return self.offset + len(self.data)
+
+
+class Store(Protocol):
+    """Where a ledger puts what does not stay in memory; every method blocks."""
+
+    def write(self, offset: int, data: bytes | bytearray) -> None:
+        """Store data of the stream."""
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return stored data."""
+
+    def close(self) -> None:
+        """Give the space back."""
+
+
+class _Index:
+    """Where each record starts, its channel and its time, in three columns."""
+
+    def __init__(self) -> None:
+        self.starts = array.array("q")
+        self.channels = array.array("b")
+        self.times = array.array("d")
+
+    def add(self, offset: int, channel: int) -> None:
+        """Note that bytes of ``channel`` begin at ``offset``; bytes close to the last record extend it."""
+        now = time.time()
+        if (
+            self.starts
+            and self.channels[-1] == channel
+            and offset - self.starts[-1] < RECORD_BYTES
+            and now - self.times[-1] < RECORD_SECONDS
+        ):
+            return
+        self.starts.append(offset)
+        self.channels.append(channel)
+        self.times.append(now)
+
+    def cut(self, offset: int, data: bytes) -> list[Chunk]:
+        """Split a run of bytes at the borders of its records."""
+        chunks = []
+        first = offset
+        number = bisect.bisect_right(self.starts, offset) - 1
+        while offset < first + len(data):
+            last = number + 1 == len(self.starts)
+            end = first + len(data) if last else min(self.starts[number + 1], first + len(data))
+            part = data[offset - first : end - first]
+            chunks.append(Chunk(offset, part, Channel(self.channels[number]), self.times[number]))
+            offset, number = end, number + 1
+        return chunks
+
+    def forget(self, start: int, end: int) -> None:
+        """Drop the records that lie inside a gap."""
+        low = bisect.bisect_left(self.starts, start)
+        high = bisect.bisect_right(self.starts, end) - 1
+        if high > low:
+            for column in (self.starts, self.channels, self.times):
+                del column[low:high]
+
+    def crowded(self) -> tuple[int, int] | None:
+        """Return the range of the middle quarter of the records once there are too many."""
+        count = len(self.starts)
+        if count < MAX_RECORDS:
+            return None
+        return self.starts[count // 2], self.starts[count // 2 + count // 4]
+
+
+class Ledger:
+    """Record output with bounded memory; ``close`` gives back what it holds."""
+
+    def __init__(self, retention: Retention, make_store: Callable[[], Store], lane: Lane) -> None:
+        self.size = 0
+        self.ended = False
+        self._tail = retention.tail
+        self._gap_start = self._gap_end = retention.head
+        self._make_store = make_store
+        self._lane = lane
+        self._store: Store | None = None
+        self._index = _Index()
+        # In order of offset: what the store has, what is being written to it, what only memory has.
+        self._stored = 0
+        self._batch = bytearray()
+        self._buffer = bytearray()
+        self._writer: asyncio.Task[None] | None = None
+        self._broken = False
+        self._readers: set[asyncio.Future[None]] = set()
+        self._held: dict[object, int] = {}
+        self._paused: list[Callable[[], None]] = []
+
+    @property
+    def dropped(self) -> int:
+        """Return how many bytes fell out between head and tail."""
+        return max(min(self._gap_end, self.size) - self._gap_start, 0)
+
+    @property
+    def congested(self) -> bool:
+        """Tell whether the producer should pause until ``on_room`` calls it."""
+        if len(self._buffer) >= BACKLOG:
+            return True
+        margin = min(BACKLOG, self._tail) // 2
+        return bool(self._held) and self.size - min(self._held.values()) > self._tail - margin
+
+    def on_room(self, resume: Callable[[], None]) -> None:
+        """Call ``resume`` once, as soon as the ledger is not congested."""
+        self._paused.append(resume)
+
+    def append(self, data: bytes, channel: Channel = Channel.STDOUT) -> None:
+        """Record bytes; never blocks. What comes after the end is ignored."""
+        if self.ended or not data:
+            return
+        self._index.add(self.size, channel)
+        self._buffer += data
+        self.size += len(data)
+        self._widen_gap(self._gap_start, self.size - self._tail)
+        crowd = self._index.crowded()
+        if crowd is not None:
+            self._widen_gap(min(self._gap_start, crowd[0]), crowd[1])
+        if len(self._buffer) > IN_MEMORY:
+            self._shrink()
+        self._wake()
+
+    def finish(self) -> None:
+        """Mark the end of the stream: readers that follow it stop there."""
+        self.ended = True
+        self._wake()
+
+    async def read(self, offset: int = 0, limit: int = PAGE) -> list[Chunk]:
+        """Return chunks from ``offset`` on, at most ``limit`` bytes; nothing if there is nothing yet."""
+        while True:
+            start = self._past_gap(offset)
+            end = min(start + limit, self.size)
+            if start < self._gap_start:
+                end = min(end, self._gap_start)
+            if start >= end:
+                return []
+            data = await self._bytes(start, end)
+            # The producer may have overwritten the range while a thread read it.
+            if start >= self._gap_end or end <= self._gap_start:
+                return self._index.cut(start, data)
+
+    async def chunks(self, offset: int = 0, stop: int | None = None) -> AsyncIterator[Chunk]:
+        """Yield what is recorded so far, from ``offset`` up to ``stop``."""
+        stop = self.size if stop is None else stop
+        while offset < stop:
+            page = await self.read(offset, min(PAGE, stop - offset))
+            if not page:
+                return
+            for chunk in page:
+                yield chunk
+            offset = page[-1].end
+
+    async def follow(self, offset: int = 0, *, hold: bool = False) -> AsyncGenerator[Chunk, None]:
+        """Yield chunks as they come, until the stream has ended and all is read.
+
+        With ``hold`` the producer waits for this reader, so that nothing is lost to it; close the iterator
+        (``contextlib.aclosing``) as soon as it is not needed, or the producer waits for ever.
+        """
+        key = object()
+        try:
+            while True:
+                if hold:
+                    self._held[key] = offset
+                    self._let_go()
+                page = await self.read(offset)
+                for chunk in page:
+                    yield chunk
+                    offset = chunk.end
+                if not page and not await self._more(offset):
+                    return
+        finally:
+            self._held.pop(key, None)
+            self._let_go()
+
+    async def close(self) -> None:
+        """End the stream and give back memory and disk; readers get nothing any more."""
+        self.finish()
+        if self._writer is not None:
+            await asyncio.wait([self._writer])
+        store, self._store = self._store, None
+        self._gap_start, self._gap_end = 0, self.size
+        self._stored = self.size
+        self._batch, self._buffer = bytearray(), bytearray()
+        if store is not None:
+            await self._lane.run(store.close)
+        self._wake()
+
+    async def _more(self, offset: int) -> bool:
+        """Wait until there may be bytes after ``offset``; False if there never will be."""
+        if self._past_gap(offset) < self.size:
+            return True
+        if self.ended:
+            return False
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._readers.add(waiter)
+        try:
+            await waiter
+        finally:
+            self._readers.discard(waiter)
+        return True
+
+    def _past_gap(self, offset: int) -> int:
+        return self._gap_end if self._gap_start <= offset < self._gap_end else offset
+
+    def _wake(self) -> None:
+        for waiter in self._readers:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _let_go(self) -> None:
+        if self._paused and not self.congested:
+            paused, self._paused = self._paused, []
+            for resume in paused:
+                resume()
+
+    def _widen_gap(self, start: int, end: int) -> None:
+        self._gap_start = min(self._gap_start, start)
+        self._gap_end = max(self._gap_end, end)
+
+    async def _bytes(self, start: int, end: int) -> bytes:
+        # What memory has is copied before the await: afterwards it may have moved to the store.
+        middle = self._stored + len(self._batch)
+        parts = [
+            bytes(self._batch[max(start - self._stored, 0) : max(end - self._stored, 0)]),
+            bytes(self._buffer[max(start - middle, 0) : max(end - middle, 0)]),
+        ]
+        if start < self._stored and self._store is not None:
+            parts.insert(0, await self._lane.run(self._store.read, start, min(end, self._stored) - start))
+        return b"".join(parts)
+
+    def _shrink(self) -> None:
+        if self._broken:
+            self._keep_in_memory()
+        elif self._writer is None:
+            self._writer = asyncio.create_task(self._write(), name="ledger writer")
+
+    def _keep_in_memory(self) -> None:
+        """Without a disk only the newest bytes are kept."""
+        surplus = len(self._buffer) - IN_MEMORY
+        if surplus > 0:
+            self._widen_gap(min(self._gap_start, self._stored), self._stored + surplus)
+            self._stored += surplus
+            del self._buffer[:surplus]
+            self._index.forget(self._gap_start, self._gap_end)
+
+    async def _write(self) -> None:
+        """Move what is in memory to the store until little is left."""
+        try:
+            while len(self._buffer) > IN_MEMORY:
+                self._batch, self._buffer = self._buffer, bytearray()
+                if self._store is None:
+                    self._store = await self._lane.run(self._make_store)
+                await self._lane.run(self._store.write, self._stored, self._batch)
+                self._stored += len(self._batch)
+                self._batch = bytearray()
+                self._index.forget(self._gap_start, self._gap_end)
+                self._let_go()
+        except OSError as error:
+            log.warning("output cannot be spooled, only its end is kept: %s", error)
+            self._broken = True
+            self._buffer[:0], self._batch = self._batch, bytearray()
+            self._keep_in_memory()
+        finally:
+            self._writer = None
+            self._let_go()

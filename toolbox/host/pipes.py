@@ -1,0 +1,168 @@
+"""The daemon's ends of a child's pipes, driven by fd readiness on the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable
+
+from toolbox.host.ledger import Channel, Ledger
+
+CHUNK = 64 * 1024
+WIDE = 256 * 1024
+# Output that nobody reads is thrown away at most this often, a pipe at a time: a chatty leftover must not keep the
+# loop busy.
+DISCARD_INTERVAL = 0.01
+
+
+class Pump:
+    """Move what a child writes into a ledger, or away once nobody wants it; own the descriptor."""
+
+    def __init__(self, fd: int, ledger: Ledger, channel: Channel, on_close: Callable[[Pump], None]) -> None:
+        self.last = 0.0
+        self.paused = False
+        self.discarding = False
+        self._fd = fd
+        self._ledger = ledger
+        self._channel = channel
+        self._on_close = on_close
+        self._size = CHUNK
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._ended = asyncio.Event()
+        self._loop.add_reader(fd, self._readable)
+
+    @property
+    def closed(self) -> bool:
+        """Tell whether the last writer is gone, or we closed our end."""
+        return self._fd < 0
+
+    async def ended(self) -> None:
+        """Wait until every writer is gone."""
+        await self._ended.wait()
+
+    def catch_up(self) -> None:
+        """Read what is in the pipe right now, up to its capacity."""
+        for _ in range(WIDE // CHUNK):
+            if self.closed or self.paused or not self._take():
+                return
+
+    def discard(self) -> None:
+        """From now on throw away what comes; the writer notices nothing."""
+        self.discarding = True
+        if self.paused:
+            self._resume()
+
+    def close(self) -> None:
+        """Close our end; a writer that is left gets SIGPIPE."""
+        if self.closed:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._loop.remove_reader(self._fd)
+        os.close(self._fd)
+        self._fd = -1
+        self.paused = False
+        self._ended.set()
+        self._on_close(self)
+
+    def _readable(self) -> None:
+        self._take()
+
+    def _take(self) -> bool:
+        """Read once; tell whether there was anything."""
+        try:
+            data = os.read(self._fd, self._size)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""  # EIO: the other side of a terminal was closed
+        if not data:
+            self.close()
+            return False
+        if self.discarding:
+            self._rest(len(data))
+            return True
+        self.last = self._loop.time()
+        self._ledger.append(data, self._channel)
+        if len(data) == self._size == CHUNK:
+            self._widen()
+        if self._ledger.congested:
+            self._pause()
+        return True
+
+    def _widen(self) -> None:
+        """Give a writer that fills the pipe a larger one: fewer switches between the two of us."""
+        self._size = WIDE
+        with contextlib.suppress(OSError):  # not a pipe, or the user's share of pipe memory is used up
+            fcntl.fcntl(self._fd, fcntl.F_SETPIPE_SZ, WIDE)
+
+    def _pause(self) -> None:
+        self.paused = True
+        self._loop.remove_reader(self._fd)
+        self._ledger.on_room(self._resume)
+
+    def _resume(self) -> None:
+        if self.paused and not self.closed:
+            self.paused = False
+            self.last = self._loop.time()
+            self._loop.add_reader(self._fd, self._readable)
+
+    def _rest(self, size: int) -> None:
+        if size < CHUNK:
+            return
+        self._loop.remove_reader(self._fd)
+        self._timer = self._loop.call_later(DISCARD_INTERVAL, self._loop.add_reader, self._fd, self._readable)
+
+
+class Feed:
+    """Write to a child's stdin without blocking the loop; own the descriptor."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._lock = asyncio.Lock()
+        self._loop = asyncio.get_running_loop()
+        self._waiter: asyncio.Future[None] | None = None
+
+    @property
+    def closed(self) -> bool:
+        """Tell whether the end of input was sent."""
+        return self._fd < 0
+
+    async def write(self, data: bytes) -> None:
+        """Write all of ``data``; raise ``BrokenPipeError`` if the child does not read any more."""
+        async with self._lock:
+            view = memoryview(data)
+            while view:
+                if self.closed:
+                    raise BrokenPipeError("standard input is closed")
+                try:
+                    view = view[os.write(self._fd, view) :]
+                except BlockingIOError:
+                    await self._writable()
+
+    def close(self) -> None:
+        """Send the end of input."""
+        if self.closed:
+            return
+        self._loop.remove_writer(self._fd)
+        os.close(self._fd)
+        self._fd = -1
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _writable(self) -> None:
+        waiter = self._waiter = self._loop.create_future()
+        self._loop.add_writer(self._fd, _set, waiter)
+        try:
+            await waiter
+        finally:
+            if not self.closed:
+                self._loop.remove_writer(self._fd)
+
+
+def _set(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

@@ -1,0 +1,350 @@
+"""The only place that spawns.
+
+Every child leads a session of its own, has default signals, only the descriptors it was given, and is watched
+through a pidfd. One thread spawns *and* reaps strays, so a stray reap can never take the status of a child that
+exists but is not known yet; and strays are reaped by pid, because ``waitpid(-1)`` would steal statuses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import dataclasses
+import logging
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
+
+from toolbox.errors import Unavailable
+from toolbox.host import tree
+from toolbox.host.child import Child, ExitStatus, Process
+from toolbox.host.lanes import Lane
+from toolbox.host.launch import PIPE, Launch, Plumbing, Stdin
+from toolbox.host.ledger import Channel, Ledger, Retention
+from toolbox.host.pipes import Feed, Pump
+from toolbox.host.spool import Spool
+from toolbox.host.strays import Sweeper
+
+log = logging.getLogger(__name__)
+
+# Pipes of finished commands that something in the background still holds; beyond it the oldest is closed.
+MAX_LEFTOVERS = 1024
+C = TypeVar("C", bound=Child)
+
+
+@dataclasses.dataclass(slots=True)
+class _Started:
+    """A child that exists, with our ends of its pipes."""
+
+    pid: int
+    pidfd: int | None
+    popen: subprocess.Popen[bytes] | None = None
+    stdin: int | None = None
+    stdout: int | None = None
+    stderr: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Completed:
+    """What a short-lived program left: its exit and its output, capped."""
+
+    status: ExitStatus
+    stdout: bytes
+    stderr: bytes
+    truncated: bool
+
+
+class Procs:
+    """Spawn, watch, and in the end terminate every process of ours."""
+
+    def __init__(self, spool: Spool, *, pidfds: bool = True, after_spawn: Callable[[int], None] | None = None) -> None:
+        self._spool = spool
+        self._pidfds = pidfds and hasattr(os, "pidfd_open")
+        self._after_spawn = after_spawn
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, "spawn", initializer=_unblock_signals)
+        self._scans = Lane("process-scan", 2)
+        self._live: dict[int, tuple[Child, subprocess.Popen[bytes] | None]] = {}
+        self._own: set[int] = set()
+        self._launches: set[asyncio.Future[_Started]] = set()
+        self._pumps: dict[Pump, None] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._sweeper: Sweeper | None = None
+        self._closing = False
+
+    def start_sweeping(self) -> None:
+        """Reap what is re-parented to us; for the daemon's own process only, where nobody else owns children."""
+        self._sweeper = Sweeper(self._own, self._thread)
+        self._sweeper.start()
+
+    @property
+    def live(self) -> list[Child]:
+        """List the children that have not ended."""
+        return [child for child, _ in self._live.values()]
+
+    async def spawn(  # noqa: PLR0913 - each is one fact about a process
+        self,
+        argv: Sequence[str | bytes],
+        *,
+        env: Mapping[str, str],
+        cwd: str | bytes,
+        executable: str | None = None,
+        stdin: Stdin = None,
+        merge: bool = True,
+        ledger: Ledger | None = None,
+        retention: Retention | None = None,
+        pass_fds: Sequence[int] = (),
+    ) -> Process:
+        """Start a program with its output recorded, both streams through one pipe (in order) or one pipe each.
+
+        The caller closes ``output``; a ledger handed in stays open at the end of the process. ``OSError``: its
+        ``filename`` is the directory if that was the trouble, else the program.
+        """
+        launch = Launch(argv, env, cwd, executable, stdin, PIPE, PIPE, merge, pass_fds)
+
+        def build(started: _Started) -> Process:
+            output = ledger or self._spool.ledger(retention)
+            process = Process(started.pid, started.pidfd, self._end, output, _feed(started))
+            for fd, channel in ((started.stdout, Channel.STDOUT), (started.stderr, Channel.STDERR)):
+                if fd is not None:
+                    process.pumps.append(self._pump(fd, channel, process, last=ledger is None))
+            return process
+
+        return await self._launch(self._start, launch, build)
+
+    async def spawn_raw(self, launch: Launch) -> Child:
+        """Start a program on descriptors of the caller's, who keeps them; no output is recorded."""
+        if PIPE in (launch.stdout, launch.stderr):
+            raise ValueError("a raw child writes to descriptors of the caller's")
+
+        def build(started: _Started) -> Child:
+            return Child(started.pid, started.pidfd, self._end, _feed(started))
+
+        return await self._launch(self._start, launch, build)
+
+    async def run(
+        self,
+        argv: Sequence[str | bytes],
+        *,
+        env: Mapping[str, str],
+        cwd: str | bytes,
+        stdin: bytes | None = None,
+        limit: int = 64 * 1024 * 1024,
+    ) -> Completed:
+        """Run a program to its end and return its output as bytes, at most about ``limit`` of it.
+
+        A caller that is cancelled, for example by ``asyncio.timeout``, returns once the tree is dead.
+        """
+        process = await self.spawn(argv, env=env, cwd=cwd, stdin=stdin, merge=False, retention=Retention.capped(limit))
+        try:
+            status = await process.settle()
+            parts: dict[Channel, list[bytes]] = {Channel.STDOUT: [], Channel.STDERR: []}
+            async for chunk in process.output.chunks():
+                parts[chunk.channel].append(chunk.data)
+            out, err = (b"".join(found) for found in parts.values())
+            return Completed(status, out, err, truncated=process.output.dropped > 0)
+        finally:
+            if process.running:
+                await asyncio.shield(process.terminate())
+            process.release()
+            await process.output.close()
+
+    async def adopt(self, make: Callable[[], int]) -> Child:
+        """Watch a child that a library forks: ``make`` runs in the spawning thread and returns its pid.
+
+        The library must not wait for it.
+        """
+
+        def build(started: _Started) -> Child:
+            return Child(started.pid, started.pidfd, self._end)
+
+        return await self._launch(self._adopt, make, build)
+
+    async def close(self, grace: float = 0.0) -> None:
+        """End every process we own, leftovers too when sweeping, and give back every descriptor."""
+        self._closing = True
+        if self._launches:
+            await asyncio.wait(self._launches)
+        await asyncio.gather(*(child.terminate(grace) for child in self.live))
+        if self._sweeper is not None:
+            await self._end_found(tree.below_self, grace)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        for pump in list(self._pumps):
+            pump.close()
+        await self._scans.close()
+        if self._sweeper is not None:
+            await self._sweeper.close()
+        await asyncio.get_running_loop().run_in_executor(None, self._thread.shutdown)
+
+    # Everything below up to the next comment runs in the spawning thread.
+
+    def _start(self, launch: Launch) -> _Started:
+        with Plumbing() as plumbing:
+            stdin = _or_null(plumbing.input(launch.stdin))
+            stdout = _or_null(plumbing.output(launch.stdout))
+            stderr = subprocess.STDOUT if launch.merge else _or_null(plumbing.output(launch.stderr))
+            popen = subprocess.Popen(
+                launch.command,
+                executable=launch.executable,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                cwd=launch.cwd,
+                env=launch.env,
+                pass_fds=launch.pass_fds,
+                start_new_session=True,
+            )
+            ends = plumbing.detach()
+        return _Started(popen.pid, self._register(popen.pid), popen, *ends)
+
+    def _register(self, pid: int) -> int | None:
+        self._own.add(pid)
+        if self._after_spawn is not None:
+            self._after_spawn(pid)
+        if not self._pidfds:
+            return None
+        try:
+            return os.pidfd_open(pid)
+        except OSError as error:
+            log.warning("pidfd cannot be opened, a thread waits instead: %s", error)
+            return None
+
+    def _adopt(self, make: Callable[[], int]) -> _Started:
+        pid = make()
+        return _Started(pid, self._register(pid))
+
+    # From here on everything runs on the loop.
+
+    async def _launch(self, call: Callable[[Any], _Started], argument: Any, build: Callable[[_Started], C]) -> C:
+        """Start a child in the thread and take it over on the loop, whether or not the caller still waits."""
+        if self._closing:
+            raise Unavailable("daemon is shutting down")
+        loop = asyncio.get_running_loop()
+        result: asyncio.Future[C] = loop.create_future()
+
+        def arrived(launched: asyncio.Future[_Started]) -> None:
+            self._launches.discard(launched)
+            error = launched.exception()
+            if error is None:
+                child = build(launched.result())
+                self._watch(child, launched.result())
+                if result.cancelled():
+                    self._abandon(child)
+                else:
+                    result.set_result(child)
+            elif not result.cancelled():
+                result.set_exception(error)
+
+        launch = loop.run_in_executor(self._thread, call, argument)
+        self._launches.add(launch)
+        launch.add_done_callback(arrived)
+        try:
+            return await result
+        except asyncio.CancelledError:
+            if result.done() and not result.cancelled() and result.exception() is None:
+                self._abandon(result.result())
+            raise
+
+    def _abandon(self, child: Child) -> None:
+        """End a child whose caller went away before it learnt of it."""
+        self._own_task(self._end_abandoned(child), "abandoned child")
+
+    async def _end_abandoned(self, child: Child) -> None:
+        await child.terminate()
+        if isinstance(child, Process):
+            child.release()
+            await child.output.close()
+
+    def _pump(self, fd: int, channel: Channel, process: Process, *, last: bool) -> Pump:
+        def closed(pump: Pump) -> None:
+            self._pumps.pop(pump, None)
+            if last and not process.writers_left:
+                process.output.finish()
+
+        pump = Pump(fd, process.output, channel, closed)
+        self._pumps[pump] = None
+        if len(self._pumps) > MAX_LEFTOVERS:
+            self._close_oldest()
+        return pump
+
+    def _close_oldest(self) -> None:
+        leftovers = [pump for pump in self._pumps if pump.discarding]
+        if len(leftovers) > MAX_LEFTOVERS:
+            log.warning("output of a background process is cut off: more than %d of them", MAX_LEFTOVERS)
+            leftovers[0].close()
+
+    def _watch(self, child: Child, started: _Started) -> None:
+        self._live[child.pid] = (child, started.popen)
+        loop = asyncio.get_running_loop()
+        if started.pidfd is not None:
+            loop.add_reader(started.pidfd, self._on_exit, child, started.pidfd)
+        else:
+            threading.Thread(target=self._wait_in_thread, args=(child, loop), name="waiter", daemon=True).start()
+
+    def _on_exit(self, child: Child, pidfd: int) -> None:
+        asyncio.get_running_loop().remove_reader(pidfd)
+        try:
+            status = os.waitpid(child.pid, os.WNOHANG)[1]
+        except ChildProcessError:
+            log.error("exit status was taken by somebody else: pid %d", child.pid)  # noqa: TRY400 - no use in a trace
+            status = 255 << 8
+        os.close(pidfd)
+        self._reaped(child, status)
+
+    def _wait_in_thread(self, child: Child, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            status = os.waitpid(child.pid, 0)[1]
+        except ChildProcessError:
+            status = 255 << 8
+        loop.call_soon_threadsafe(self._reaped, child, status)
+
+    def _reaped(self, child: Child, status: int) -> None:
+        _, popen = self._live.pop(child.pid)
+        self._own.discard(child.pid)
+        result = ExitStatus.of(status)
+        # Popen would otherwise wait for the pid itself when it is collected.
+        if popen is not None:
+            popen.returncode = result.code
+        child.reaped(result)
+
+    async def _end(self, child: Child, grace: float) -> None:
+        await asyncio.shield(self._own_task(self._end_tree(child, grace), "end process tree"))
+
+    async def _end_tree(self, child: Child, grace: float) -> None:
+        def find() -> dict[int, tree.Entry]:
+            return tree.family(child.pid, exited=not child.running)
+
+        await self._end_found(find, grace)
+        # It has ended, the event that says so may still be on its way; unless it is stuck in the kernel.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(tree.KILL_SECONDS):
+                await child.wait()
+
+    async def _end_found(self, find: tree.Find, grace: float) -> None:
+        if self._pidfds:
+            await tree.end(find, self._scans.run, grace)
+        else:
+            await tree.end_blindly(find, self._scans.run, grace)
+
+    def _own_task(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+def _feed(started: _Started) -> Feed | None:
+    return None if started.stdin is None else Feed(started.stdin)
+
+
+def _or_null(fd: int | None) -> int:
+    return subprocess.DEVNULL if fd is None else fd
+
+
+def _unblock_signals() -> None:
+    """Start the spawning thread with no signal blocked: children inherit its mask."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, set())

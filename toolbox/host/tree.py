@@ -1,0 +1,231 @@
+"""Process trees: who belongs to whom according to ``/proc``, and how to end all of them.
+
+A child of ours leads a session of its own. To its tree belongs whatever is in that session, also what was
+re-parented to us since, and whatever descends from those. The exit of each member is an event on a pidfd.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import os
+import signal
+from collections.abc import Awaitable, Callable, Iterable
+
+log = logging.getLogger(__name__)
+
+# A tree that forks faster than it is killed gets this many scans.
+ROUNDS = 40
+# SIGKILL takes longer only for a process stuck in the kernel, and then waiting does not help.
+KILL_SECONDS = 2.0
+_BLIND_SECONDS = 0.02
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the process table."""
+
+    pid: int
+    parent: int
+    session: int
+    state: str
+    start: int
+
+
+def entry(pid: int) -> Entry | None:
+    """Read one process; None if it is gone."""
+    try:
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        line = os.read(fd, 2048)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    # The name, in parentheses, may hold spaces and parentheses itself.
+    fields = line[line.rindex(b")") + 2 :].split()
+    return Entry(pid, int(fields[1]), int(fields[3]), fields[0].decode(), int(fields[19]))
+
+
+def table() -> dict[int, Entry]:
+    """Read the process table; blocks for about 15 µs per process."""
+    found = (entry(int(name)) for name in os.listdir("/proc") if name.isdigit())
+    return {item.pid: item for item in found if item is not None}
+
+
+def children_of_self() -> set[int]:
+    """Return the direct children of this process, whichever thread made them."""
+    pids: set[int] = set()
+    try:
+        for task in os.listdir("/proc/self/task"):
+            with open(f"/proc/self/task/{task}/children", encoding="ascii") as file:
+                pids.update(map(int, file.read().split()))
+    except OSError:  # a kernel without that file, or a thread that ended meanwhile
+        own = os.getpid()
+        pids = {item.pid for item in table().values() if item.parent == own}
+    return pids
+
+
+def descendants(roots: Iterable[int], entries: dict[int, Entry]) -> set[int]:
+    """Return ``roots`` and everything below them that still runs."""
+    below: dict[int, list[int]] = {}
+    for item in entries.values():
+        below.setdefault(item.parent, []).append(item.pid)
+    found: set[int] = set()
+    ahead = list(roots)
+    while ahead:
+        pid = ahead.pop()
+        if pid not in found:
+            found.add(pid)
+            ahead += below.get(pid, ())
+    return {pid for pid in found if pid in entries and entries[pid].state not in "ZX"}
+
+
+def family(root: int, *, exited: bool) -> dict[int, Entry]:
+    """Return the members of the tree of ``root`` that still run, ``exited`` telling whether it was reaped already."""
+    entries = table()
+    if exited and root in entries:
+        return {}  # the number was given to somebody else, which the kernel does only if nothing is left of the session
+    members = {item.pid for item in entries.values() if item.session == root} | {root}
+    return {pid: entries[pid] for pid in descendants(members, entries) if pid != os.getpid()}
+
+
+def below_self() -> dict[int, Entry]:
+    """Return everything that runs below this process."""
+    entries, own = table(), os.getpid()
+    children = {item.pid for item in entries.values() if item.parent == own}
+    return {pid: entries[pid] for pid in descendants(children, entries)}
+
+
+class Member:
+    """A process, not necessarily our child, that can be signalled and waited for without confusion."""
+
+    def __init__(self, pid: int, pidfd: int) -> None:
+        self.pid = pid
+        self.signalled = 0
+        self._pidfd = pidfd
+        self._gone = asyncio.Event()
+        asyncio.get_running_loop().add_reader(pidfd, self._exited)
+
+    @property
+    def gone(self) -> bool:
+        """Tell whether it has ended."""
+        return self._gone.is_set()
+
+    async def wait(self) -> None:
+        """Wait for its end."""
+        await self._gone.wait()
+
+    def send(self, number: int) -> None:
+        """Send a signal once."""
+        if self.gone or self.signalled == number:
+            return
+        self.signalled = number
+        for each in (number, signal.SIGCONT) if number == signal.SIGTERM else (number,):
+            try:
+                signal.pidfd_send_signal(self._pidfd, each)
+            except ProcessLookupError:
+                return
+            except PermissionError:
+                log.warning("process cannot be signalled: pid %d belongs to another user", self.pid)
+                self._gone.set()
+                return
+
+    def close(self) -> None:
+        """Stop watching."""
+        asyncio.get_running_loop().remove_reader(self._pidfd)
+        os.close(self._pidfd)
+
+    def _exited(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._pidfd)
+        self._gone.set()
+
+
+def open_members(found: dict[int, Entry], known: set[int]) -> list[tuple[int, int]]:
+    """Open a pidfd for each process that is still the one that was found; blocks."""
+    opened = []
+    for pid, seen in found.items():
+        if pid in known:
+            continue
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError:
+            continue
+        now = entry(pid)
+        if now is None or now.start != seen.start:
+            os.close(pidfd)
+            continue
+        opened.append((pid, pidfd))
+    return opened
+
+
+Find = Callable[[], dict[int, Entry]]
+Run = Callable[..., Awaitable[list[tuple[int, int]]]]
+
+
+async def end(find: Find, run: Run, grace: float) -> None:
+    """End every process that ``find`` reports: SIGTERM, up to ``grace`` seconds, SIGKILL; until none is left.
+
+    ``run`` calls a blocking function in a thread.
+    """
+    loop = asyncio.get_running_loop()
+    limit = loop.time() + grace
+    members: dict[int, Member] = {}
+
+    def look() -> list[tuple[int, int]]:
+        return open_members(find(), {pid for pid, member in members.items() if not member.gone})
+
+    try:
+        for _ in range(ROUNDS):
+            for pid, pidfd in await run(look):
+                if pid in members:
+                    members[pid].close()
+                members[pid] = Member(pid, pidfd)
+            alive = [member for member in members.values() if not member.gone]
+            if not alive:
+                return
+            await _signal(alive, limit)
+        log.warning("processes do not end: %s", [pid for pid, member in members.items() if not member.gone])
+    finally:
+        for member in members.values():
+            member.close()
+
+
+async def _signal(alive: list[Member], limit: float) -> None:
+    """Signal members and wait for all of them, or for the time to get harder."""
+    left = limit - asyncio.get_running_loop().time()
+    number = signal.SIGTERM if left > 0 else signal.SIGKILL
+    for member in alive:
+        member.send(number)
+    try:
+        async with asyncio.timeout(left if left > 0 else KILL_SECONDS):
+            for member in alive:
+                await member.wait()
+    except TimeoutError:
+        pass  # the next round decides
+
+
+async def end_blindly(find: Find, run: Callable[..., Awaitable[dict[int, Entry]]], grace: float) -> None:
+    """Do the same on a kernel without pidfds, where only looking again tells whether a process is gone."""
+    loop = asyncio.get_running_loop()
+    limit = loop.time() + grace
+    sent: dict[int, int] = {}
+    while members := await run(find):
+        now = loop.time()
+        number = signal.SIGTERM if now < limit else signal.SIGKILL
+        for pid in members:
+            if sent.get(pid) != number:
+                sent[pid] = number
+                _kill(pid, number)
+        if now > limit + KILL_SECONDS:
+            return
+        await asyncio.sleep(_BLIND_SECONDS)
+
+
+def _kill(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)

@@ -1,0 +1,271 @@
+"""One shell command per request: start it, wait for it or for its deadline, keep its output until it is delivered."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import errno
+import os
+from collections.abc import AsyncGenerator, Mapping
+
+from toolbox.errors import BadRequest, ExecutionTimeout, InvalidBody, Unavailable
+from toolbox.host import env
+from toolbox.host.child import Process
+from toolbox.host.ledger import Channel, Ledger, Retention
+from toolbox.host.procs import Procs
+from toolbox.host.shells import Shell, Shells
+from toolbox.host.spool import Spool
+from toolbox.process import render
+from toolbox.process.wire import ExecuteRequest, ExitEvent, OutputEvent, StartEvent
+
+# The most that a request may ask for: it is disk space, not memory.
+OUTPUT_CEILING = 1024 * 1024 * 1024
+# What a timeout error carries of the output; an error body is built in memory.
+TIMEOUT_OUTPUT = 1024 * 1024
+# How long an answer waits for a killed tree to be gone, beyond the grace it was given.
+KILL_PATIENCE = 0.15
+_FOREVER = 1e8
+_NOT_EXECUTABLE = {errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.E2BIG, errno.ELOOP, errno.ETXTBSY}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Command:
+    """A checked request."""
+
+    text: bytes
+    cwd: str
+    envs: Mapping[str, str]
+    timeout: float | None
+    grace: float
+    split: bool
+    retention: Retention
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a command ended, with its output."""
+
+    exit_code: int
+    output: Ledger
+    split: bool
+    reason: str
+    signal: str | None = None
+
+
+Event = StartEvent | OutputEvent | ExitEvent
+
+
+class Run:
+    """A command under way; ``release`` it when its output is not needed any more."""
+
+    def __init__(self, command: Command, output: Ledger, process: Process | None, failure: int = 0) -> None:
+        self.result: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.process = process
+        self._command = command
+        self._output = output
+        self._failure = failure
+        self._started = asyncio.get_running_loop().time()
+        self._aborted = False
+        self._released = asyncio.Event()
+
+    def release(self) -> None:
+        """Let go of the output; a command that still runs goes on without it."""
+        self._released.set()
+
+    async def abort(self) -> None:
+        """Kill the command because the daemon ends; whoever waits for the result learns that."""
+        self._aborted = self.process is not None and self.process.running
+        await self.kill()
+
+    async def kill(self) -> None:
+        """Kill the command and everything it started."""
+        if self.process is not None:
+            await self.process.terminate()
+
+    async def live(self) -> None:
+        """See the command through; the task of this is its owner."""
+        try:
+            self.result.set_result(await self._outcome())
+        except Exception as error:  # noqa: BLE001 - handed to whoever waits for the result
+            self.result.set_exception(error)
+            self.result.exception()  # perhaps nobody does
+        finally:
+            self._output.finish()
+            if self.process is not None:
+                self.process.release()
+        await self._released.wait()
+        await self._output.close()
+
+    async def events(self) -> AsyncGenerator[tuple[str, Event], None]:
+        """Yield what happens, by name, the exit last; the command waits for a slow reader."""
+        if self.process is not None:
+            yield "start", StartEvent(id=self.process.id, pid=self.process.pid)
+        async with contextlib.aclosing(self._output_events()) as output:
+            async for event in output:
+                yield event
+        yield "exit", await self._exit_event()
+
+    async def _output_events(self) -> AsyncGenerator[tuple[str, OutputEvent], None]:
+        decoders = {Channel.STDOUT: render.Decoder(), Channel.STDERR: render.Decoder()}
+        expected = 0
+        async with contextlib.aclosing(self._output.follow(hold=True)) as chunks:
+            async for chunk in chunks:
+                data = decoders[chunk.channel].feed(chunk.data)
+                skipped = chunk.offset - expected
+                expected = chunk.end
+                if data:
+                    yield chunk.channel.name.lower(), OutputEvent(data=data, offset=chunk.offset, skipped=skipped)
+        for channel, decoder in decoders.items():
+            rest = decoder.finish()
+            if rest:
+                yield channel.name.lower(), OutputEvent(data=rest, offset=expected)
+
+    async def _exit_event(self) -> ExitEvent:
+        try:
+            outcome = await self.result
+        except ExecutionTimeout:
+            return ExitEvent(exit_code=124, reason="timed_out")
+        except Unavailable:
+            return ExitEvent(exit_code=137, reason="sandbox_stopped", signal="SIGKILL")
+        return ExitEvent(exit_code=outcome.exit_code, reason=outcome.reason, signal=outcome.signal)
+
+    async def _outcome(self) -> Outcome:
+        if self.process is None:
+            return Outcome(self._failure, self._output, self._command.split, "failed")
+        limit = self._command.timeout
+        try:
+            async with asyncio.timeout_at(None if limit is None else self._started + limit):
+                await self.process.wait()
+        except TimeoutError:
+            raise await self._expired(self.process) from None
+        status = await self.process.settle()
+        if self._aborted:
+            raise Unavailable("daemon is shutting down, the command was killed")
+        reason = "exited" if status.signal is None else "signaled"
+        return Outcome(status.code, self._output, self._command.split, reason, status.signal_name)
+
+    async def _expired(self, process: Process) -> ExecutionTimeout:
+        """Kill the tree and make the error, with what was printed so far."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._command.grace + KILL_PATIENCE):
+                await process.terminate(self._command.grace)
+        for pump in process.pumps:
+            pump.catch_up()
+        text = await render.whole(self._output, limit=TIMEOUT_OUTPUT)
+        return ExecutionTimeout("command execution timeout", detail={"result": text, "exitCode": 124})
+
+
+class Exec:
+    """Run shell commands."""
+
+    def __init__(
+        self, procs: Procs, environment: env.Environment, shells: Shells, spool: Spool, *, workdir: str, max_output: int
+    ) -> None:
+        self._procs = procs
+        self._environment = environment
+        self._shells = shells
+        self._spool = spool
+        self._workdir = workdir
+        self._max_output = max_output
+        self._runs: dict[asyncio.Task[None], Run] = {}
+        self._closing = False
+
+    def check(self, request: ExecuteRequest, *, split: bool = False) -> Command:
+        """Refuse what cannot be run."""
+        if not request.command:
+            raise InvalidBody("invalid request body: command is required")
+        if not request.command.strip():
+            raise BadRequest("bad request: command cannot be empty or whitespace-only")
+        cwd = request.cwd or ""
+        if "\0" in request.command or "\0" in cwd:
+            raise BadRequest(f"bad request: {'cwd' if chr(0) in cwd else 'command'} contains a nul character")
+        envs = {**(request.env or {}), **(request.envs or {})}
+        env.check_names(envs)
+        env.check(envs)
+        return Command(
+            text=request.command.encode(),
+            cwd=self._resolve(cwd),
+            envs=envs,
+            timeout=min(request.timeout, _FOREVER) if request.timeout else None,
+            grace=(request.kill_grace_ms or 0) / 1000,
+            split=split or bool(request.split_output),
+            retention=self._retention(request.max_output_bytes),
+        )
+
+    async def start(self, command: Command, *, two_pipes: bool = False) -> Run:
+        """Start a command; a directory or shell that does not work is an outcome like any other."""
+        if self._closing:
+            raise Unavailable("daemon is shutting down")
+        output = self._spool.ledger(command.retention)
+        try:
+            process = await self._spawn(command, output, merge=not (command.split or two_pipes))
+            run = Run(command, output, process)
+        except OSError as error:
+            code, text = _explain(error, command.cwd)
+            output.append(text.encode(errors="replace"))
+            run = Run(command, output, None, code)
+        task = asyncio.create_task(run.live(), name="command")
+        self._runs[task] = run
+        task.add_done_callback(self._runs.pop)
+        return run
+
+    async def close(self) -> None:
+        """Kill what runs and answer those who wait for it; then let go of all output."""
+        self._closing = True
+        await asyncio.gather(*(run.abort() for run in self._runs.values()))
+        waiting = [run.result for run in self._runs.values()]
+        if waiting:
+            await asyncio.wait(waiting)
+
+    async def release(self) -> None:
+        """Let go of all output, also of what is being sent."""
+        for run in self._runs.values():
+            run.release()
+        if self._runs:
+            await asyncio.wait(list(self._runs))
+
+    async def _spawn(self, command: Command, output: Ledger, *, merge: bool) -> Process:
+        shell = await self._shells.choose()
+        try:
+            return await self._spawn_with(shell, command, output, merge=merge)
+        except OSError as error:
+            if error.filename == command.cwd:
+                raise
+            # The shell may have been removed or replaced a moment ago.
+            self._shells.forget()
+            return await self._spawn_with(await self._shells.choose(), command, output, merge=merge)
+
+    async def _spawn_with(self, shell: Shell, command: Command, output: Ledger, *, merge: bool) -> Process:
+        argv, script = shell.script(command.text)
+        return await self._procs.spawn(
+            argv,
+            executable=shell.path,
+            env=self._environment.merged(command.envs),
+            cwd=command.cwd,
+            stdin=script,
+            merge=merge,
+            ledger=output,
+        )
+
+    def _resolve(self, cwd: str) -> str:
+        if cwd == "~" or cwd.startswith("~/"):
+            cwd = self._environment.get("HOME", "~") + cwd[1:]
+        return os.path.join(self._workdir, cwd) if cwd else self._workdir  # noqa: PTH118 - keeps what the user wrote
+
+    def _retention(self, wanted: int | None) -> Retention:
+        if wanted is None:
+            return Retention.capped(self._max_output)
+        return Retention.capped(min(wanted, OUTPUT_CEILING) if wanted else OUTPUT_CEILING)
+
+
+def _explain(error: OSError, cwd: str) -> tuple[int, str]:
+    """Turn a failure to start into the exit code and text that a shell would give; let lack of resources rise."""
+    reason = (error.strerror or str(error)).lower()
+    if error.filename == cwd:
+        return 1, f"chdir {cwd}: {reason}"
+    if error.errno == errno.ENOENT:
+        return 127, f"{error.filename}: {reason}"
+    if error.errno in _NOT_EXECUTABLE:
+        return 126, f"{error.filename}: {reason}"
+    raise error
