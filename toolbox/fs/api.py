@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from aiohttp import web
 
 from toolbox.errors import BadRequest, Conflict, FileAccessDenied, FileMissing, InvalidBody, InvalidPath, StorageFull
 from toolbox.fs.copying import Copies
 from toolbox.fs.downloads import Downloads
+from toolbox.fs.find import Find
 from toolbox.fs.info import Info
 from toolbox.fs.moving import Moves
 from toolbox.fs.permissions import Permissions
+from toolbox.fs.replacing import Replace
+from toolbox.fs.search import Search
 from toolbox.fs.tree import Tree
 from toolbox.fs.uploads import Uploads
 from toolbox.fs.wire import (
@@ -19,91 +24,113 @@ from toolbox.fs.wire import (
     CopyResponse,
     DeleteQuery,
     FileInfo,
+    FindQuery,
     FolderQuery,
     InfoQuery,
     ListQuery,
+    Match,
     MoveQuery,
     PathQuery,
     PermissionsQuery,
+    ReplaceRequest,
+    ReplaceResult,
+    SearchQuery,
+    SearchResponse,
     UploadQuery,
     UploadResponse,
 )
 from toolbox.http.bodies import OCTETS, Bodies
-from toolbox.http.endpoint import Request, endpoint
+from toolbox.http.endpoint import Reply, Request, endpoint
+from toolbox.http.presence import while_connected
 
 TAG = "file-system"
 FORM = "multipart/form-data"
 READ = (BadRequest, FileAccessDenied, FileMissing)
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What the endpoints call."""
+
+    tree: Tree
+    info: Info
+    permissions: Permissions
+    moves: Moves
+    copies: Copies
+    uploads: Uploads
+    downloads: Downloads
+    search: Search
+    find: Find
+    replace: Replace
+    bodies: Bodies
+
+
 class FsApi:
     """Files and directories."""
 
-    def __init__(
-        self,
-        *,
-        tree: Tree,
-        info: Info,
-        permissions: Permissions,
-        moves: Moves,
-        copies: Copies,
-        uploads: Uploads,
-        downloads: Downloads,
-        bodies: Bodies,
-    ) -> None:
-        self._tree = tree
-        self._info = info
-        self._permissions = permissions
-        self._moves = moves
-        self._copies = copies
-        self._uploads = uploads
-        self._downloads = downloads
-        self._bodies = bodies
+    def __init__(self, services: Services) -> None:
+        self._fs = services
 
     @endpoint("GET", "/files", tag=TAG, errors=READ)
-    async def list_files(self, query: ListQuery) -> list[FileInfo]:
+    async def list_files(self, query: ListQuery, request: Request) -> list[FileInfo]:
         """List a directory, ``depth`` levels deep."""
-        return await self._tree.list_dir(query.path, query.depth)
+        return await while_connected(request, self._fs.tree.list_dir(query.path, query.depth))
 
     @endpoint("GET", "/files/info", tag=TAG, errors=READ)
-    async def get_file_info(self, query: InfoQuery) -> FileInfo:
-        """Describe a file."""
-        return await self._info.info(query.path, query.hash)
+    async def get_file_info(self, query: InfoQuery, request: Request) -> FileInfo:
+        """Describe a file; ``hash=sha256,md5`` adds digests of its content."""
+        return await while_connected(request, self._fs.info.info(query.path, query.hash))
 
     @endpoint("POST", "/files/folder", tag=TAG, status=201, errors=(BadRequest, FileAccessDenied, StorageFull))
     async def create_folder(self, query: FolderQuery) -> None:
         """Create a directory and its parents."""
-        await self._tree.make_folder(query.path, query.mode)
+        await self._fs.tree.make_folder(query.path, query.mode)
 
     @endpoint("DELETE", "/files", tag=TAG, status=204, errors=(*READ, Conflict))
     async def delete_file(self, query: DeleteQuery) -> None:
         """Remove a file, or a tree with ``recursive=true``."""
-        await self._moves.delete(query.path, recursive=bool(query.recursive))
+        await self._fs.moves.delete(query.path, recursive=bool(query.recursive))
 
     @endpoint("POST", "/files/move", tag=TAG, errors=(*READ, Conflict, StorageFull))
     async def move_file(self, query: MoveQuery) -> None:
         """Move a file or tree; an existing destination is never replaced."""
-        await self._moves.move(query.source, query.destination)
+        await self._fs.moves.move(query.source, query.destination)
 
     @endpoint("POST", "/files/copy", tag=TAG, errors=(*READ, Conflict, StorageFull))
     async def copy_file(self, query: CopyQuery) -> CopyResponse:
         """Copy a file or tree with its modes, times, owners and links."""
-        return await self._copies.copy(query.source, query.destination, overwrite=bool(query.overwrite))
+        return await self._fs.copies.copy(query.source, query.destination, overwrite=bool(query.overwrite))
 
     @endpoint("POST", "/files/permissions", tag=TAG, errors=READ)
     async def set_file_permissions(self, query: PermissionsQuery) -> None:
         """Change mode, owner and group."""
-        await self._permissions.change(query.path, query.mode, query.owner, query.group)
+        await self._fs.permissions.change(query.path, query.mode, query.owner, query.group)
+
+    @endpoint("GET", "/files/find", tag=TAG, errors=(BadRequest,))
+    async def find_in_files(self, query: FindQuery, request: Request) -> Reply[list[Match]]:
+        """Find lines that hold a text: literal and case-sensitive unless ``regex`` or ``ignoreCase`` is set."""
+        matches, cut = await while_connected(request, self._fs.find.find(query))
+        return Reply(matches, headers={"X-Result-Truncated": "true"} if cut else {})
+
+    @endpoint("GET", "/files/search", tag=TAG, errors=(BadRequest,))
+    async def search_files(self, query: SearchQuery, request: Request) -> SearchResponse:
+        """Find files and directories whose name matches a glob."""
+        return await while_connected(request, self._fs.search.search(query))
+
+    @endpoint("POST", "/files/replace", tag=TAG, errors=(InvalidBody,))
+    async def replace_in_files(self, body: ReplaceRequest) -> list[ReplaceResult]:
+        """Replace a literal text in files; ``dryRun`` returns diffs instead."""
+        return await self._fs.replace.replace(body)
 
     @endpoint("GET", "/files/download", tag=TAG, errors=READ, signed=True, head=True, media=OCTETS)
     async def download_file(self, query: PathQuery, request: Request) -> web.StreamResponse:
         """Download a file, whole or in ranges."""
-        return await self._bodies.send_file(request, await self._downloads.open(query.path))
+        return await self._fs.bodies.send_file(request, await self._fs.downloads.open(query.path))
 
     @endpoint("POST", "/files/bulk-download", tag=TAG, errors=(InvalidBody,), media=FORM)
     async def download_files(self, request: Request, body: BulkDownloadRequest) -> web.StreamResponse:
         """Download files as parts of a form; a file that cannot be read becomes a part named ``error``."""
-        return await self._bodies.send_form(request, self._downloads.parts(body.paths, body.raw_paths))
+        return await self._fs.bodies.send_form(request, self._fs.downloads.parts(body.paths, body.raw_paths))
 
     @endpoint("POST", "/files/upload", tag=TAG, errors=(BadRequest, FileAccessDenied, StorageFull), body_media=FORM)
     async def upload_file(self, query: UploadQuery, request: Request) -> None:
@@ -123,10 +150,10 @@ class FsApi:
         return await self._receive(query, request)
 
     async def _receive(self, query: UploadQuery, request: web.BaseRequest) -> UploadResponse:
-        upload = self._uploads.single(query.path, request.content_length)
-        return await self._bodies.receive_file(request, upload)
+        upload = self._fs.uploads.single(query.path, request.content_length)
+        return await self._fs.bodies.receive_file(request, upload)
 
     @endpoint("POST", "/files/bulk-upload", tag=TAG, errors=(BadRequest, StorageFull), body_media=FORM)
     async def upload_files(self, request: Request) -> BulkUploadResponse:
         """Upload files as ``files[i].path`` and ``files[i].file`` parts of a form."""
-        return await self._bodies.receive_form(request, self._uploads.bulk())
+        return await self._fs.bodies.receive_form(request, self._fs.uploads.bulk())

@@ -4,42 +4,53 @@ from __future__ import annotations
 
 import asyncio
 
-from toolbox.fs.api import FsApi
+from toolbox.fs.api import FsApi, Services
 from toolbox.fs.copying import Copies
 from toolbox.fs.downloads import Downloads
+from toolbox.fs.find import Find
 from toolbox.fs.info import Info
 from toolbox.fs.moving import Moves
 from toolbox.fs.permissions import Permissions
+from toolbox.fs.replacing import Replace
+from toolbox.fs.ripgrep import Ripgrep
+from toolbox.fs.search import Search
 from toolbox.fs.tree import Tree
 from toolbox.fs.uploads import Uploads
 from toolbox.host.journal import Journal
 from toolbox.host.lanes import Lane
 from toolbox.host.paths import Workdir
+from toolbox.host.procs import Procs
 from toolbox.http.bodies import Bodies
 
 
 class FilesArea:
     """Own everything behind ``/files``."""
 
-    def __init__(self, *, workdir: str, state_dir: str, durable: bool = False) -> None:
+    def __init__(self, *, workdir: str, state_dir: str, procs: Procs | None = None, durable: bool = False) -> None:
         root = Workdir(workdir)
         quick = Lane("fs-quick", 4)
         bulk = Lane("fs-bulk", 8)
         trees = Lane("fs-trees", 4)
-        self._lanes = (quick, bulk, trees)
+        search = Lane("fs-search", 4)
+        self._lanes = (quick, bulk, trees, search)
         self._journal = Journal(state_dir)
         self._sweep: asyncio.Task[int] | None = None
         self.bodies = Bodies(bulk)
-        self.api = FsApi(
+        uploads = Uploads(root, self._journal, durable=durable)
+        services = Services(
             tree=Tree(root, quick),
             info=Info(root, quick, bulk),
             permissions=Permissions(root, quick),
             moves=Moves(root, trees, self._journal),
             copies=Copies(root, trees, self._journal),
-            uploads=Uploads(root, self._journal, durable=durable),
+            uploads=uploads,
             downloads=Downloads(root, quick),
+            search=Search(root, search),
+            find=Find(root, search, Ripgrep(procs, search) if procs is not None else None),
+            replace=Replace(root, trees, uploads),
             bodies=self.bodies,
         )
+        self.api = FsApi(services)
 
     async def start(self) -> None:
         """Remove in the background what a killed daemon left."""

@@ -186,7 +186,7 @@ class Copies:
         totals = await self._lane.run_until(stop, self._copy, *paths, stop, overwrite)
         return CopyResponse(files=totals.files, bytes=totals.size, skipped=[show(path) for path in totals.skipped])
 
-    def _copy(self, source: bytes, destination: bytes, stop: threading.Event, overwrite: bool) -> Totals:  # noqa: FBT001
+    def _copy(self, source: bytes, destination: bytes, stop: threading.Event, overwrite: bool) -> Totals:
         check_apart(source, destination)
         if os.path.lexists(destination) and (not overwrite or os.path.isdir(destination) or os.path.isdir(source)):
             raise Conflict(f"conflict: destination already exists: {show(destination)}")

@@ -68,7 +68,7 @@ def _bare(path: bytes) -> bytes:
     return path.rstrip(b"/") or b"/"
 
 
-def _delete(path: bytes, recursive: bool) -> None:  # noqa: FBT001
+def _delete(path: bytes, recursive: bool) -> None:
     bare = _bare(path)
     status = os.lstat(bare)
     if not stat.S_ISDIR(status.st_mode):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from toolbox.errors import BadRequest, InvalidPath
 from toolbox.fs.info import Names, describe
 from toolbox.fs.permissions import parse_mode
-from toolbox.fs.wire import FileInfo
+from toolbox.fs.wire import FileInfo, Listing
 from toolbox.host.files import make_parents
 from toolbox.host.lanes import Lane
 from toolbox.host.paths import Workdir, clean, encode, show
@@ -33,7 +33,7 @@ class Tree:
         self._workdir = workdir
         self._lane = lane
 
-    async def list_dir(self, path: str | None, depth: str | None) -> list[FileInfo]:
+    async def list_dir(self, path: str | None, depth: str | None) -> Listing:
         """List a directory: ``depth`` levels, each directory right before its contents."""
         levels = _depth(depth)
         root = self._workdir.resolve_or_root(path)
@@ -52,9 +52,9 @@ def _depth(text: str | None) -> int:
     return int(text)
 
 
-def _list(root: bytes, written: bytes, levels: int) -> list[FileInfo]:
+def _list(root: bytes, written: bytes, levels: int) -> Listing:
     names = Names()
-    found: list[FileInfo] = []
+    found = Listing()
     waiting: list[Iterator[os.DirEntry[bytes]]] = [iter(entries(root))]
     while waiting:
         entry = next(waiting[-1], None)

@@ -172,6 +172,22 @@ class Match(Wire, kw_only=True):
     after: list[str] | None = None
 
 
+class Matches(list[Match]):
+    """Matches in order; a long list is encoded off the loop."""
+
+    def wire_size(self) -> int:
+        """Estimate the size of the JSON."""
+        return sum(100 + len(match.content) for match in self)
+
+
+class Listing(list[FileInfo]):
+    """Entries in order; a long list is encoded off the loop."""
+
+    def wire_size(self) -> int:
+        """Estimate the size of the JSON."""
+        return 400 * len(self)
+
+
 class ReplaceRequest(Wire, kw_only=True):
     """Files to change; ``rawFiles`` are percent-encoded paths, for names JSON cannot carry."""
 

@@ -6,6 +6,7 @@ has a name that the journal knows. Everything here blocks: call it in a lane.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import secrets
@@ -231,10 +232,8 @@ class Draft:
             os.close(self._fd)
             self._fd = -1
         if self._name is not None:
-            try:
+            with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._name)
-            except FileNotFoundError:
-                pass
             self._journal.drop(self._name)
             self._name = None
 

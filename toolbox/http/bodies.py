@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import mimetypes
-import os
 import secrets
 from collections.abc import AsyncIterator
 from typing import TypeVar
@@ -242,7 +241,7 @@ def _complete(receiver: Receiver[T], last: list[bytes]) -> T:
 
 
 def _about(source: Source) -> dict[str, str]:
-    name = decode(os.path.basename(source.path))
+    name = decode(source.path.rpartition(b"/")[2])
     return {"Content-Type": OCTETS, "Content-Disposition": disposition("attachment", name), **_LEGACY}
 
 

@@ -1,0 +1,117 @@
+"""Replace text in files: on bytes, per file all or nothing, at constant memory."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from urllib.parse import unquote_to_bytes
+
+from toolbox.errors import Conflict, InvalidPath, ToolboxError, from_os_error
+from toolbox.fs.diff import Differ
+from toolbox.fs.uploads import Uploads
+from toolbox.fs.wire import ReplaceRequest, ReplaceResult
+from toolbox.host.files import BLOCK, Source
+from toolbox.host.lanes import Lane
+from toolbox.host.paths import Workdir, decode, raw, show
+
+
+class Replace:
+    """Replace a literal text in many files."""
+
+    def __init__(self, workdir: Workdir, lane: Lane, uploads: Uploads) -> None:
+        self._workdir = workdir
+        self._lane = lane
+        self._uploads = uploads
+
+    async def replace(self, request: ReplaceRequest) -> list[ReplaceResult]:
+        """Change each file and report on each; one failure does not keep the others from being changed."""
+        old, new = request.pattern.encode(), request.new_value.encode()
+        files = [*request.files, *(decode(unquote_to_bytes(path)) for path in request.raw_files or [])]
+        stop = threading.Event()
+        return await self._lane.run_until(stop, self._all, files, old, new, bool(request.dry_run), stop)
+
+    def _all(self, files: list[str], old: bytes, new: bytes, dry: bool, stop: threading.Event) -> list[ReplaceResult]:
+        results = []
+        for file in files:
+            if stop.is_set():
+                break
+            results.append(self._reported(file, old, new, dry=dry))
+        return results
+
+    def _reported(self, file: str, old: bytes, new: bytes, *, dry: bool) -> ReplaceResult:
+        path = file.encode("utf-8", "surrogateescape")
+        result = ReplaceResult(file=show(path), raw_file=raw(path), success=True)
+        try:
+            if not file:
+                raise InvalidPath("path is empty")
+            self._one(self._workdir.resolve(file), old, new, result, dry=dry)
+        except (OSError, ToolboxError) as error:
+            known = from_os_error(error) if isinstance(error, OSError) else error
+            result.success, result.error, result.replacements, result.diff = False, known.message, None, None
+        return result
+
+    def _one(self, path: bytes, old: bytes, new: bytes, result: ReplaceResult, *, dry: bool) -> None:
+        source = Source(path)
+        try:
+            result.replacements = _count(source, old)
+            if dry:
+                result.diff = Differ(source, old, new).text() if result.replacements else ""
+            elif result.replacements and old != new:
+                self._write(source, path, old, new)
+        finally:
+            source.close()
+
+    def _write(self, source: Source, path: bytes, old: bytes, new: bytes) -> None:
+        draft = self._uploads.draft(path)
+        try:
+            for piece in replaced(blocks(source), old, new):
+                draft.write(piece)
+            _check_unchanged(source, path)
+        except BaseException:
+            draft.abort()
+            raise
+        draft.commit()
+
+
+def blocks(source: Source) -> Iterator[bytes]:
+    """Read a file piece by piece."""
+    offset = 0
+    while block := source.read(BLOCK, offset):
+        yield block
+        offset += len(block)
+
+
+def replaced(pieces: Iterator[bytes], old: bytes, new: bytes) -> Iterator[bytes]:
+    """Replace every occurrence in a stream; how it is cut into pieces makes no difference."""
+    carry = b""
+    for piece in pieces:
+        data = carry + piece
+        cut = _cut(data, old)
+        yield data[:cut].replace(old, new)
+        carry = data[cut:]
+    yield carry
+
+
+def _cut(data: bytes, old: bytes) -> int:
+    """Return where the next occurrence can begin at the earliest after the last complete one."""
+    at = 0
+    while (found := data.find(old, at)) >= 0:
+        at = found + len(old)
+    return max(at, len(data) - len(old) + 1)
+
+
+def _count(source: Source, old: bytes) -> int:
+    total, carry = 0, b""
+    for block in blocks(source):
+        data = carry + block
+        total += data.count(old)
+        carry = data[_cut(data, old) :]
+    return total
+
+
+def _check_unchanged(source: Source, path: bytes) -> None:
+    """Refuse to undo what somebody else wrote meanwhile."""
+    now, then = os.stat(path), source.status
+    if (now.st_ino, now.st_size, now.st_mtime_ns) != (then.st_ino, then.st_size, then.st_mtime_ns):
+        raise Conflict(f"{show(path)}: file was changed while it was read")

@@ -1,0 +1,185 @@
+"""Search contents with ripgrep: started, read and stopped here; its answer is made exactly ours.
+
+ripgrep stops at a NUL anywhere in a file, or with ``--binary`` takes it for a line end. A file whose first block
+holds one is binary and left out; one that holds it later is searched again by our own scanner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import shutil
+import sys
+from typing import Any
+
+import msgspec
+
+from toolbox.errors import BadRequest
+from toolbox.fs.matches import Collector, Root
+from toolbox.fs.scan import PROBE, Hit, window
+from toolbox.fs.wire import FindQuery
+from toolbox.host.files import scratch
+from toolbox.host.lanes import Lane
+from toolbox.host.launch import Launch
+from toolbox.host.procs import Procs
+
+_READ = 256 * 1024
+# A longer line of JSON means a line of text our own scanner handles better.
+_MAX_RECORD = 1024 * 1024
+_ENDLESS = ("proc", "sys", "dev")
+
+
+class _Text(msgspec.Struct):
+    text: str | None = None
+    bytes: str | None = None
+
+    def raw(self) -> Any:
+        if self.text is not None:
+            return self.text.encode()
+        return base64.b64decode(self.bytes or "")
+
+
+class _Span(msgspec.Struct):
+    start: int
+
+
+class _Data(msgspec.Struct):
+    path: _Text | None = None
+    lines: _Text | None = None
+    line_number: int | None = None
+    binary_offset: int | None = None
+    submatches: list[_Span] = []
+
+
+class _Record(msgspec.Struct):
+    type: str
+    data: _Data
+
+
+_decode = msgspec.json.Decoder(_Record).decode
+
+
+def find_binary() -> str | None:
+    """Return the program of the ``ripgrep`` package, or the one on the search path."""
+    own = os.path.join(sys.prefix, "bin", "rg")
+    return own if os.access(own, os.X_OK) else shutil.which("rg")
+
+
+class Ripgrep:
+    """Run one ripgrep per search."""
+
+    def __init__(self, procs: Procs, lane: Lane) -> None:
+        self._procs = procs
+        self._lane = lane
+
+    async def find(self, binary: str, root: Root, query: FindQuery, collector: Collector) -> list[bytes]:
+        """Collect matches; return the files that must be searched again."""
+        readable, writable = os.pipe2(os.O_CLOEXEC)
+        errors = await self._lane.run(scratch)
+        reading: asyncio.Future[list[bytes]] | None = None
+        try:
+            where = os.path.dirname(root.path) if root.is_file else root.path
+            argv = arguments(binary, root, query)
+            child = await self._procs.spawn_raw(Launch(argv, {}, where, stdout=writable, stderr=errors))
+            os.close(writable)
+            writable = -1
+            reading = asyncio.ensure_future(self._lane.run(_Reader(readable, collector).run))
+            try:
+                again = await asyncio.shield(reading)
+            finally:
+                # Ends the reader too, should it still wait for output.
+                if not reading.done() or collector.full:
+                    await child.terminate()
+            await child.wait()
+            await self._lane.run(_complain, errors)
+            return again
+        finally:
+            if reading is not None:
+                await asyncio.wait([reading])
+            for fd in (readable, writable, errors):
+                if fd >= 0:
+                    os.close(fd)
+
+
+def arguments(binary: str, root: Root, query: FindQuery) -> list[str | bytes]:
+    """Build the command line; paths are relative to its working directory, as globs are."""
+    argv: list[str | bytes] = [binary, "--json", "--no-config", "--no-messages", "--hidden", "--binary"]
+    argv += ["--encoding=none", "--ignore-case" if query.ignore_case else "--case-sensitive"]
+    argv += ["--no-require-git", "--glob=!.git"] if query.gitignore else ["--no-ignore"]
+    if not query.regex:
+        argv.append("--fixed-strings")
+    if query.max_file_size:
+        argv.append(f"--max-filesize={query.max_file_size}")
+    argv += [f"--glob={glob}" for glob in query.include or []]
+    argv += [f"--glob=!{glob}" for glob in query.exclude or []]
+    if root.path.strip(b"/.") == b"":
+        argv += [f"--glob=!/{name}" for name in _ENDLESS]
+    return [*argv, f"--regexp={query.pattern}", "--", os.path.basename(root.path) if root.is_file else "./"]
+
+
+class _Reader:
+    """Read ripgrep's records in a thread."""
+
+    def __init__(self, fd: int, collector: Collector) -> None:
+        self._fd = fd
+        self._collector = collector
+        self._path = b""
+        self._hits: list[Hit] = []
+        self._again: list[bytes] = []
+        self._oversize = False
+
+    def run(self) -> list[bytes]:
+        """Read until the end or the bound; return the files to search again."""
+        rest = b""
+        while not self._collector.full and (block := os.read(self._fd, _READ)):
+            *lines, rest = (rest + block).split(b"\n")
+            for line in lines:
+                self._take(line)
+            if len(rest) > _MAX_RECORD:
+                # Only its end is kept, which no longer is a record.
+                self._oversize, rest = True, rest[-1:]
+        self._collector.truncated = self._collector.truncated or self._collector.full
+        return self._again
+
+    def _take(self, line: bytes) -> None:
+        try:
+            record = _decode(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            self._oversize = True
+            return
+        data = record.data
+        if record.type == "begin" and data.path is not None:
+            self._path, self._hits, self._oversize = data.path.raw().removeprefix(b"./"), [], False
+        elif record.type == "match" and data.lines is not None:
+            self._hits.append(_hit(data, data.lines.raw()))
+        elif record.type == "end":
+            self._end(data.binary_offset)
+
+    def _end(self, binary_offset: int | None) -> None:
+        if binary_offset is not None and binary_offset < PROBE:
+            return
+        if binary_offset is not None or self._oversize:
+            self._again.append(self._path)
+        else:
+            self._collector.add(self._path, self._hits)
+
+
+def _hit(data: _Data, line: bytes) -> Hit:
+    start = data.submatches[0].start if data.submatches else 0
+    content, truncated = window(line.removesuffix(b"\n"), start)
+    return Hit(data.line_number or 0, content, truncated)
+
+
+def _complain(fd: int) -> None:
+    """Raise what ripgrep said about the pattern; unreadable files are silent."""
+    text = os.pread(fd, 4096, 0).decode("utf-8", "replace").strip()
+    if text:
+        reason = " ".join(line.strip() for line in text.splitlines()).removeprefix("rg: ")
+        raise BadRequest(f"bad request: invalid pattern: {reason}")
+
+
+def usable(query: FindQuery) -> bool:
+    """Tell whether ripgrep can take the texts: it wants UTF-8 without NUL."""
+    texts = [query.pattern, *(query.include or []), *(query.exclude or [])]
+    return not any(char == "\0" or "\ud800" <= char <= "\udfff" for text in texts for char in text)

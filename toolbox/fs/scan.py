@@ -1,0 +1,137 @@
+"""Our own content scanner: bounded memory for lines and files of any length.
+
+It answers alone where ripgrep is missing, and re-reads the few files ripgrep cannot report exactly.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import stat
+import threading
+from collections.abc import Callable, Iterator
+
+from toolbox.errors import BadRequest
+
+BLOCK = 1024 * 1024
+# A file with a NUL this early is binary; the reference looks at 512 bytes.
+PROBE = 8192
+# Longer lines are shown as a window around the match.
+WINDOW = 64 * 1024
+_LONG = 4 * 1024 * 1024
+_OVERLAP = 64 * 1024
+
+
+@dataclasses.dataclass(slots=True)
+class Hit:
+    """A matching line."""
+
+    line: int
+    content: bytes
+    truncated: bool
+
+
+# Returns the offset of the first match at or after a position, or -1.
+Matcher = Callable[[bytes, int], int]
+
+
+def matcher(pattern: bytes, *, regex: bool, ignore_case: bool) -> Matcher:
+    """Build a matcher for a literal or a regular expression."""
+    if not regex and not ignore_case:
+        return lambda data, at: data.find(pattern, at)
+    try:
+        source = pattern if regex else re.escape(pattern)
+        compiled = re.compile(source, re.MULTILINE | (re.IGNORECASE if ignore_case else re.NOFLAG))
+    except re.error as error:
+        raise BadRequest(f"bad request: invalid pattern: {error.msg}") from error
+
+    def search(data: bytes, at: int) -> int:
+        found = compiled.search(data, at)
+        return found.start() if found else -1
+
+    return search
+
+
+def scan(path: bytes, match: Matcher, stop: threading.Event, *, max_size: int | None = None) -> Iterator[Hit]:
+    """Yield the matching lines of a regular text file; nothing for anything else."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or (max_size is not None and status.st_size > max_size):
+            return
+        block = os.read(fd, BLOCK)
+        if b"\0" in block[:PROBE]:
+            return
+        lines = _Lines(match)
+        while block and not stop.is_set():
+            yield from lines.feed(block)
+            block = os.read(fd, BLOCK)
+        yield from lines.end()
+    finally:
+        os.close(fd)
+
+
+class _Lines:
+    """Cut blocks into lines and match them; of an endless line only a tail is kept."""
+
+    def __init__(self, match: Matcher) -> None:
+        self._match = match
+        self._carry = b""
+        self._number = 1
+        self._inside_long = False
+        self._reported = False
+
+    def feed(self, block: bytes) -> Iterator[Hit]:
+        data = self._carry + block
+        if self._inside_long:
+            end = data.find(b"\n") + 1
+            yield from self._long(data[:end] if end else data)
+            if not end:
+                self._carry = data[-_OVERLAP:]
+                return
+            data, self._inside_long = data[end:], False
+            self._number += 1
+        cut = data.rfind(b"\n") + 1
+        yield from self._whole(data[:cut])
+        self._carry = data[cut:]
+        if len(self._carry) > _LONG:
+            self._inside_long, self._reported = True, False
+            yield from self._long(self._carry)
+            self._carry = self._carry[-_OVERLAP:]
+
+    def end(self) -> Iterator[Hit]:
+        if self._inside_long:
+            yield from self._long(self._carry)
+        else:
+            yield from self._whole(self._carry)
+
+    def _long(self, data: bytes) -> Iterator[Hit]:
+        found = -1 if self._reported else self._match(data, 0)
+        if found >= 0:
+            self._reported = True
+            content, _ = window(data.rstrip(b"\n"), found)
+            yield Hit(self._number, content, truncated=True)
+
+    def _whole(self, data: bytes) -> Iterator[Hit]:
+        counted = 0
+        at = self._match(data, 0)
+        while 0 <= at < len(data):
+            start = data.rfind(b"\n", 0, at) + 1
+            end = data.find(b"\n", at)
+            end = len(data) if end < 0 else end
+            self._number += data.count(b"\n", counted, start)
+            counted = start
+            content, truncated = window(data[start:end], at - start)
+            yield Hit(self._number, content, truncated)
+            at = self._match(data, end + 1) if end + 1 < len(data) else -1
+        self._number += data.count(b"\n", counted)
+
+
+def window(line: bytes, at: int) -> tuple[bytes, bool]:
+    """Return a line without its end, or the part around ``at`` if it is too long to send."""
+    line = line.removesuffix(b"\r")
+    if len(line) <= WINDOW:
+        return line, False
+    start = max(0, min(at - WINDOW // 2, len(line) - WINDOW))
+    return line[start : start + WINDOW], True

@@ -1,0 +1,30 @@
+"""Work that is only worth doing while somebody waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from aiohttp import web
+
+from toolbox.http.streams import disconnected
+
+T = TypeVar("T")
+
+
+async def while_connected(request: web.BaseRequest, work: Coroutine[Any, Any, T]) -> T:
+    """Await work that changes nothing, and cancel it when the client leaves."""
+    task = asyncio.create_task(work, name="work for a client")
+    gone = asyncio.create_task(disconnected(request), name="client watch")
+    try:
+        await asyncio.wait([task, gone], return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ConnectionResetError("client is gone")
+        return task.result()
+    finally:
+        gone.cancel()
+        task.cancel()
+        await asyncio.wait([task, gone])
+        if not task.cancelled():
+            task.exception()
