@@ -119,7 +119,8 @@ def lines(results: dict[str, dict[str, Figure]], rows: Iterable[Workload]) -> It
             shown = f"{ratio:7.2f}  {of}" if ratio is not None else ""
             mark = " OVER" if row.limit and ratio and not of.startswith("A ") and ratio > row.limit else ""
             server = "-" if row.baseline else name[:10]
-            yield f"{row.name:34} {server:10} {figure.p50:7.2f} {figure.unit:2} {figure.p95:7.2f} {figure.unit:2} {rate} {shown}{mark}"
+            times = f"{figure.p50:7.2f} {figure.unit:2} {figure.p95:7.2f} {figure.unit:2}"
+            yield f"{row.name:34} {server:10} {times} {rate} {shown}{mark}"
 
 
 def ratio_of(row: Workload, name: str, results: dict[str, dict[str, Figure]]) -> tuple[float | None, str]:

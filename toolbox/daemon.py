@@ -12,16 +12,23 @@ import secrets
 import signal
 import socket
 import sys
+import tempfile
 
 from toolbox import __version__, logs
 from toolbox.fs.area import FilesArea
 from toolbox.host.env import Environment
+from toolbox.host.procs import Procs
+from toolbox.host.shells import Shells
+from toolbox.host.spool import Spool
 from toolbox.http.access import Access
 from toolbox.http.docs_api import DocsApi
 from toolbox.http.endpoint import Route, collect
 from toolbox.http.proxy import PortProxy
 from toolbox.http.server import HttpServer
 from toolbox.http.signing import SigningKeys
+from toolbox.process.api import ExecApi
+from toolbox.process.entrypoint import Entrypoint
+from toolbox.process.execute import Exec
 from toolbox.settings import Settings, SettingsError
 from toolbox.system.api import Identity
 from toolbox.system.area import SystemArea
@@ -29,6 +36,8 @@ from toolbox.system.area import SystemArea
 log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 5.0
+# Between SIGTERM and SIGKILL for what still runs at shutdown; the supervisor kills us after about 10 s.
+KILL_SECONDS = 2.0
 STOP_SECONDS = 8.0
 
 
@@ -52,6 +61,12 @@ def workdir_of(settings: Settings) -> str:
 def state_dir_of(settings: Settings) -> str:
     """Return where state that outlives the daemon is kept; made on first use."""
     return settings.state_dir or str(pathlib.Path(home_of(settings)) / ".daytona")
+
+
+def spool_dir_of() -> pathlib.Path:
+    """Return where output that does not fit into memory goes: on disk where possible, /tmp may be memory."""
+    disk = pathlib.Path("/var/tmp")  # noqa: S108 - files there are unnamed from the start
+    return disk if os.access(disk, os.W_OK) else pathlib.Path(tempfile.gettempdir())
 
 
 def _resource(settings: Settings) -> dict[str, str]:
@@ -90,6 +105,18 @@ class Daemon:
         self.keys = SigningKeys(settings.signing_key)
         self.environment = Environment(settings.child_env)
         self.port = 0
+        self.spool = Spool(spool_dir_of())
+        self.procs = Procs(self.spool)
+        self.shells = Shells(self.environment.get, settings.shell)
+        self.exec = Exec(
+            self.procs,
+            self.environment,
+            self.shells,
+            self.spool,
+            workdir=workdir_of(settings),
+            max_output=settings.max_output_bytes,
+        )
+        self.entrypoint = Entrypoint(self.procs, self.environment, workdir=workdir_of(settings))
         self.files = FilesArea(workdir=workdir_of(settings), state_dir=state_dir_of(settings))
         self.system = SystemArea(
             identity=Identity(version=settings.version, home=home_of(settings), workdir=workdir_of(settings)),
@@ -103,6 +130,7 @@ class Daemon:
             DocsApi(self.routes, pages=settings.environment != "production"),
             self.system.api,
             self.proxy,
+            ExecApi(self.exec),
             self.files.api,
         ]
         access = Access(
@@ -125,11 +153,17 @@ class Daemon:
         self.system.listening(sockets)
         await self.server.start(sockets)
         await self.files.start()
+        await self.entrypoint.start(self.settings.entrypoint)
 
     async def close(self) -> None:
         """Drain, end what runs, and let go of everything, within one budget."""
         await self.server.close_websockets()
-        await self.server.drain(DRAIN_SECONDS)
+        # Commands end first, so that requests which wait for them still get an answer.
+        await asyncio.gather(self.exec.close(), self.server.drain(DRAIN_SECONDS))
+        await self.exec.release()
+        await self.entrypoint.close(self.settings.grace_period)
+        await self.procs.close(min(self.settings.grace_period, KILL_SECONDS))
+        await self.spool.close()
         await self.server.close()
         await self.proxy.close()
         await self.files.close()
@@ -151,7 +185,7 @@ def run(settings: Settings, listener: socket.socket) -> int:
         raise
     try:
         _announce(settings, listener, token if fresh else "")
-        return asyncio.run(_serve(settings, listener, token))
+        return asyncio.run(_serve(settings, listener, token, lines))
     finally:
         lines.close()
 
@@ -183,12 +217,14 @@ def _announce(settings: Settings, listener: socket.socket, fresh_token: str) -> 
         log.warning("no authentication: everybody who reaches this address has full control (--insecure-no-auth)")
 
 
-async def _serve(settings: Settings, listener: socket.socket, token: str) -> int:
+async def _serve(settings: Settings, listener: socket.socket, token: str, lines: logs.Logs) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _on_signal, stop, number)
     daemon = Daemon(settings, token)
+    daemon.procs.start_sweeping()
+    lines.add(daemon.system.telemetry.handler)
     await daemon.start([listener])
     log.info("ready: version %s, sandbox %s, work directory %s", __version__, settings.sandbox_id, workdir_of(settings))
     await stop.wait()

@@ -7,6 +7,7 @@ import dataclasses
 import importlib.util
 import json
 import os
+import pathlib
 import resource
 import shutil
 import sys
@@ -81,7 +82,7 @@ def examine(settings: Settings) -> list[Finding]:
 
 
 def _program(program: Program, path: str) -> Finding:
-    beside = os.path.dirname(sys.executable)
+    beside = pathlib.Path(sys.executable).parent
     found = next(filter(None, (shutil.which(name, path=f"{path}:{beside}") for name in program.names)), None)
     return Finding(
         " or ".join(program.names), bool(found), found or "not found", program.needed_for, program.fix, program.required
@@ -154,7 +155,7 @@ def _limits() -> Iterator[Finding]:
 
 
 def _cgroup_folders() -> Iterator[str]:
-    with contextlib.suppress(OSError), open("/proc/self/cgroup", encoding="ascii") as file:
+    with contextlib.suppress(OSError), pathlib.Path("/proc/self/cgroup").open(encoding="ascii") as file:
         for line in file:
             _, controllers, path = line.strip().split(":", 2)
             yield from (
@@ -163,7 +164,7 @@ def _cgroup_folders() -> Iterator[str]:
 
 
 def _number(path: str) -> int:
-    with contextlib.suppress(OSError, ValueError), open(path, encoding="ascii") as file:
+    with contextlib.suppress(OSError, ValueError), pathlib.Path(path).open(encoding="ascii") as file:
         return int(file.read())
     return 0
 

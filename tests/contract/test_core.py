@@ -34,7 +34,7 @@ def test_exec_timeout_raises_the_precise_class(sdk: Any) -> None:
 def test_empty_command_is_a_bad_request(sdk: Any) -> None:
     from daytona.common.errors import DaytonaBadRequestError
 
-    with pytest.raises(DaytonaBadRequestError, match="(?i)invalid request body"):
+    with pytest.raises(DaytonaBadRequestError, match=r"(?i)invalid request body"):
         sdk.process.exec("")
 
 
