@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from toolbox.errors import BadRequest, Conflict, FileAccessDenied, FileMissing, InvalidBody, InvalidPath, StorageFull
+from toolbox import wire
+from toolbox.errors import (
+    BadRequest,
+    Conflict,
+    FileAccessDenied,
+    FileMissing,
+    InvalidBody,
+    InvalidPath,
+    StorageFull,
+    TooManyRequests,
+)
+from toolbox.fs.archive import Archives
 from toolbox.fs.copying import Copies
 from toolbox.fs.downloads import Downloads
+from toolbox.fs.extract import Extracts
 from toolbox.fs.find import Find
 from toolbox.fs.info import Info
 from toolbox.fs.moving import Moves
@@ -17,12 +31,16 @@ from toolbox.fs.replacing import Replace
 from toolbox.fs.search import Search
 from toolbox.fs.tree import Tree
 from toolbox.fs.uploads import Uploads
+from toolbox.fs.watch import Watches
 from toolbox.fs.wire import (
+    ArchiveQuery,
     BulkDownloadRequest,
     BulkUploadResponse,
     CopyQuery,
     CopyResponse,
     DeleteQuery,
+    ExtractQuery,
+    ExtractResponse,
     FileInfo,
     FindQuery,
     FolderQuery,
@@ -38,10 +56,15 @@ from toolbox.fs.wire import (
     SearchResponse,
     UploadQuery,
     UploadResponse,
+    WatchEvent,
+    WatchHeaders,
+    WatchQuery,
 )
 from toolbox.http.bodies import OCTETS, Bodies
-from toolbox.http.endpoint import Reply, Request, endpoint
-from toolbox.http.presence import while_connected
+from toolbox.http.endpoint import Reply, Request, endpoint, websocket
+from toolbox.http.presence import until, while_connected
+from toolbox.http.streams import SSE, event_stream
+from toolbox.http.websocket import WsSession
 
 TAG = "file-system"
 FORM = "multipart/form-data"
@@ -62,6 +85,9 @@ class Services:
     search: Search
     find: Find
     replace: Replace
+    archives: Archives
+    extracts: Extracts
+    watches: Watches
     bodies: Bodies
 
 
@@ -157,3 +183,39 @@ class FsApi:
     async def upload_files(self, request: Request) -> BulkUploadResponse:
         """Upload files as ``files[i].path`` and ``files[i].file`` parts of a form."""
         return await self._fs.bodies.receive_form(request, self._fs.uploads.bulk())
+
+    @endpoint("GET", "/files/archive", tag=TAG, errors=READ, media=OCTETS)
+    async def archive(self, query: ArchiveQuery, request: Request) -> web.StreamResponse:
+        """Download a tree as tar, tar.gz or zip, packed while it is sent."""
+        name, stream = await self._fs.archives.pack(query)
+        return await self._fs.bodies.send_stream(request, name, stream)
+
+    @endpoint("POST", "/files/extract", tag=TAG, errors=(*READ, Conflict, StorageFull), body_media=OCTETS)
+    async def extract(self, query: ExtractQuery, request: Request) -> ExtractResponse:
+        """Unpack a tar or zip into a directory, all or nothing; members that lead outside are refused."""
+        return await self._fs.bodies.receive_file(request, self._fs.extracts.receiver(query))
+
+    @endpoint("GET", "/files/watch", tag=TAG, errors=(*READ, StorageFull, TooManyRequests), media=SSE, quiet=True)
+    async def watch_events(self, query: WatchQuery, headers: WatchHeaders, request: Request) -> web.StreamResponse:
+        """Watch a directory or file as server-sent events; Last-Event-ID or ``cursor`` resumes."""
+        return await while_connected(request, self._send_events(query, headers.last_event_id, request))
+
+    async def _send_events(self, query: WatchQuery, last: str | None, request: web.BaseRequest) -> web.StreamResponse:
+        async with (
+            contextlib.aclosing(await self._fs.watches.watch(query, last or query.cursor)) as events,
+            event_stream(request) as out,
+        ):
+            async for event in events:
+                await out.send(event.type, event, event_id=event.id)
+        return out.response
+
+    @websocket("/files/watch", tag=TAG, errors=(*READ, StorageFull, TooManyRequests))
+    async def watch(self, query: WatchQuery, ws: WsSession) -> None:
+        """Watch a directory or file; each change is one JSON text frame."""
+        async with contextlib.aclosing(await self._fs.watches.watch(query, query.cursor)) as events:
+            await until(ws.gone(), _send_frames(ws, events))
+
+
+async def _send_frames(ws: WsSession, events: AsyncIterator[WatchEvent]) -> None:
+    async for event in events:
+        await ws.send_text(wire.encode(event).decode())

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from toolbox.fs.api import FsApi, Services
+from toolbox.fs.archive import Archives
 from toolbox.fs.copying import Copies
 from toolbox.fs.downloads import Downloads
+from toolbox.fs.extract import Extracts
 from toolbox.fs.find import Find
 from toolbox.fs.info import Info
 from toolbox.fs.moving import Moves
@@ -16,6 +18,7 @@ from toolbox.fs.ripgrep import Ripgrep
 from toolbox.fs.search import Search
 from toolbox.fs.tree import Tree
 from toolbox.fs.uploads import Uploads
+from toolbox.fs.watch import MAX_FEEDS, Watches
 from toolbox.host.journal import Journal
 from toolbox.host.lanes import Lane
 from toolbox.host.paths import Workdir
@@ -32,7 +35,9 @@ class FilesArea:
         bulk = Lane("fs-bulk", 8)
         trees = Lane("fs-trees", 4)
         search = Lane("fs-search", 4)
-        self._lanes = (quick, bulk, trees, search)
+        watch = Lane("fs-watch", MAX_FEEDS + 2)
+        self._lanes = (quick, bulk, trees, search, watch)
+        self._watches = Watches(root, watch)
         self._journal = Journal(state_dir)
         self._sweep: asyncio.Task[int] | None = None
         self.bodies = Bodies(bulk)
@@ -48,6 +53,9 @@ class FilesArea:
             search=Search(root, search),
             find=Find(root, search, Ripgrep(procs, search) if procs is not None else None),
             replace=Replace(root, trees, uploads),
+            archives=Archives(root, trees),
+            extracts=Extracts(root, self._journal),
+            watches=self._watches,
             bodies=self.bodies,
         )
         self.api = FsApi(services)
@@ -60,6 +68,7 @@ class FilesArea:
         """End the threads; requests must be over."""
         if self._sweep is not None:
             await asyncio.wait([self._sweep])
+        await self._watches.close()
         for lane in self._lanes:
             await lane.close()
         self._journal.close()

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 THREADS = 2
 # Below the root these never end or block; they are searched only when asked for by name.
-_ENDLESS = frozenset({b"proc", b"sys", b"dev"})
+ENDLESS = frozenset({b"proc", b"sys", b"dev"})
 
 Visit = Callable[["os.DirEntry[bytes]"], None]
 
@@ -60,7 +60,7 @@ class Walk:
                 for entry in entries:
                     if self.stop.is_set():
                         break
-                    if directory == self._guarded and entry.name in _ENDLESS:
+                    if directory == self._guarded and entry.name in ENDLESS:
                         continue
                     self._visit(entry)
                     if entry.is_dir(follow_symlinks=False):

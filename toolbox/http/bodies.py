@@ -7,9 +7,10 @@ it sends a sibling ``name.gz`` in place of the file.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import mimetypes
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TypeVar
 
 from aiohttp import web
@@ -174,6 +175,19 @@ class Bodies:
                     await self._lane.run(item.close)
             first = False
         await response.write(closing(boundary) if not first else f"--{boundary}--\r\n".encode())
+        await response.write_eof()
+        return response
+
+    async def send_stream(
+        self, request: web.BaseRequest, name: str, blocks: AsyncGenerator[bytes]
+    ) -> web.StreamResponse:
+        """Answer with bytes that are made while they are sent; a failure on the way cuts the connection."""
+        headers = {"Content-Type": OCTETS, "Content-Disposition": disposition("attachment", name)}
+        response = web.StreamResponse(headers=headers)
+        async with contextlib.aclosing(blocks) as stream:
+            await response.prepare(request)
+            async for block in stream:
+                await response.write(block)
         await response.write_eof()
         return response
 

@@ -1,0 +1,188 @@
+"""Pack a tree into a tar or zip while it is sent, at constant memory.
+
+A thread writes the archive into a pipe and the loop sends what comes out: a slow client holds the thread up, one
+that leaves breaks the pipe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import stat
+from collections.abc import AsyncGenerator, Iterator
+from typing import Any, Protocol
+
+from toolbox.errors import BadRequest
+from toolbox.fs.globs import Glob
+from toolbox.fs.info import base_name
+from toolbox.fs.tree import entries
+from toolbox.fs.walk import ENDLESS
+from toolbox.fs.wire import ArchiveQuery
+from toolbox.host.lanes import Lane
+from toolbox.host.paths import Workdir, decode, show
+
+log = logging.getLogger(__name__)
+
+_CHUNK = 256 * 1024
+_PIPE = 1024 * 1024
+# Level 1 packs three times as fast as the default for a tenth more bytes.
+_LEVEL = 1
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+class Writer(Protocol):
+    """What a format does with the entries of a tree."""
+
+    def add(self, name: str, path: bytes, status: os.stat_result) -> None:
+        """Add a file, directory or link."""
+
+    def close(self) -> None:
+        """Finish the archive."""
+
+
+class Archives:
+    """Pack trees."""
+
+    def __init__(self, workdir: Workdir, lane: Lane) -> None:
+        self._workdir = workdir
+        self._lane = lane
+
+    async def pack(self, query: ArchiveQuery) -> tuple[str, AsyncGenerator[bytes]]:
+        """Check the root and return a file name and the bytes of the archive."""
+        root = self._workdir.resolve(query.path)
+        mode = (await self._lane.run(os.stat, root)).st_mode
+        if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+            raise BadRequest(f"bad request: neither a file nor a directory: {show(root)}")
+        exclude = [Glob(pattern) for pattern in query.exclude or []]
+        name = decode(base_name(root)).strip("/.") or "root"
+        return f"{name}.{query.format}", self._stream(root, query.format, exclude)
+
+    async def _stream(self, root: bytes, kind: str, exclude: list[Glob]) -> AsyncGenerator[bytes]:
+        readable, writable = os.pipe2(os.O_CLOEXEC)
+        with contextlib.suppress(OSError):  # the user's share of pipe memory is used up
+            fcntl.fcntl(writable, fcntl.F_SETPIPE_SZ, _PIPE)
+        packing = asyncio.ensure_future(self._lane.run(_pack, writable, root, kind, exclude))
+        reader = asyncio.StreamReader(limit=_CHUNK)
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader),
+            open(readable, "rb", buffering=0),  # noqa: ASYNC230, SIM115 - a pipe
+        )
+        try:
+            while chunk := await reader.read(_CHUNK):
+                yield chunk
+            await asyncio.shield(packing)
+        finally:
+            transport.close()
+            await asyncio.wait([packing])
+            packing.exception()
+
+
+def _pack(fd: int, root: bytes, kind: str, exclude: list[Glob]) -> None:
+    with open(fd, "wb", buffering=_CHUNK) as pipe:
+        writer: Writer = _Zip(pipe) if kind == "zip" else _Tar(pipe, packed=kind == "tar.gz")
+        skipped = 0
+        for relative, path, status in _members(root, exclude):
+            try:
+                writer.add(decode(relative), path, status)
+            except (PermissionError, FileNotFoundError) as error:
+                skipped += 1
+                log.debug("not archived: %s", error)
+        writer.close()
+        if skipped:
+            log.info("entries that could not be read were left out of an archive", extra={"skipped": skipped})
+
+
+def _members(root: bytes, exclude: list[Glob]) -> Iterator[tuple[bytes, bytes, os.stat_result]]:
+    """Yield files, directories and links below the root, directories before their contents."""
+    status = os.stat(root)
+    if not stat.S_ISDIR(status.st_mode):
+        yield base_name(root), root, status
+        return
+    endless = ENDLESS if os.path.realpath(root) == b"/" else frozenset()
+    cut = len(os.path.join(root, b""))
+    waiting = [(entry, entry.name in endless) for entry in reversed(entries(root))]
+    while waiting:
+        entry, left_out = waiting.pop()
+        relative = entry.path[cut:]
+        if left_out or any(glob.matches(decode(entry.name), decode(relative)) for glob in exclude):
+            continue
+        status = entry.stat(follow_symlinks=False)
+        if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode) or stat.S_ISLNK(status.st_mode):
+            yield relative, entry.path, status
+        if stat.S_ISDIR(status.st_mode):
+            with contextlib.suppress(OSError):  # an unreadable directory is there, its contents are not
+                waiting += [(inner, False) for inner in reversed(entries(entry.path))]
+
+
+@contextlib.contextmanager
+def _content(path: bytes) -> Iterator[Any]:
+    """Open a regular file that was one a moment ago."""
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:
+        yield file
+
+
+class _Tar:
+    """Write pax tar, which carries names of any bytes and length."""
+
+    def __init__(self, pipe: Any, *, packed: bool) -> None:
+        import gzip
+        import tarfile
+
+        self._out = gzip.GzipFile(fileobj=pipe, mode="wb", compresslevel=_LEVEL, mtime=0) if packed else pipe
+        self._tar = tarfile.open(fileobj=self._out, mode="w|", format=tarfile.PAX_FORMAT, bufsize=_CHUNK)  # noqa: SIM115
+        self._types = {stat.S_IFDIR: tarfile.DIRTYPE, stat.S_IFLNK: tarfile.SYMTYPE}
+        self._info = tarfile.TarInfo
+
+    def add(self, name: str, path: bytes, status: os.stat_result) -> None:
+        info = self._info(name)
+        info.mtime = int(status.st_mtime)
+        info.mode = stat.S_IMODE(status.st_mode)
+        info.uid, info.gid = status.st_uid, status.st_gid
+        kind = stat.S_IFMT(status.st_mode)
+        if kind == stat.S_IFREG:
+            with _content(path) as file:
+                info.size = os.fstat(file.fileno()).st_size
+                self._tar.addfile(info, file)
+            return
+        info.type = self._types[kind]
+        if kind == stat.S_IFLNK:
+            info.linkname = decode(os.readlink(path))
+        self._tar.addfile(info)
+
+    def close(self) -> None:
+        self._tar.close()
+        self._out.close()
+
+
+class _Zip:
+    """Write zip; names that are not UTF-8 lose the bytes zip cannot carry."""
+
+    def __init__(self, pipe: Any) -> None:
+        import zipfile
+
+        self._zip = zipfile.ZipFile(pipe, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL)
+        self._info = zipfile.ZipInfo
+        self._method = zipfile.ZIP_DEFLATED
+
+    def add(self, name: str, path: bytes, status: os.stat_result) -> None:
+        import shutil
+        import time
+
+        kind = stat.S_IFMT(status.st_mode)
+        shown = show(name.encode("utf-8", "surrogateescape")) + ("/" if kind == stat.S_IFDIR else "")
+        info = self._info(shown, max(time.localtime(status.st_mtime)[:6], _EPOCH))
+        info.external_attr = (status.st_mode & 0xFFFF) << 16
+        info.compress_type = self._method
+        if kind == stat.S_IFDIR:
+            self._zip.writestr(info, b"")
+        elif kind == stat.S_IFLNK:
+            self._zip.writestr(info, os.readlink(path))
+        else:
+            with _content(path) as file, self._zip.open(info, "w", force_zip64=True) as out:
+                shutil.copyfileobj(file, out, _CHUNK)
+
+    def close(self) -> None:
+        self._zip.close()

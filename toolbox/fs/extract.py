@@ -1,0 +1,228 @@
+"""Unpack archives: everything or nothing, and nothing outside the destination.
+
+The archive is unpacked into a directory of our own inside the destination, where no link of anybody else exists,
+and moved into place when it is complete. A disk that runs full or a damaged archive changes nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+
+from toolbox.errors import BadRequest, Conflict, InvalidPath
+from toolbox.fs.members import Member, members
+from toolbox.fs.wire import ExtractQuery, ExtractResponse
+from toolbox.host.files import BLOCK, make_parents, scratch
+from toolbox.host.journal import Journal, temporary_name
+from toolbox.host.paths import Workdir, naming, show
+from toolbox.host.removal import remove
+
+
+class Extracts:
+    """Make receivers that unpack what they are fed."""
+
+    def __init__(self, workdir: Workdir, journal: Journal) -> None:
+        self._workdir = workdir
+        self._journal = journal
+
+    def receiver(self, query: ExtractQuery) -> Extraction:
+        """Receive an archive for a destination."""
+        return Extraction(self._workdir.resolve(query.path), query, self._journal)
+
+
+class Extraction:
+    """Spool an archive (zip has its table at the end), then unpack it."""
+
+    def __init__(self, destination: bytes, query: ExtractQuery, journal: Journal) -> None:
+        self._destination = destination
+        self._format = query.format
+        self._overwrite = bool(query.overwrite)
+        self._journal = journal
+        self._spool: int | None = None
+
+    def feed(self, data: bytes | bytearray | memoryview) -> None:
+        """Keep the next bytes."""
+        if self._spool is None:
+            self._spool = scratch()
+        view = memoryview(data).cast("B")
+        while view:
+            view = view[os.write(self._spool, view) :]
+
+    def finish(self) -> ExtractResponse:
+        """Unpack."""
+        if self._spool is None:
+            raise BadRequest("bad request: archive is empty")
+        try:
+            return self._unpack(self._spool)
+        finally:
+            self._close()
+
+    def abort(self, error: BaseException) -> BaseException:
+        """Forget the archive."""
+        self._close()
+        return error
+
+    def _close(self) -> None:
+        if self._spool is not None:
+            os.close(self._spool)
+            self._spool = None
+
+    def _unpack(self, spool: int) -> ExtractResponse:
+        created = make_parents(self._destination)
+        staging = os.path.join(self._destination, temporary_name())
+        self._journal.add(staging)
+        try:
+            os.mkdir(staging, 0o700)
+            unpacked = _Staging(staging)
+            unpacked.fill(members(spool, self._format))
+            _check_room(staging, self._destination, overwrite=self._overwrite)
+            _merge(staging, self._destination)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                remove(staging, recursive=True)
+            for directory in reversed(created):
+                with contextlib.suppress(OSError):
+                    os.rmdir(directory)
+            raise
+        finally:
+            self._journal.drop(staging)
+        return ExtractResponse(files=unpacked.files, bytes=unpacked.size)
+
+
+class _Staging:
+    """A fresh directory in which every directory and file was made by us, so that no path leads through a link."""
+
+    def __init__(self, root: bytes) -> None:
+        self._root = root
+        self._made: dict[bytes, Member | None] = {b"": None}
+        self._regular: set[bytes] = set()
+        self._links: list[bytes] = []
+        self.files = 0
+        self.size = 0
+
+    def fill(self, found: Iterator[Member]) -> None:
+        """Unpack all members."""
+        for member in found:
+            name = _inside(member.name)
+            with naming(os.path.join(self._root, name)):
+                self._add(name, member)
+        self._check_links()
+        for name, directory in reversed(self._made.items()):
+            if directory is not None:
+                self._finish(name, directory)
+
+    def _add(self, name: bytes, member: Member) -> None:
+        if member.kind == "directory":
+            self._directory(name, member)
+            return
+        if member.kind not in ("file", "symlink", "hardlink") or not name:
+            raise BadRequest(f"bad request: archive holds a {member.kind}, which is not unpacked: {show(member.name)}")
+        self._directory(os.path.dirname(name), None)
+        path = os.path.join(self._root, name)
+        if name in self._made:
+            raise BadRequest(f"bad request: archive names a directory and a file alike: {show(member.name)}")
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)  # a later member of the same name wins, as with tar
+        self._regular.discard(name)
+        getattr(self, f"_{member.kind}")(name, path, member)
+        self.files += 1
+
+    def _directory(self, name: bytes, member: Member | None) -> None:
+        if name in self._made:
+            self._made[name] = member or self._made[name]
+            return
+        self._directory(os.path.dirname(name), None)
+        path = os.path.join(self._root, name)
+        try:
+            os.mkdir(path, 0o700)
+        except FileExistsError as error:
+            raise BadRequest(f"bad request: archive path leads through a file or link: {show(name)}") from error
+        self._made[name] = member
+
+    def _file(self, name: bytes, path: bytes, member: Member) -> None:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with open(fd, "wb", buffering=0) as file:
+            source = member.open()
+            while block := source.read(BLOCK):
+                view = memoryview(block)
+                while view:
+                    view = view[file.write(view) :]
+                self.size += len(block)
+        self._regular.add(name)
+        self._finish(name, member)
+
+    def _symlink(self, name: bytes, path: bytes, member: Member) -> None:
+        if member.target.startswith(b"/") or not member.target:
+            raise BadRequest(f"bad request: link in the archive leads outside: {show(member.name)}")
+        os.symlink(member.target, path)
+        self._links.append(name)
+
+    def _hardlink(self, name: bytes, path: bytes, member: Member) -> None:
+        target = _inside(member.target)
+        if target not in self._regular:
+            raise BadRequest(f"bad request: link in the archive is not to a file of it: {show(member.name)}")
+        os.link(os.path.join(self._root, target), path, follow_symlinks=False)
+        self._regular.add(name)
+
+    def _check_links(self) -> None:
+        """Resolve every link, now that all are there: a chain of harmless ones can lead outside too."""
+        root = os.path.join(os.path.realpath(self._root), b"")
+        for name in self._links:
+            path = os.path.join(self._root, name)
+            try:
+                real = os.path.realpath(path, strict=True)
+            except FileNotFoundError:
+                real = os.path.realpath(path)
+            except OSError as error:
+                raise BadRequest(f"bad request: link in the archive cannot be followed: {show(name)}") from error
+            if not os.path.join(real, b"").startswith(root):
+                raise BadRequest(f"bad request: link in the archive leads outside: {show(name)}")
+
+    def _finish(self, name: bytes, member: Member) -> None:
+        path = os.path.join(self._root, name)
+        if name:
+            os.chmod(path, member.mode & 0o777)
+            os.utime(path, (member.mtime, member.mtime))
+
+
+def _inside(name: bytes) -> bytes:
+    """Return a member's name without ``.`` and empty parts; refuse one that leads outside."""
+    parts = [part for part in name.split(b"/") if part not in (b"", b".")]
+    if name.startswith(b"/") or b".." in parts or b"\0" in name:
+        raise BadRequest(f"bad request: path in the archive leads outside: {show(name)}")
+    return b"/".join(parts)
+
+
+def _pairs(staging: bytes, destination: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
+    """Yield what is to be moved where, and whether it is a directory that is there already."""
+    waiting = [(staging, destination)]
+    while waiting:
+        source, target = waiting.pop()
+        for entry in os.scandir(source):
+            goal = os.path.join(target, entry.name)
+            merges = entry.is_dir(follow_symlinks=False) and os.path.lexists(goal)
+            yield entry.path, goal, merges
+            if merges:
+                waiting.append((entry.path, goal))
+
+
+def _check_room(staging: bytes, destination: bytes, *, overwrite: bool) -> None:
+    """Refuse before anything is moved."""
+    for _, goal, merges in _pairs(staging, destination):
+        if not os.path.lexists(goal):
+            continue
+        is_dir = stat.S_ISDIR(os.lstat(goal).st_mode)
+        if merges != is_dir:
+            raise InvalidPath(f"{show(goal)}: a {'directory' if is_dir else 'file'} is in the way")
+        if not merges and not overwrite:
+            raise Conflict(f"conflict: destination already exists: {show(goal)}")
+
+
+def _merge(staging: bytes, destination: bytes) -> None:
+    for source, goal, merges in _pairs(staging, destination):
+        if not merges:
+            os.rename(source, goal)
+    shutil.rmtree(staging)

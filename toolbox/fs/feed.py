@@ -1,0 +1,182 @@
+"""One watched directory: a thread that waits for changes and a ring of the latest ones that many clients read."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import logging
+import os
+import secrets
+import threading
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from toolbox.errors import StorageFull
+from toolbox.fs.tree import entries
+from toolbox.host.lanes import Lane
+from toolbox.host.paths import encode, show
+from toolbox.wire import now
+
+if TYPE_CHECKING:
+    from watchfiles._rust_notify import RustNotify
+
+log = logging.getLogger(__name__)
+
+RING = 8192
+_RESCAN = 4096
+_FORCE_POLLING, _POLL_MS = False, 300
+
+Kind = Literal["READY", "CREATE", "WRITE", "DELETE", "OVERFLOW"]
+_KINDS: dict[int, Kind] = {1: "CREATE", 2: "WRITE", 3: "DELETE"}
+
+
+class Change(NamedTuple):
+    """One change of one path."""
+
+    kind: Kind
+    path: bytes
+    is_dir: bool
+    time: str
+
+
+class Feed:
+    """Changes below one path, numbered; readers are positions in the ring, so a slow one delays nobody."""
+
+    def __init__(self, path: bytes, lane: Lane, *, recursive: bool, debounce: int) -> None:
+        self.path = path
+        self.token = secrets.token_hex(6)
+        self.readers = 0
+        self.ended = False
+        self._lane = lane
+        self._recursive = recursive
+        self._debounce = debounce
+        self._ring: collections.deque[Change] = collections.deque(maxlen=RING)
+        self._next = 1
+        self._changed = asyncio.Event()
+        self._stop = threading.Event()
+        self._loop = asyncio.get_running_loop()
+        self._thread: asyncio.Future[None] | None = None
+
+    @property
+    def latest(self) -> int:
+        """Return the number of the latest change."""
+        return self._next - 1
+
+    async def start(self) -> None:
+        """Wait until the watch is set; nothing that happens from now on is missed."""
+        started: asyncio.Future[None] = self._loop.create_future()
+        self._thread = asyncio.ensure_future(self._lane.run_until(self._stop, self._run, started))
+        await asyncio.wait([started, self._thread], return_when=asyncio.FIRST_COMPLETED)
+        if self._thread.done():
+            self._thread.result()
+
+    async def after(self, position: int) -> tuple[int, list[Change]] | None:
+        """Wait for changes after a position; None if some of them are lost. Empty once the feed has ended."""
+        while position >= self.latest and not self.ended:
+            changed = self._changed
+            await changed.wait()
+        missing = self.latest - position
+        if missing > len(self._ring):
+            return None
+        return self.latest, list(self._ring)[len(self._ring) - missing :] if missing else []
+
+    def knows(self, position: int) -> bool:
+        """Tell whether every change after a position is still here."""
+        return 0 <= self.latest - position <= len(self._ring)
+
+    def _publish(self, changes: list[Change], *, lost: bool = False) -> None:
+        if lost:
+            self._ring.clear()
+            self._next += 1
+        self._ring.extend(changes)
+        self._next += len(changes)
+        self._wake()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def close(self) -> None:
+        """Stop the thread."""
+        self._stop.set()
+        if self._thread is not None:
+            await asyncio.wait([self._thread])
+            if not self._thread.cancelled() and (error := self._thread.exception()) is not None:
+                log.debug("watch ended: %s", error)
+        self.ended = True
+        self._wake()
+
+    # From here on everything runs in the thread.
+
+    def _run(self, started: asyncio.Future[None]) -> None:
+        from watchfiles._rust_notify import WatchfilesRustInternalError
+
+        try:
+            notify = self._open()
+            self._loop.call_soon_threadsafe(_set, started)
+            while not self._stop.is_set():
+                try:
+                    self._wait(notify)
+                except WatchfilesRustInternalError as error:
+                    # A name that is not UTF-8 ends the library's watch; start another and say that some were missed.
+                    log.debug("watch is started again: %s", error)
+                    notify.close()
+                    notify = self._open()
+                    self._loop.call_soon_threadsafe(lambda: self._publish([], lost=True))
+            notify.close()
+        finally:
+            self.ended = True
+            self._loop.call_soon_threadsafe(self._wake)
+
+    def _open(self) -> RustNotify:
+        from watchfiles._rust_notify import RustNotify
+
+        os.stat(self.path)
+        path = os.fsdecode(self.path)
+        try:
+            return RustNotify([path], False, _FORCE_POLLING, _POLL_MS, self._recursive, True)
+        except OSError as error:
+            if "limit" not in str(error).lower():
+                raise
+            raise StorageFull(
+                f"{show(self.path)}: too many watches, raise the sysctl fs.inotify.max_user_watches"
+            ) from error
+
+    def _wait(self, notify: RustNotify) -> None:
+        batch = notify.watch(self._debounce * 10, self._debounce, 0, self._stop)
+        if isinstance(batch, str):
+            return
+        changes = self._complete({(_KINDS[kind], encode(path)) for kind, path in batch})
+        self._loop.call_soon_threadsafe(self._publish, changes)
+
+    def _complete(self, batch: set[tuple[Kind, bytes]]) -> list[Change]:
+        """Order a batch and add what was put into new directories before they were watched."""
+        known = {path for _, path in batch}
+        found: list[Change] = []
+        for kind, path in sorted(batch, key=lambda item: (item[1], item[0])):
+            is_dir = kind != "DELETE" and os.path.isdir(path) and not os.path.islink(path)
+            found.append(Change(kind, path, is_dir, now()))
+            if kind == "CREATE" and is_dir and self._recursive:
+                found += [
+                    Change("CREATE", inner, inside, now()) for inner, inside in _below(path) if inner not in known
+                ]
+        return found
+
+
+def _below(path: bytes) -> Iterable[tuple[bytes, bool]]:
+    """Yield what is in a new directory, up to a bound."""
+    waiting, count = [path], 0
+    while waiting and count < _RESCAN:
+        with contextlib.suppress(OSError):
+            for entry in entries(waiting.pop()):
+                count += 1
+                is_dir = entry.is_dir(follow_symlinks=False)
+                yield entry.path, is_dir
+                if is_dir:
+                    waiting.append(entry.path)
+
+
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,162 @@
+"""Watch files for changes: shared feeds, filtered per client, resumable for a while after the client has gone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator
+
+from toolbox.errors import TooManyRequests
+from toolbox.fs.feed import Change, Feed
+from toolbox.fs.globs import Glob
+from toolbox.fs.info import base_name
+from toolbox.fs.wire import WatchEvent, WatchQuery
+from toolbox.host.lanes import Lane
+from toolbox.host.paths import Workdir, clean, decode, encode, raw, show
+from toolbox.wire import now
+
+MAX_FEEDS = 32
+LINGER = 60.0
+
+_Key = tuple[bytes, bool, int]
+
+
+class Watches:
+    """Own the feeds; each has a thread and lives for a minute after its last reader."""
+
+    def __init__(self, workdir: Workdir, lane: Lane) -> None:
+        self._workdir = workdir
+        self._lane = lane
+        self._feeds: dict[_Key, Feed] = {}
+        self._timers: dict[_Key, asyncio.TimerHandle] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+        self._lock = asyncio.Lock()
+
+    async def watch(self, query: WatchQuery, cursor: str | None) -> AsyncGenerator[WatchEvent]:
+        """Start watching, then return the events: READY first, or what was missed since ``cursor``."""
+        root = self._workdir.resolve(query.path)
+        view = _View(root, query, is_dir=await self._lane.run(_is_dir, root))
+        key = (view.watched, query.recursive != "false", query.debounce)
+        feed = await self._feed(key)
+        return self._events(key, feed, view, cursor)
+
+    async def _feed(self, key: _Key) -> Feed:
+        async with self._lock:
+            feed = self._feeds.get(key)
+            if feed is None or feed.ended:
+                self._make_room()
+                feed = Feed(key[0], self._lane, recursive=key[1], debounce=key[2])
+                await feed.start()
+                self._feeds[key] = feed
+            timer = self._timers.pop(key, None)
+            if timer is not None:
+                timer.cancel()
+            feed.readers += 1
+            return feed
+
+    def _make_room(self) -> None:
+        if len(self._feeds) < MAX_FEEDS:
+            return
+        idle = next(iter(self._timers), None)
+        if idle is None:
+            raise TooManyRequests(f"too many directories are watched: {MAX_FEEDS}")
+        self._drop(idle)
+
+    def _drop(self, key: _Key) -> None:
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+        task = asyncio.create_task(self._feeds.pop(key).close(), name="close watch")
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _events(self, key: _Key, feed: Feed, view: _View, cursor: str | None) -> AsyncGenerator[WatchEvent]:
+        try:
+            position, known = _position(feed, cursor)
+            yield view.notice("READY" if known else "OVERFLOW", f"{feed.token}-{position}")
+            while not feed.ended:
+                found = await feed.after(position)
+                if found is None:
+                    position = feed.latest
+                    yield view.notice("OVERFLOW", f"{feed.token}-{position}")
+                    continue
+                first = position + 1
+                position, changes = found
+                for number, change in enumerate(changes, first):
+                    if view.shows(change):
+                        yield view.event(change, f"{feed.token}-{number}")
+        finally:
+            self._leave(key, feed)
+
+    def _leave(self, key: _Key, feed: Feed) -> None:
+        feed.readers -= 1
+        if not feed.readers and self._feeds.get(key) is feed:
+            self._timers[key] = asyncio.get_running_loop().call_later(LINGER, self._drop, key)
+
+    async def close(self) -> None:
+        """Stop all feeds."""
+        for key in list(self._feeds):
+            self._drop(key)
+        if self._closing:
+            await asyncio.wait(self._closing)
+
+
+def _is_dir(path: bytes) -> bool:
+    os.stat(path)
+    return os.path.isdir(path)
+
+
+def _position(feed: Feed, cursor: str | None) -> tuple[int, bool]:
+    """Return where to go on, and whether nothing was missed."""
+    if not cursor:
+        return feed.latest, True
+    token, _, number = cursor.partition("-")
+    if token == feed.token and number.isascii() and number.isdecimal() and feed.knows(int(number[:18])):
+        return int(number), True
+    return feed.latest, False
+
+
+class _View:
+    """How one client sees a feed: its filters and its way of writing paths."""
+
+    def __init__(self, root: bytes, query: WatchQuery, *, is_dir: bool) -> None:
+        # A file is watched through its directory: editors replace files, and a watch would stay on the old one.
+        self.watched = root if is_dir else os.path.dirname(root)
+        self._only = None if is_dir else root
+        self._written = encode(query.path)
+        self._root = root
+        self._include = [Glob(pattern) for pattern in query.include or []]
+        self._exclude = [Glob(pattern) for pattern in query.exclude or []]
+
+    def shows(self, change: Change) -> bool:
+        """Tell whether the client wants to know of a change."""
+        if self._only is not None and change.path != self._only:
+            return False
+        name, relative = decode(base_name(change.path)), decode(os.path.relpath(change.path, self._root))
+        if any(glob.matches(name, relative) for glob in self._exclude):
+            return False
+        return not self._include or any(glob.matches(name, relative) for glob in self._include)
+
+    def event(self, change: Change, number: str) -> WatchEvent:
+        """Return a change as the client gets it."""
+        shown = clean(self._written, os.path.relpath(change.path, self._root))
+        return WatchEvent(
+            id=number,
+            type=change.kind,
+            path=show(shown),
+            name=show(base_name(change.path)),
+            is_dir=change.is_dir,
+            timestamp=change.time,
+            raw_path=raw(shown),
+        )
+
+    def notice(self, kind: str, number: str) -> WatchEvent:
+        """Return an event about the watch itself."""
+        return WatchEvent(
+            id=number,
+            type="READY" if kind == "READY" else "OVERFLOW",
+            path=show(self._written),
+            name=show(base_name(self._written)),
+            is_dir=self._only is None,
+            timestamp=now(),
+        )
