@@ -117,7 +117,7 @@ class Daemon:
             max_output=settings.max_output_bytes,
         )
         self.entrypoint = Entrypoint(self.procs, self.environment, workdir=workdir_of(settings))
-        self.files = FilesArea(workdir=workdir_of(settings), state_dir=state_dir_of(settings))
+        self.files = FilesArea(workdir=workdir_of(settings), state_dir=state_dir_of(settings), procs=self.procs)
         self.system = SystemArea(
             identity=Identity(version=settings.version, home=home_of(settings), workdir=workdir_of(settings)),
             env=self.environment,
