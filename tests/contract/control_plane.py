@@ -56,7 +56,21 @@ async def get_proxy_url(request: web.Request) -> web.Response:
 
 
 async def get_config(request: web.Request) -> web.Response:
-    return web.json_response({"version": "1", "proxyToolboxUrl": request.app[TOOLBOX], "environment": "test"})
+    return web.json_response(
+        {
+            "version": "1",
+            "oidc": {"issuer": "none", "clientId": "none", "audience": "none"},
+            "linkedAccountsEnabled": False,
+            "announcements": {},
+            "proxyTemplateUrl": request.app[TOOLBOX],
+            "proxyToolboxUrl": request.app[TOOLBOX],
+            "defaultSnapshot": "local",
+            "dashboardUrl": "none",
+            "maxAutoArchiveInterval": 1,
+            "maintananceMode": False,
+            "environment": "test",
+        }
+    )
 
 
 async def pass_on(request: web.Request) -> web.StreamResponse:

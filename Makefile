@@ -1,0 +1,54 @@
+# make run and make test set up what they need; everything else builds on them.
+PYTHON_IN_VENV = .venv/bin/python
+PATH_WITH_VENV = PATH="$(CURDIR)/.venv/bin:$$PATH"
+FLAVOR ?= slim
+IMAGE ?= toolbox
+
+.PHONY: run test check bench image e2e soak lock setup setup-test sdks clean
+
+run: setup
+	exec .venv/bin/toolbox serve
+
+setup:
+	@scripts/setup.sh run
+
+setup-test:
+	@scripts/setup.sh test
+
+sdks: setup-test
+	@PYTHON=$(PYTHON_IN_VENV) $(PATH_WITH_VENV) scripts/sdks.sh
+
+test: sdks
+	$(PATH_WITH_VENV) $(PYTHON_IN_VENV) -m pytest -m "not soak and not e2e"
+
+# The linters, the types, the import contracts, and the tests that hold OpenAPI and the documents to the code.
+check: setup-test
+	$(PYTHON_IN_VENV) -m ruff check .
+	$(PYTHON_IN_VENV) -m ruff format --check .
+	$(PYTHON_IN_VENV) -m mypy toolbox
+	$(PATH_WITH_VENV) $(PYTHON_IN_VENV) -m pyright
+	.venv/bin/lint-imports
+	$(PYTHON_IN_VENV) -m pytest -q tests/unit/test_docs.py tests/unit/test_settings.py tests/unit/test_openapi.py
+
+bench: setup-test
+	$(PYTHON_IN_VENV) -m bench --spawn
+
+image:
+	image/build.sh $(FLAVOR) $(IMAGE)
+
+e2e: setup-test
+	TOOLBOX_E2E=1 $(PYTHON_IN_VENV) -m pytest -m e2e tests/e2e
+
+soak: sdks
+	$(PATH_WITH_VENV) $(PYTHON_IN_VENV) -m pytest -m soak --timeout 900
+
+# Needs uv; the tests' packages decide versions that both environments share.
+lock:
+	uv pip compile -q pyproject.toml --extra telemetry --group pyproject.toml:build --group pyproject.toml:check \
+		--group pyproject.toml:test --universal --python-version 3.11 --generate-hashes \
+		--custom-compile-command "make lock" --upgrade -o requirements/test.lock
+	uv pip compile -q pyproject.toml --extra telemetry --group pyproject.toml:build -c requirements/test.lock \
+		--universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" --upgrade -o requirements/run.lock
+
+clean:
+	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
