@@ -78,6 +78,7 @@ class Store(Protocol):
 
     def read(self, offset: int, size: int) -> bytes:
         """Return stored data."""
+        ...
 
     def close(self) -> None:
         """Give the space back."""
@@ -141,7 +142,8 @@ class Ledger:
         self.size = 0
         self.ended = False
         self._tail = retention.tail
-        self._gap_start = self._gap_end = retention.head
+        # What is kept: before the start of the gap, and from its end on. An end before the start means no gap.
+        self._gap_start, self._gap_end = retention.head, 0
         self._make_store = make_store
         self._lane = lane
         self._store: Store | None = None

@@ -326,9 +326,9 @@ class Procs:
 
     async def _end_found(self, find: tree.Find, grace: float) -> None:
         if self._pidfds:
-            await tree.end(find, self._scans.run, grace)
+            await tree.end(find, self._scans, grace)
         else:
-            await tree.end_blindly(find, self._scans.run, grace)
+            await tree.end_blindly(find, self._scans, grace)
 
     def _own_task(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)

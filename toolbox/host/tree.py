@@ -12,7 +12,9 @@ import dataclasses
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
+
+from toolbox.host.lanes import Lane
 
 log = logging.getLogger(__name__)
 
@@ -164,14 +166,10 @@ def open_members(found: dict[int, Entry], known: set[int]) -> list[tuple[int, in
 
 
 Find = Callable[[], dict[int, Entry]]
-Run = Callable[..., Awaitable[list[tuple[int, int]]]]
 
 
-async def end(find: Find, run: Run, grace: float) -> None:
-    """End every process that ``find`` reports: SIGTERM, up to ``grace`` seconds, SIGKILL; until none is left.
-
-    ``run`` calls a blocking function in a thread.
-    """
+async def end(find: Find, lane: Lane, grace: float) -> None:
+    """End every process that ``find`` reports: SIGTERM, up to ``grace`` seconds, SIGKILL; until none is left."""
     loop = asyncio.get_running_loop()
     limit = loop.time() + grace
     members: dict[int, Member] = {}
@@ -181,7 +179,7 @@ async def end(find: Find, run: Run, grace: float) -> None:
 
     try:
         for _ in range(ROUNDS):
-            for pid, pidfd in await run(look):
+            for pid, pidfd in await lane.run(look):
                 if pid in members:
                     members[pid].close()
                 members[pid] = Member(pid, pidfd)
@@ -209,12 +207,12 @@ async def _signal(alive: list[Member], limit: float) -> None:
         pass  # the next round decides
 
 
-async def end_blindly(find: Find, run: Callable[..., Awaitable[dict[int, Entry]]], grace: float) -> None:
+async def end_blindly(find: Find, lane: Lane, grace: float) -> None:
     """Do the same on a kernel without pidfds, where only looking again tells whether a process is gone."""
     loop = asyncio.get_running_loop()
     limit = loop.time() + grace
     sent: dict[int, int] = {}
-    while members := await run(find):
+    while members := await lane.run(find):
         now = loop.time()
         number = signal.SIGTERM if now < limit else signal.SIGKILL
         for pid in members:
