@@ -1,34 +1,36 @@
-"""``/proxy/{port}/…``: pass HTTP and WebSockets on to a port of this machine, byte for byte.
+"""``/proxy/{port}/…``: pass requests and WebSockets on to a port of this machine, byte for byte.
 
-Fresh connections only: a pooled one that the upstream has closed would force a choice between failing and sending a
-request twice.
+Fresh connections only: a pooled one that the upstream has just closed would force a choice between failing and
+running a request twice.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeVar
+import socket
+from collections.abc import Callable, Iterator
 
 import aiohttp
-from aiohttp import WSMsgType, web
-from multidict import CIMultiDict
+from aiohttp import web
+from aiohttp.abc import AbstractResolver, ResolveResult
+from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from toolbox.errors import BadGateway, BadRequest
+from toolbox.host.ports import parse_port
+from toolbox.http import tunnel
 from toolbox.http.access import PREVIEW_HEADER, QUERY_KEY
 from toolbox.http.binding import unquote
-from toolbox.http.endpoint import raw_route
+from toolbox.http.connection import MAX_LINE
+from toolbox.http.endpoint import Request, raw_route
 from toolbox.http.server import MATCH
 from toolbox.http.streams import disconnected
-from toolbox.http.websocket import offered_protocols
 
 CONNECT_SECONDS = 5.0
 BUFFER = 256 * 1024
-MAX_FIELD = 256 * 1024
-ADDRESSES = ("127.0.0.1", "[::1]")
+MAX_HEADERS = 256
+EVENTS = "text/event-stream"
 HOP_BY_HOP = frozenset(
     {
         "connection",
@@ -44,215 +46,230 @@ HOP_BY_HOP = frozenset(
 )
 # Sent by aiohttp unless told not to.
 AUTOMATIC = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
-NO_CODE = 1005
-ABNORMAL = 1006
-FRAMES = frozenset({WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG})
-
-T = TypeVar("T")
-Socket = web.WebSocketResponse | aiohttp.ClientWebSocketResponse
+SWITCHING = 101
+_UNSAFE = re.compile(rb"[^\x21-\x7e]|#")
 
 
 class PortProxy:
-    """Forward requests to loopback; remembers which address family each port answered on."""
+    """Forward requests to loopback ports; ``token`` is our own credential, which no upstream may see."""
 
     def __init__(self, own_port: Callable[[], int], *, token: str = "") -> None:
         self._own_port = own_port
         self._token = token
+        self._loopback = _Loopback()
         self._session: aiohttp.ClientSession | None = None
-        self._answered: dict[int, str] = {}
+        self._endless: set[asyncio.Task[web.StreamResponse]] = set()
 
     @raw_route("/proxy/{port}/{tail}", tag="port")
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Forward one request; the upstream request ends when the client leaves."""
+    async def handle(self, request: Request) -> web.StreamResponse:
+        """Forward one request; the upstream connection ends when the client leaves."""
         match = request[MATCH]
         port = self._port(match.captured["port"])
-        tail = match.captured["tail"]
-        if not tail:
-            query = request.rel_url.raw_query_string
-            where = f"{request.rel_url.raw_path}/{'?' + query if query else ''}"
-            return web.Response(status=307, headers={"Location": where})
-        target = tail + self._query(request.rel_url.raw_query_string)
-        forward = self._websocket if _is_websocket(request) else self._http
-        work = asyncio.ensure_future(forward(request, port, target))
-        left = asyncio.ensure_future(disconnected(request))
+        path, query = _split(request, match.captured["tail"])
+        if not path:
+            # Relative, so that it is right behind any prefix.
+            return web.Response(status=307, headers={"Location": f"{port}/{query and '?'}{query}"})
+        url = URL.build(
+            scheme="http", host="localhost", port=port, path=path, query_string=self._without_key(query), encoded=True
+        )
+        work = asyncio.create_task(self._forward(request, url), name="proxy request")
+        left = asyncio.create_task(disconnected(request), name="proxy client watch")
         try:
             await asyncio.wait((work, left), return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
                 raise ConnectionResetError("client left")
-            return work.result()
+            return await work
         finally:
-            for task in (work, left):
-                task.cancel()
+            left.cancel()
+            work.cancel()
             await asyncio.wait((work, left))
+            self._endless.discard(work)
+
+    def stop(self) -> None:
+        """Cut what never ends by itself (upgraded connections and event streams), as the daemon goes away."""
+        for task in self._endless:
+            task.cancel()
 
     async def close(self) -> None:
         """End every upstream connection."""
+        self.stop()
         if self._session is not None:
             await self._session.close()
 
     def _port(self, text: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
-            raise BadRequest(f"bad request: invalid port {unquote(text)!r}: must be a number between 1 and 65535")
-        if int(text) == self._own_port():
-            raise BadRequest(f"bad request: port {text} is the daemon itself")
-        return int(text)
+        port = parse_port(unquote(text))
+        if port == self._own_port():
+            raise BadRequest(f"bad request: port {port} is the daemon itself")
+        return port
 
-    def _query(self, raw: str) -> str:
-        """Return the query without our own credential."""
-        kept = [part for part in raw.split("&") if not self._is_credential(part)]
-        return "?" + "&".join(kept) if raw and kept else ""
+    def _without_key(self, query: str) -> str:
+        if not self._token:
+            return query
+        return "&".join(part for part in query.split("&") if unquote(part.partition("=")[0], plus=True) != QUERY_KEY)
 
-    def _is_credential(self, part: str) -> bool:
-        name, _, value = part.partition("=")
-        return bool(self._token) and name == QUERY_KEY and unquote(value, plus=True) == self._token
+    async def _forward(self, request: Request, url: URL) -> web.StreamResponse:
+        upgrade = request.method == "GET" and request.headers.get("Upgrade", "").lower() == "websocket"
+        headers = self._headers(request, url)
+        if upgrade:
+            headers.update({"Connection": "Upgrade", "Upgrade": request.headers["Upgrade"]})
+        upstream = await self._ask(request, url, headers)
+        try:
+            if upstream.status == SWITCHING:
+                return await self._tunnel(request, upstream)
+            return await self._relay(request, upstream)
+        except aiohttp.ClientError as error:
+            raise BadGateway(f"port {url.port} broke off in the middle of its answer: {error}") from error
+        finally:
+            upstream.close()
 
-    def _headers(self, request: web.BaseRequest, port: int) -> CIMultiDict[str]:
-        headers = _end_to_end(request.headers)
-        headers.popall("Expect", None)
-        headers["Host"] = f"localhost:{port}"
-        headers.setdefault("X-Forwarded-Host", request.headers.get("Host", ""))
-        headers.setdefault("X-Forwarded-Proto", "http")
-        headers["X-Forwarded-Prefix"] = f"/proxy/{port}"
-        chain = [*request.headers.getall("X-Forwarded-For", []), request.remote or ""]
-        headers["X-Forwarded-For"] = ", ".join(filter(None, chain))
-        if self._token:
-            for name, own in (("Authorization", f"Bearer {self._token}"), (PREVIEW_HEADER, self._token)):
-                if headers.get(name) == own:
-                    del headers[name]
-        return headers
+    async def _ask(self, request: Request, url: URL, headers: CIMultiDict[str]) -> aiohttp.ClientResponse:
+        """Send the request; return once the head of the answer is there."""
+        body = request.content if request.body_exists else None
+        try:
+            return await self._client().request(request.method, url, headers=headers, data=body, allow_redirects=False)
+        except aiohttp.ClientConnectorError as error:
+            raise BadGateway(f"nothing is listening on port {url.port}: GET /port lists what does") from error
+        except aiohttp.ConnectionTimeoutError as error:
+            raise BadGateway(f"port {url.port} does not accept connections") from error
+        except aiohttp.ClientError as error:
+            reason = str(error).partition("\n")[0] or "connection closed"
+            raise BadGateway(f"port {url.port} did not answer with http: {reason.lower()}") from error
 
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, force_close=True),
-                auto_decompress=False,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
-                skip_auto_headers=AUTOMATIC,
-                read_bufsize=BUFFER,
-                max_line_size=MAX_FIELD,
-                max_field_size=MAX_FIELD,
-            )
+            self._session = _session(self._loopback)
         return self._session
 
-    async def _connect(self, port: int, target: str, attempt: Callable[[URL], Awaitable[T]]) -> T:
-        """Try the loopback addresses in turn, the one that answered last time first."""
-        first = self._answered.get(port, ADDRESSES[0])
-        for address in sorted(ADDRESSES, key=lambda name: name != first):
-            try:
-                answer = await attempt(URL(f"http://{address}:{port}{target}", encoded=True))
-            except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
-                continue
-            self._answered[port] = address
-            return answer
-        self._answered.pop(port, None)
-        raise BadGateway(f"nothing is listening on port {port}: start the server, or see GET /port for what listens")
+    def _headers(self, request: Request, url: URL) -> CIMultiDict[str]:
+        headers = _end_to_end(request.headers)
+        for name in ("Expect", *self._credentials(request)):
+            headers.popall(name, None)
+        headers["Host"] = f"localhost:{url.port}"
+        headers.setdefault("X-Forwarded-Host", request.headers.get("Host", ""))
+        headers.setdefault("X-Forwarded-Proto", "http")
+        headers["X-Forwarded-Prefix"] = f"{headers.get('X-Forwarded-Prefix', '')}/proxy/{url.port}"
+        chain = [*request.headers.getall("X-Forwarded-For", []), request.remote or ""]
+        headers["X-Forwarded-For"] = ", ".join(filter(None, chain))
+        return headers
 
-    async def _http(self, request: web.BaseRequest, port: int, target: str) -> web.StreamResponse:
-        headers = self._headers(request, port)
-        body = request.content if request.body_exists else None
+    def _credentials(self, request: Request) -> Iterator[str]:
+        """Name the headers that carry our own credential."""
+        if self._token:
+            yield PREVIEW_HEADER
+            scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
+            if scheme.lower() == "bearer" and bearer.strip() == self._token:
+                yield "Authorization"
 
-        async def attempt(url: URL) -> aiohttp.ClientResponse:
-            return await self._client().request(request.method, url, headers=headers, data=body, allow_redirects=False)
+    async def _relay(self, request: Request, upstream: aiohttp.ClientResponse) -> web.StreamResponse:
+        """Send status, headers and body on, each piece as it comes."""
+        if upstream.content_type == EVENTS:
+            self._keep_in_mind()
+        response = _Relayed(upstream)
+        await response.prepare(request)
+        async for chunk in upstream.content.iter_any():
+            await response.write(chunk)
+        await response.write_eof()
+        return response
 
-        try:
-            upstream = await self._connect(port, target, attempt)
-            async with upstream:
-                return await _relay(request, upstream)
-        except aiohttp.ClientError as error:
-            raise BadGateway(f"port {port} broke off: {str(error) or type(error).__name__}") from error
+    async def _tunnel(self, request: Request, upstream: aiohttp.ClientResponse) -> web.StreamResponse:
+        """Accept the client as the upstream did, then pass bytes both ways."""
+        if upstream.connection is None or "Upgrade" not in request.headers:
+            raise BadGateway("port switched to another protocol unasked")
+        self._keep_in_mind()
+        response = _Relayed(upstream)
+        response.headers.update({"Connection": "Upgrade", "Upgrade": upstream.headers.get("Upgrade", "websocket")})
+        await response.prepare(request)
+        await tunnel.join(request.protocol, upstream.connection.protocol)
+        response.force_close()
+        return response
 
-    async def _websocket(self, request: web.BaseRequest, port: int, target: str) -> web.StreamResponse:
-        headers = self._headers(request, port)
-        for name in [name for name in headers if name.lower().startswith("sec-websocket-")]:
-            del headers[name]
-
-        async def attempt(url: URL) -> aiohttp.ClientWebSocketResponse:
-            return await self._client().ws_connect(
-                url,
-                headers=headers,
-                protocols=offered_protocols(request),
-                autoping=False,
-                autoclose=False,
-                max_msg_size=0,
-            )
-
-        try:
-            upstream = await self._connect(port, target, attempt)
-        except aiohttp.WSServerHandshakeError:
-            # Ask once more as plain HTTP, for the body of the refusal.
-            return await self._http(request, port, target)
-        except aiohttp.ClientError as error:
-            raise BadGateway(f"port {port} broke off: {str(error) or type(error).__name__}") from error
-        async with upstream:
-            return await _join(request, upstream)
+    def _keep_in_mind(self) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._endless.add(task)
 
 
-def _is_websocket(request: web.BaseRequest) -> bool:
-    return request.headers.get("Upgrade", "").lower() == "websocket"
+class _Relayed(web.StreamResponse):
+    """A response with the status and headers of another, and a Content-Type only if that has one."""
+
+    def __init__(self, upstream: aiohttp.ClientResponse) -> None:
+        super().__init__(status=upstream.status, reason=upstream.reason, headers=_end_to_end(upstream.headers))
+        self._typed = "Content-Type" in upstream.headers
+
+    async def _prepare_headers(self) -> None:
+        await super()._prepare_headers()
+        if not self._typed:
+            self.headers.popall("Content-Type", None)
 
 
-def _end_to_end(headers: Mapping[str, str]) -> CIMultiDict[str]:
+def _session(loopback: _Loopback) -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(
+        resolver=loopback,
+        socket_factory=loopback.open,
+        use_dns_cache=False,
+        happy_eyeballs_delay=None,
+        limit=0,
+        force_close=True,
+    )
+    session = aiohttp.ClientSession(
+        connector=connector,
+        auto_decompress=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
+        skip_auto_headers=AUTOMATIC,
+        read_bufsize=BUFFER,
+        max_line_size=MAX_LINE,
+        max_field_size=MAX_LINE,
+        max_headers=MAX_HEADERS,
+    )
+    # It would ask a second time, even for a PUT whose body is spent, where an upstream hangs up without an answer.
+    session._retry_connection = False  # noqa: SLF001 - there is no public switch
+    return session
+
+
+class _Loopback(AbstractResolver):
+    """Both loopback addresses for every port, first the one that answered last."""
+
+    def __init__(self) -> None:
+        self._on_v6: set[int] = set()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """List the addresses to try."""
+        del family
+        both = [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")]
+        return [
+            ResolveResult(hostname=host, host=address, port=port, family=kind, proto=0, flags=socket.AI_NUMERICHOST)
+            for kind, address in (reversed(both) if port in self._on_v6 else both)
+        ]
+
+    def open(self, address: aiohttp.AddrInfoType) -> socket.socket:
+        """Make the socket of one attempt; the last attempt for a port is the one that was answered."""
+        family, kind, protocol, _, where = address
+        (self._on_v6.add if family == socket.AF_INET6 else self._on_v6.discard)(int(where[1]))
+        return socket.socket(family, kind, protocol)
+
+    async def close(self) -> None:
+        """Hold nothing."""
+
+
+def _split(request: Request, tail: str) -> tuple[str, str]:
+    """Return path and query as they stand in the request line; only what cannot be sent is encoded."""
+    target = request.raw_path
+    _, _, query = target.partition("?")
+    return _sendable(tail), _sendable(query)
+
+
+def _sendable(text: str) -> str:
+    raw = text.encode("utf-8", "surrogateescape")
+    return _UNSAFE.sub(lambda found: b"%%%02X" % found[0][0], raw).decode("ascii")
+
+
+def _end_to_end(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
     """Copy headers without those that are about one connection only."""
     copied: CIMultiDict[str] = CIMultiDict(headers)
     named = {name.strip().lower() for line in copied.getall("Connection", []) for name in line.split(",")}
     for name in {name for name in copied if name.lower() in HOP_BY_HOP | named}:
         copied.popall(name, None)
     return copied
-
-
-async def _relay(request: web.BaseRequest, upstream: aiohttp.ClientResponse) -> web.StreamResponse:
-    """Send status, headers and body of the upstream on, each chunk as it comes."""
-    response = web.StreamResponse(status=upstream.status, reason=upstream.reason)
-    for name, value in _end_to_end(upstream.headers).items():
-        response.headers.add(name, value)
-    await response.prepare(request)
-    if request.method != "HEAD" and upstream.status not in (204, 304):
-        async for chunk in upstream.content.iter_any():
-            await response.write(chunk)
-    await response.write_eof()
-    return response
-
-
-async def _join(request: web.BaseRequest, upstream: aiohttp.ClientWebSocketResponse) -> web.StreamResponse:
-    """Accept the client with the upstream's sub-protocol and copy frames both ways until either side closes."""
-    chosen = (upstream.protocol,) if upstream.protocol else tuple(offered_protocols(request))
-    client = web.WebSocketResponse(
-        autoping=False, autoclose=False, max_msg_size=0, compress=False, protocols=chosen if upstream.protocol else ()
-    )
-    await client.prepare(request)
-    copies = [asyncio.create_task(_copy(client, upstream)), asyncio.create_task(_copy(upstream, client))]
-    try:
-        await asyncio.wait(copies, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for copy in copies:
-            copy.cancel()
-        await asyncio.wait(copies)
-    await client.close()
-    return client
-
-
-async def _copy(source: Socket, target: Socket) -> None:
-    """Copy frames until the source closes; hand its close code on."""
-    with contextlib.suppress(ConnectionError):
-        while (message := await source.receive()).type in FRAMES:
-            await target.send_frame(_payload(message), message.type)
-        if message.type is WSMsgType.CLOSE:
-            await _close(target, message.data, message.extra)
-            await _close(source, message.data, message.extra)
-        else:
-            await _close(target, source.close_code or ABNORMAL, "")
-
-
-def _payload(message: aiohttp.WSMessage) -> bytes:
-    data = message.data
-    return data.encode() if isinstance(data, str) else bytes(data)
-
-
-async def _close(socket: Socket, code: int | None, reason: str | None) -> None:
-    if socket.closed:
-        return
-    if not code or code == NO_CODE:
-        await socket.send_frame(b"", WSMsgType.CLOSE)
-        return
-    await socket.close(code=1011 if code == ABNORMAL else code, message=(reason or "").encode()[:123])
