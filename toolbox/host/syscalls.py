@@ -30,10 +30,10 @@ def rename_new(source: bytes, destination: bytes) -> None:
         number = ctypes.get_errno()
         if number not in (errno.ENOSYS, errno.EINVAL):
             raise OSError(number, os.strerror(number), destination if number == errno.EEXIST else source)
-    _rename_checked(source, destination)
+    rename_checked(source, destination)
 
 
-def _rename_checked(source: bytes, destination: bytes) -> None:
+def rename_checked(source: bytes, destination: bytes) -> None:
     """Do it for file systems without the flag: exact for files, with a gap of microseconds for directories."""
     if stat.S_ISDIR(os.lstat(source).st_mode):
         if os.path.lexists(destination):
