@@ -1,4 +1,4 @@
-"""``toolbox doctor``: what this machine can and cannot do, and what would fix it."""
+"""``toolbox doctor``: what this machine can and cannot do, and what would fix it; spawns nothing, changes nothing."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ import shutil
 import sys
 from collections.abc import Iterable, Iterator
 
-from toolbox.settings import Settings
+from toolbox.settings import Settings, SettingsError
 
 MIN_FILES = 1024
 MIN_SPACE = 512 * 1024 * 1024
+MIN_WATCHES = 65536
+MIN_INSTANCES = 128
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """One thing that was looked at; ``ok`` is None where only running it would tell."""
 
     name: str
-    ok: bool
+    ok: bool | None
     detail: str
     needed_for: str
     fix: str = ""
@@ -46,7 +48,7 @@ PROGRAMS = (
     Program(("zsh", "bash"), "sessions and terminals with a comfortable shell", "apt-get install bash"),
     Program(("git",), "clone, commit, push and the rest of git", "apt-get install git"),
     Program(("rg",), "fast content search", "apt-get install ripgrep"),
-    Program(("python3",), "running Python code", "apt-get install python3"),
+    Program(("python3", "python"), "running Python code", "apt-get install python3"),
     Program(("node", "bun"), "running JavaScript and TypeScript", "apt-get install nodejs"),
     Program(("Xvfb", "Xorg"), "the desktop: screen, mouse, keyboard", "apt-get install xvfb xfce4 dbus-x11"),
     Program(("x11vnc",), "watching the desktop", "apt-get install x11vnc novnc"),
@@ -57,24 +59,34 @@ PROGRAMS = (
         "code intelligence for TypeScript",
         "npm install -g typescript typescript-language-server",
     ),
-    Program(("tar",), "archives of command output", "apt-get install tar"),
+    Program(("tar",), "unpacking archives in commands", "apt-get install tar"),
+    Program(("zip",), "packing archives in commands", "apt-get install zip unzip"),
     Program(("sudo",), "commands that need root", "apt-get install sudo"),
     Program(("tini", "docker-init"), "an init in front of the daemon in containers", "apt-get install tini"),
 )
 # Inside the daemon's own interpreter.
 MODULES = (
     ("opentelemetry.sdk", "telemetry", "pip install 'sandbox-toolbox[telemetry]'"),
+    ("prometheus_client", "GET /metrics", "pip install prometheus-client"),
     ("watchfiles", "watching files", "pip install watchfiles"),
     ("swagger_ui_bundle", "the API browser at /docs", "pip install swagger-ui-bundle-v2"),
-    ("jupyter_client", "stateful code contexts", "pip install jupyter_client ipykernel"),
+    ("jupyter_client", "stateful code contexts", "pip install jupyter_client"),
+)
+# Inside the Python of the sandbox, which runs the user's code.
+PACKAGES = (
+    ("ipykernel", "stateful code contexts with rich output", "pip install ipykernel"),
+    ("numpy", "numerical code", "pip install numpy"),
+    ("pandas", "tables", "pip install pandas"),
+    ("matplotlib", "charts", "pip install matplotlib"),
 )
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Look at everything; spawns nothing."""
+    """Look at everything."""
     path = settings.child_env.get("PATH") or os.defpath
     return [
         *(_program(program, path) for program in PROGRAMS),
+        *_packages(shutil.which("python3", path=path) or shutil.which("python", path=path), settings.home),
         *(_module(*row) for row in MODULES),
         *_kernel(),
         *_limits(),
@@ -94,27 +106,57 @@ def _module(name: str, needed_for: str, fix: str) -> Finding:
         found = importlib.util.find_spec(name) is not None
     except ModuleNotFoundError:
         found = False
-    return Finding(f"python module {name}", found, "installed" if found else "not installed", needed_for, fix)
+    return Finding(f"daemon's python module {name}", found, "installed" if found else "not installed", needed_for, fix)
+
+
+def _packages(python: str | None, home: str) -> Iterator[Finding]:
+    """Look for packages where the sandbox's Python would find them."""
+    folders = site_folders(python, home) if python else []
+    launcher = python is not None and _is_script(python)
+    for name, needed_for, fix in PACKAGES:
+        found = next((str(folder) for folder in folders if (folder / name).is_dir()), None)
+        ok = True if found else None if launcher else False
+        missing = f"{python} is a script, run it to find out" if launcher else "not installed"
+        yield Finding(f"python package {name}", ok, found or missing, needed_for, fix)
+
+
+def site_folders(python: str, home: str) -> list[pathlib.Path]:
+    """List the package folders of an interpreter, of its virtual environment, of Debian and of the user."""
+    paths = (pathlib.Path(python), pathlib.Path(python).resolve())
+    prefixes = sorted({path.parent.parent for path in paths})
+    debian = [pathlib.Path("/usr/local")] if pathlib.Path("/usr") in prefixes else []
+    return [
+        folder
+        for root in (*prefixes, *debian, pathlib.Path(home, ".local"))
+        for pattern in ("lib/python3*/site-packages", "lib/python3*/dist-packages")
+        for folder in sorted(root.glob(pattern))
+    ]
+
+
+def _is_script(path: str) -> bool:
+    """Tell whether a program only starts another one, as version switchers do."""
+    with contextlib.suppress(OSError), pathlib.Path(path).open("rb") as file:
+        return file.read(2) == b"#!"
+    return False
 
 
 def _kernel() -> Iterator[Finding]:
     yield _pidfd()
-    folders = [folder for folder in _cgroup_folders() if os.access(folder, os.W_OK)]
+    folder = next((folder for folder in _cgroup_folders() if os.access(folder, os.W_OK)), None)
     yield Finding(
         "writable cgroup",
-        bool(folders),
-        folders[0] if folders else "none",
+        folder is not None,
+        folder or "none",
         "limits per command; without it rlimits are used",
         "run the container with a writable cgroup (--cgroupns=private, or delegate one)",
     )
-    watches = _number("/proc/sys/fs/inotify/max_user_watches")
-    yield Finding(
-        "inotify watches",
-        watches >= 65536,
-        str(watches),
-        "watching large trees",
-        "sysctl fs.inotify.max_user_watches=524288 on the host",
-    )
+    for name, least, use in (
+        ("max_user_watches", MIN_WATCHES, "watching large trees"),
+        ("max_user_instances", MIN_INSTANCES, "many watches at once"),
+    ):
+        value = _number(f"/proc/sys/fs/inotify/{name}")
+        fix = f"sysctl fs.inotify.{name}={least * 8} on the host"
+        yield Finding(f"inotify {name}", value >= least, str(value), use, fix)
 
 
 def _pidfd() -> Finding:
@@ -132,47 +174,57 @@ def _pidfd() -> Finding:
     )
 
 
+def _cgroup_folders() -> Iterator[str]:
+    """Yield our cgroup in each hierarchy that can limit memory or processes."""
+    with contextlib.suppress(OSError), pathlib.Path("/proc/self/cgroup").open(encoding="ascii") as file:
+        for line in file:
+            _, controllers, path = line.rstrip("\n").split(":", 2)
+            if not controllers:
+                yield f"/sys/fs/cgroup{path}".rstrip("/")
+            for name in {"memory", "pids"} & set(controllers.split(",")):
+                yield f"/sys/fs/cgroup/{name}{path}".rstrip("/")
+
+
 def _limits() -> Iterator[Finding]:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     yield Finding(
         "open files limit",
-        soft >= MIN_FILES,
-        str(soft),
+        soft == resource.RLIM_INFINITY or soft >= MIN_FILES,
+        "unlimited" if soft == resource.RLIM_INFINITY else str(soft),
         "many commands and connections at once",
         "ulimit -n 65536, or --ulimit nofile=65536:65536 on the container",
     )
-    for name in ("/tmp", "/dev/shm"):  # noqa: S108 - looked at, not written to
-        with contextlib.suppress(OSError):
-            space = os.statvfs(name)
-            free = space.f_bavail * space.f_frsize
-            yield Finding(
-                f"free space in {name}",
-                free >= MIN_SPACE or name != "/tmp",  # noqa: S108
-                f"{free // 2**20} MiB",
-                "output of commands that does not fit into memory",
-                f"free or enlarge {name}",
-            )
+    for folder, use in (
+        ("/var/tmp", "output of commands that does not fit into memory"),  # noqa: S108 - looked at, not written to
+        ("/tmp", "temporary files of commands"),  # noqa: S108
+        ("/dev/shm", "browsers and shared memory"),  # noqa: S108
+    ):
+        yield from _space(folder, use)
 
 
-def _cgroup_folders() -> Iterator[str]:
-    with contextlib.suppress(OSError), pathlib.Path("/proc/self/cgroup").open(encoding="ascii") as file:
-        for line in file:
-            _, controllers, path = line.strip().split(":", 2)
-            yield from (
-                f"/sys/fs/cgroup/{part}{path}" for part in ([""] if not controllers else controllers.split(","))
-            )
+def _space(folder: str, needed_for: str) -> Iterator[Finding]:
+    with contextlib.suppress(OSError):
+        space = os.statvfs(folder)
+        free = space.f_bavail * space.f_frsize
+        enough = free >= (64 * 1024 * 1024 if folder == "/dev/shm" else MIN_SPACE)  # noqa: S108
+        yield Finding(
+            f"free space in {folder}", enough, f"{free // 2**20} MiB", needed_for, f"free or enlarge {folder}"
+        )
 
 
 def _number(path: str) -> int:
-    with contextlib.suppress(OSError, ValueError), pathlib.Path(path).open(encoding="ascii") as file:
-        return int(file.read())
+    with contextlib.suppress(OSError, ValueError):
+        return int(pathlib.Path(path).read_text(encoding="ascii"))
     return 0
 
 
 def run(argv: list[str], settings: Settings) -> int:
-    """Print the findings; status 1 if something required is missing."""
+    """Print the findings, as JSON with ``--json``; status 1 if something required is missing."""
+    unknown = [word for word in argv if word != "--json"]
+    if unknown:
+        raise SettingsError([f"{word}: unexpected argument of doctor, only --json is known" for word in unknown])
     findings = examine(settings)
-    if "--json" in argv:
+    if argv:
         sys.stdout.write(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2) + "\n")
     else:
         sys.stdout.write("".join(_lines(findings)))
@@ -181,7 +233,7 @@ def run(argv: list[str], settings: Settings) -> int:
 
 def _lines(findings: Iterable[Finding]) -> Iterator[str]:
     for finding in findings:
-        mark = "ok     " if finding.ok else "MISSING" if finding.required else "missing"
-        yield f"{mark}  {finding.name}: {finding.detail}\n"
+        mark = {True: "ok", None: "unknown", False: "MISSING" if finding.required else "missing"}[finding.ok]
+        yield f"{mark:7}  {finding.name}: {finding.detail}\n"
         if not finding.ok:
             yield f"         for {finding.needed_for}\n         fix: {finding.fix}\n"
