@@ -485,6 +485,16 @@ async def test_upstream_that_does_not_speak_http_is_a_bad_gateway_asked_once(
     assert asked == 1
 
 
+async def test_upstream_that_switches_unasked_is_a_bad_gateway(http: aiohttp.ClientSession) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+        await reader.read()
+
+    async with talking(talk) as port, http.get(f"/proxy/{port}/", headers={"Upgrade": "h2c"}) as answer:
+        assert (answer.status, (await answer.json())["code"]) == (502, "BAD_GATEWAY")
+
+
 async def test_port_without_listener_says_so(http: aiohttp.ClientSession) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -527,7 +537,7 @@ async def test_expect_is_answered_here(proxied: Proxied, upstream: Upstream) -> 
 
 @pytest.mark.parametrize(
     "port",
-    ["0", "65536", "70000", "abc", "-1", "", "3000@evil.example", "3000%40evil.example", "3%000", "127.0.0.1:80"],
+    ["0", "65536", "70000", "abc", "-1", "", "3000@evil.example", "3000%40evil.example", "%33000", "127.0.0.1:80"],
 )
 async def test_port_must_be_a_port(proxied: Proxied, http: aiohttp.ClientSession, port: str) -> None:
     async with http.get(URL(f"{proxied.url}/proxy/{port}/x", encoded=True)) as answer:

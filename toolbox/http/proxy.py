@@ -84,6 +84,8 @@ class PortProxy:
             work.cancel()
             await asyncio.wait((work, left))
             self._endless.discard(work)
+            if not work.cancelled():
+                work.exception()  # retrieved, so that the loop does not report it as lost
 
     def stop(self) -> None:
         """Cut what never ends by itself (upgraded connections and event streams), as the daemon goes away."""
@@ -97,7 +99,7 @@ class PortProxy:
             await self._session.close()
 
     def _port(self, text: str) -> int:
-        port = parse_port(unquote(text))
+        port = parse_port(text)
         if port == self._own_port():
             raise BadRequest(f"bad request: port {port} is the daemon itself")
         return port
@@ -108,9 +110,8 @@ class PortProxy:
         return "&".join(part for part in query.split("&") if unquote(part.partition("=")[0], plus=True) != QUERY_KEY)
 
     async def _forward(self, request: Request, url: URL) -> web.StreamResponse:
-        upgrade = request.method == "GET" and request.headers.get("Upgrade", "").lower() == "websocket"
         headers = self._headers(request, url)
-        if upgrade:
+        if _is_websocket(request):
             headers.update({"Connection": "Upgrade", "Upgrade": request.headers["Upgrade"]})
         upstream = await self._ask(request, url, headers)
         try:
@@ -173,7 +174,7 @@ class PortProxy:
 
     async def _tunnel(self, request: Request, upstream: aiohttp.ClientResponse) -> web.StreamResponse:
         """Accept the client as the upstream did, then pass bytes both ways."""
-        if upstream.connection is None or "Upgrade" not in request.headers:
+        if upstream.connection is None or not _is_websocket(request):
             raise BadGateway("port switched to another protocol unasked")
         self._keep_in_mind()
         response = _Relayed(upstream)
@@ -252,6 +253,10 @@ class _Loopback(AbstractResolver):
 
     async def close(self) -> None:
         """Hold nothing."""
+
+
+def _is_websocket(request: Request) -> bool:
+    return request.method == "GET" and request.headers.get("Upgrade", "").lower() == "websocket"
 
 
 def _split(request: Request, tail: str) -> tuple[str, str]:
