@@ -20,7 +20,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from toolbox.errors import Unavailable
-from toolbox.host import tree
+from toolbox.host import reaper, tree
 from toolbox.host.child import Child, ExitStatus, Process
 from toolbox.host.lanes import Lane
 from toolbox.host.launch import PIPE, Launch, Plumbing, Stdin
@@ -76,7 +76,8 @@ class Procs:
         self._closing = False
 
     def start_sweeping(self) -> None:
-        """Reap what is re-parented to us; for the daemon's own process only, where nobody else owns children."""
+        """Reap what is re-parented to us and reset ignored signals: for the daemon, in its main thread, only."""
+        reaper.default_signals()
         self._sweeper = Sweeper(self._own, self._thread)
         self._sweeper.start()
 

@@ -116,6 +116,8 @@ class Run:
                 expected = chunk.end
                 if data:
                     yield chunk.channel.name.lower(), OutputEvent(data=data, offset=chunk.offset, skipped=skipped)
+        if expected < self._output.size:
+            raise Unavailable("daemon is shutting down, the output is gone")
         for channel, decoder in decoders.items():
             rest = decoder.finish()
             if rest:

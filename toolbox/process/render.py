@@ -6,6 +6,7 @@ import codecs
 from collections.abc import AsyncIterator, Iterator
 
 from toolbox import wire
+from toolbox.errors import Unavailable
 from toolbox.host.ledger import Channel, Chunk, Ledger
 
 
@@ -33,13 +34,15 @@ class Decoder:
 async def text(output: Ledger, channel: Channel | None = None, limit: int | None = None) -> AsyncIterator[str]:
     """Yield the text of one channel, or of all in order; with ``limit`` only that many bytes of head and tail."""
     decoder = Decoder()
-    expected = 0
+    expected, size = 0, output.size
     async for chunk in _head_and_tail(output, limit):
         if chunk.offset > expected:
             yield decoder.gap(chunk.offset - expected)
         expected = chunk.end
         if channel is None or chunk.channel == channel:
             yield decoder.feed(chunk.data)
+    if expected < size:
+        raise Unavailable("daemon is shutting down, the output is gone")
     yield decoder.finish()
 
 

@@ -232,6 +232,7 @@ async def test_leftover_that_is_released_is_never_killed_by_its_pipe(
     (tmp_path / "go").touch()
     await gone(left)
     assert done.read_text(encoding="ascii") == "ok\n"
+    await process.pumps[0].ended()
     assert procs._pumps == {}
 
 
