@@ -1,8 +1,8 @@
 """Real SDK objects against a real server process; nothing is mocked.
 
-``sdk``, ``async_sdk``: a sandbox of the newest Python SDK. ``ts(body)``: run the body of an async JavaScript function
-that has ``sandbox``, ``daytona`` and ``sdk``, and return what it returns. ``old_sdk(version, code)``: run Python with an
-older release; the code has ``sandbox`` and leaves what the test wants in ``result``.
+``sdk``, ``async_sdk``: a sandbox of the newest Python SDK. ``ts(body)``: run the body of an async function with
+``sandbox``, ``daytona`` and ``sdk``, and return what it returns. ``old_sdk(version, code)``: run Python with an older
+release; the code has ``sandbox`` and leaves what the test wants in ``result``.
 """
 
 from __future__ import annotations

