@@ -59,8 +59,14 @@ def workdir_of(settings: Settings) -> str:
 
 
 def state_dir_of(settings: Settings) -> str:
-    """Return where state that outlives the daemon is kept; made on first use."""
-    return settings.state_dir or str(pathlib.Path(home_of(settings)) / ".daytona")
+    """Return where state that outlives the daemon is kept, made on first use; below /tmp if home is read-only."""
+    if settings.state_dir:
+        return settings.state_dir
+    home = pathlib.Path(home_of(settings))
+    usual = home / ".daytona"
+    if os.access(usual if usual.exists() else home, os.W_OK):
+        return str(usual)
+    return str(pathlib.Path(tempfile.gettempdir()) / f"daytona-{os.getuid()}")
 
 
 def spool_dir_of() -> pathlib.Path:
@@ -116,7 +122,6 @@ class Daemon:
             workdir=workdir_of(settings),
             max_output=settings.max_output_bytes,
         )
-        self.entrypoint = Entrypoint(self.procs, self.environment, workdir=workdir_of(settings))
         self.files = FilesArea(workdir=workdir_of(settings), state_dir=state_dir_of(settings), procs=self.procs)
         self.system = SystemArea(
             identity=Identity(version=settings.version, home=home_of(settings), workdir=workdir_of(settings)),
@@ -124,6 +129,10 @@ class Daemon:
             keys=self.keys,
             otel_endpoint=settings.otel_endpoint,
             resource=_resource(settings),
+        )
+        self.system.counters.add("processes", "processes owned by the daemon", lambda: len(self.procs.live))
+        self.entrypoint = Entrypoint(
+            self.procs, self.environment, workdir=workdir_of(settings), note=self.system.telemetry.entrypoint
         )
         self.proxy = PortProxy(lambda: self.port, token=token)
         self.apis: list[object] = [
@@ -157,6 +166,7 @@ class Daemon:
 
     async def close(self) -> None:
         """Drain, end what runs, and let go of everything, within one budget."""
+        self.proxy.stop()
         await self.server.close_websockets()
         # Commands end first, so that requests which wait for them still get an answer.
         await asyncio.gather(self.exec.close(), self.server.drain(DRAIN_SECONDS))
@@ -192,6 +202,10 @@ def run(settings: Settings, listener: socket.socket) -> int:
 
 def _log_file(settings: Settings) -> logs.RotatingFile | None:
     if not settings.log_file:
+        return None
+    path = pathlib.Path(settings.log_file)
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        sys.stderr.write(f"toolbox: no log file: {path} cannot be written (DAYTONA_DAEMON_LOG_FILE_PATH)\n")
         return None
     return logs.RotatingFile(
         settings.log_file,

@@ -86,7 +86,8 @@ class JsonFormatter(logging.Formatter):
         }
         if getattr(record, "request_id", ""):
             fields["requestId"] = record.__dict__["request_id"]
-        fields |= {key: redact(str(value)) for key, value in _extra(record).items()}
+        for key, value in _extra(record).items():
+            fields[key] = value if isinstance(value, (int, float)) else redact(str(value))
         if record.exc_info:
             fields["exception"] = redact(self.formatException(record.exc_info))
         return msgspec.json.encode(fields).decode()

@@ -60,7 +60,7 @@ def test_records_carry_request_id_and_fields() -> None:
     logs.request_id.reset(mark)
     running.close()
     (line,) = lines(stream)
-    assert (line["message"], line["level"], line["requestId"], line["size"]) == ("file read: /a", "info", "r-1", "3")
+    assert (line["message"], line["level"], line["requestId"], line["size"]) == ("file read: /a", "info", "r-1", 3)
 
 
 def test_traceback_is_redacted_too() -> None:

@@ -206,3 +206,39 @@ def test_malformed_environment_is_reported_and_survived() -> None:
         assert daemon.get("/version")[0] == 200
         _, errors = daemon.stop()
     assert "DAYTONA_TERMINATION_GRACE_PERIOD" in errors
+
+
+def test_log_file_that_cannot_be_written_is_reported_and_survived() -> None:
+    with serving("--port", "0", env={"DAYTONA_DAEMON_LOG_FILE_PATH": "/proc/nothing.log"}) as daemon:
+        assert daemon.get("/version")[0] == 200
+        status, errors = daemon.stop()
+    assert status == 0
+    assert "no log file: /proc/nothing.log" in errors
+    assert "Traceback" not in errors
+
+
+def test_entrypoint_runs_beside_the_daemon_which_outlives_it() -> None:
+    with serving("--port", "0", "--", "sh", "-c", 'echo "from $0"; echo wrong >&2; exit 5', "a b") as daemon:
+        assert daemon.process.stdout is not None
+        assert daemon.process.stdout.readline() == "from a b\n"
+        assert daemon.get("/version")[0] == 200
+        status, errors = daemon.stop()
+    assert status == 0
+    assert "wrong\n" in errors
+    assert '"exit_code":5' in errors
+
+
+def test_entrypoint_is_ended_with_the_daemon(tmp_path: pathlib.Path) -> None:
+    with serving("--port", "0", "--", "sh", "-c", "sleep 1000 & echo $!; wait") as daemon:
+        assert daemon.process.stdout is not None
+        pid = int(daemon.process.stdout.readline())
+        status, _ = daemon.stop()
+    assert status == 0
+    assert not pathlib.Path(f"/proc/{pid}").exists()
+
+
+def test_missing_entrypoint_leaves_the_daemon_up() -> None:
+    with serving("--port", "0", "--", "/does/not/exist") as daemon:
+        assert daemon.get("/version")[0] == 200
+        _, errors = daemon.stop()
+    assert "entrypoint did not start: /does/not/exist: no such file or directory" in errors

@@ -55,6 +55,10 @@ class Connection(web.RequestHandler):
     ) -> web.StreamResponse:
         """Answer a request that never reached a handler."""
         del message
+        if isinstance(exc, ConnectionError):
+            # The client left, or the answer was cut on purpose; nobody reads this one.
+            log.debug("connection ended: %s", exc)
+            return _silent(request)
         if not isinstance(exc, HttpProcessingError):
             log.error("request failed outside the error middleware", exc_info=exc)
             reason, code = "internal error", "INTERNAL_SERVER_ERROR"
@@ -67,6 +71,12 @@ class Connection(web.RequestHandler):
         response = web.Response(status=status, body=body, content_type="application/json", charset="utf-8")
         response.force_close()
         return response
+
+
+def _silent(request: web.BaseRequest) -> web.StreamResponse:
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=499)
 
 
 def _first_line(text: str) -> str:

@@ -9,21 +9,29 @@ import asyncio
 import logging
 import os
 from collections.abc import Sequence
+from typing import Protocol
 
 from toolbox.host.child import Process
 from toolbox.host.env import Environment
 from toolbox.host.lanes import Lane
+from toolbox.host.ledger import Channel
 from toolbox.host.procs import Procs
 
 log = logging.getLogger(__name__)
 
-STDOUT = 1
+
+class Note(Protocol):
+    """Take a piece of output, for telemetry."""
+
+    def __call__(self, text: str, *, error: bool = False) -> None:
+        """Note one piece."""
 
 
 class Entrypoint:
     """Run one command, as an argument vector and without a shell."""
 
-    def __init__(self, procs: Procs, environment: Environment, *, workdir: str) -> None:
+    def __init__(self, procs: Procs, environment: Environment, *, workdir: str, note: Note) -> None:
+        self._note = note
         self._procs = procs
         self._environment = environment
         self._workdir = workdir
@@ -36,7 +44,7 @@ class Entrypoint:
         if not argv:
             return
         try:
-            self.process = await self._procs.spawn(argv, env=self._environment.merged(), cwd=self._workdir)
+            self.process = await self._procs.spawn(argv, env=self._environment.merged(), cwd=self._workdir, merge=False)
         except OSError as error:
             log.error("entrypoint did not start: %s: %s", argv[0], (error.strerror or "").lower())  # noqa: TRY400
             return
@@ -45,7 +53,8 @@ class Entrypoint:
     async def _copy(self, process: Process) -> None:
         async for chunk in process.output.follow():
             try:
-                await self._lane.run(_write, bytes(chunk.data))
+                self._note(chunk.data.decode("utf-8", "replace"), error=chunk.channel is Channel.STDERR)
+                await self._lane.run(_write, int(chunk.channel), bytes(chunk.data))
             except OSError as error:
                 log.warning("entrypoint output is no longer shown: %s", error)
                 return
@@ -64,6 +73,7 @@ class Entrypoint:
         await self._lane.close()
 
 
-def _write(data: bytes) -> None:
+def _write(fd: int, data: bytes) -> None:
+    """Write to our own standard output (1) or error (2): the numbers of the channels are theirs."""
     while data:
-        data = data[os.write(STDOUT, data) :]
+        data = data[os.write(fd, data) :]
