@@ -204,8 +204,10 @@ def _log_file(settings: Settings) -> logs.RotatingFile | None:
     if not settings.log_file:
         return None
     path = pathlib.Path(settings.log_file)
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        sys.stderr.write(f"toolbox: no log file: {path} cannot be written (DAYTONA_DAEMON_LOG_FILE_PATH)\n")
+    try:
+        path.open("ab").close()
+    except OSError as error:
+        sys.stderr.write(f"toolbox: no log file: {path}: {(error.strerror or '').lower()}\n")
         return None
     return logs.RotatingFile(
         settings.log_file,
