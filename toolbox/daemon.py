@@ -12,7 +12,6 @@ import secrets
 import signal
 import socket
 import sys
-import tempfile
 
 from toolbox import __version__, logs
 from toolbox.fs.area import FilesArea
@@ -66,13 +65,13 @@ def state_dir_of(settings: Settings) -> str:
     usual = home / ".daytona"
     if os.access(usual if usual.exists() else home, os.W_OK):
         return str(usual)
-    return str(pathlib.Path(tempfile.gettempdir()) / f"daytona-{os.getuid()}")
+    return f"/tmp/daytona-{os.getuid()}"  # noqa: S108 - last resort, per user
 
 
 def spool_dir_of() -> pathlib.Path:
     """Return where output that does not fit into memory goes: on disk where possible, /tmp may be memory."""
-    disk = pathlib.Path("/var/tmp")  # noqa: S108 - files there are unnamed from the start
-    return disk if os.access(disk, os.W_OK) else pathlib.Path(tempfile.gettempdir())
+    places = map(pathlib.Path, ("/var/tmp", "/tmp", "/dev/shm"))  # noqa: S108 - files there are unnamed
+    return next((place for place in places if os.access(place, os.W_OK)), pathlib.Path("/tmp"))  # noqa: S108
 
 
 def _resource(settings: Settings) -> dict[str, str]:

@@ -88,7 +88,7 @@ def test_users_python_cannot_break_the_daemon(start: Callable[..., Box]) -> None
 
 
 def test_read_only_root(start: Callable[..., Box]) -> None:
-    box = start("--read-only", "--tmpfs", "/tmp", "--tmpfs", "/home/daytona:uid=1000")
+    box = start("--read-only", "--tmpfs", "/tmp", "--tmpfs", "/home/daytona:mode=1777")
     assert box.run("echo hi")["result"] == "hi\n"
     assert box.run("head -c 3000000 /dev/zero | tr '\\0' x | wc -c")["result"].strip() == "3000000"
     assert "Traceback" not in box.logs()
