@@ -26,14 +26,15 @@ class Walk:
         self._waiting = [root]
         self._busy = 0
         self._changed = threading.Condition()
-        self._guarded = root if os.path.realpath(root) == b"/" else None
+        self._root = root
 
     def work(self) -> None:
         """Take directories until none are left; ``visit`` is called from several threads."""
+        guarded = self._root if os.path.realpath(self._root) == b"/" else None
         while (directory := self._take()) is not None:
             found: list[bytes] = []
             try:
-                found = self._scan(directory)
+                found = self._scan(directory, ENDLESS if directory == guarded else frozenset())
             finally:
                 self._give(found)
 
@@ -53,14 +54,14 @@ class Walk:
             self._busy -= 1
             self._changed.notify_all()
 
-    def _scan(self, directory: bytes) -> list[bytes]:
+    def _scan(self, directory: bytes, skip: frozenset[bytes]) -> list[bytes]:
         found: list[bytes] = []
         try:
             with os.scandir(directory) as entries:
                 for entry in entries:
                     if self.stop.is_set():
                         break
-                    if directory == self._guarded and entry.name in ENDLESS:
+                    if entry.name in skip:
                         continue
                     self._visit(entry)
                     if entry.is_dir(follow_symlinks=False):

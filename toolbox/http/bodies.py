@@ -229,7 +229,7 @@ class Bodies:
     async def _by_kernel(
         self, request: web.BaseRequest, response: web.StreamResponse, source: Source, offset: int, count: int
     ) -> None:
-        framed = response.chunked
+        framed = response.headers.get("Transfer-Encoding") == "chunked"
         transport = await _flushed(request, b"%x\r\n" % count if framed else b"")
         bulk = BulkSocket(transport, self._lane)
         try:
