@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import gc
@@ -104,8 +105,8 @@ def environ(clean_environment: pathlib.Path) -> dict[str, str]:
 async def running(environ: dict[str, str]) -> AsyncIterator[Running]:
     """Serve a daemon built from ``environ`` on a free loopback port."""
     settings = read(environ, [])
+    daemon = await asyncio.to_thread(Daemon, settings, settings.token)
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-    daemon = Daemon(settings, settings.token)
     await daemon.start([listener])
     try:
         yield Running(f"http://127.0.0.1:{listener.getsockname()[1]}", daemon, pathlib.Path(settings.home))

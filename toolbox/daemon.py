@@ -194,7 +194,9 @@ def run(settings: Settings, listener: socket.socket) -> int:
         raise
     try:
         _announce(settings, listener, token if fresh else "")
-        return asyncio.run(_serve(settings, listener, token, lines))
+        # Built before the loop runs: it looks at folders, which may block.
+        daemon = Daemon(settings, token)
+        return asyncio.run(_serve(daemon, listener, lines))
     finally:
         lines.close()
 
@@ -232,16 +234,15 @@ def _announce(settings: Settings, listener: socket.socket, fresh_token: str) -> 
         log.warning("no authentication: everybody who reaches this address has full control (--insecure-no-auth)")
 
 
-async def _serve(settings: Settings, listener: socket.socket, token: str, lines: logs.Logs) -> int:
+async def _serve(daemon: Daemon, listener: socket.socket, lines: logs.Logs) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _on_signal, stop, number)
-    daemon = Daemon(settings, token)
     daemon.procs.start_sweeping()
     lines.add(daemon.system.telemetry.handler)
     await daemon.start([listener])
-    log.info("ready: version %s, sandbox %s, work directory %s", __version__, settings.sandbox_id, workdir_of(settings))
+    log.info("ready: version %s, sandbox %s", __version__, daemon.settings.sandbox_id)
     await stop.wait()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(STOP_SECONDS):
