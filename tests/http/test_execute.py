@@ -190,7 +190,7 @@ async def test_timeout_kills_the_tree_and_answers_at_once(client: aiohttp.Client
 async def test_kill_grace_lets_a_command_clean_up(client: aiohttp.ClientSession) -> None:
     command = "trap 'echo cleaned; exit 0' TERM; while :; do sleep 0.02; done"
     body = await execute(client, command, 408, timeout=0.3, killGraceMs=5000)
-    assert body["result"] == "cleaned\n"
+    assert body["result"].endswith("cleaned\n")
 
 
 async def test_kill_grace_ends(client: aiohttp.ClientSession) -> None:

@@ -8,12 +8,10 @@ exists but is not known yet; and strays are reaped by pid, because ``waitpid(-1)
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import contextlib
 import dataclasses
 import logging
 import os
-import signal
 import subprocess
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -28,6 +26,7 @@ from toolbox.host.ledger import Channel, Ledger, Retention
 from toolbox.host.pipes import Feed, Pump
 from toolbox.host.spool import Spool
 from toolbox.host.strays import Sweeper
+from toolbox.host.worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -65,11 +64,10 @@ class Procs:
         self._spool = spool
         self._pidfds = pidfds and hasattr(os, "pidfd_open")
         self._after_spawn = after_spawn
-        self._thread = concurrent.futures.ThreadPoolExecutor(1, "spawn", initializer=_unblock_signals)
-        self._scans = Lane("process-scan", 2)
+        self._worker = Worker("spawn")
+        self._tables = tree.Tables(Lane("process-scan", 2))
         self._live: dict[int, tuple[Child, subprocess.Popen[bytes] | None]] = {}
         self._own: set[int] = set()
-        self._launches: set[asyncio.Future[_Started]] = set()
         self._pumps: dict[Pump, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweeper: Sweeper | None = None
@@ -78,7 +76,7 @@ class Procs:
     def start_sweeping(self) -> None:
         """Reap what is re-parented to us and reset ignored signals: for the daemon, in its main thread, only."""
         reaper.default_signals()
-        self._sweeper = Sweeper(self._own, self._thread)
+        self._sweeper = Sweeper(self._own, self._worker)
         self._sweeper.start()
 
     @property
@@ -107,7 +105,7 @@ class Procs:
         launch = Launch(argv, env, cwd, executable, stdin, PIPE, PIPE, merge, pass_fds)
 
         def build(started: _Started) -> Process:
-            output = ledger or self._spool.ledger(retention)
+            output = self._spool.ledger(retention) if ledger is None else ledger
             process = Process(started.pid, started.pidfd, self._end, output, _feed(started))
             for fd, channel in ((started.stdout, Channel.STDOUT), (started.stderr, Channel.STDERR)):
                 if fd is not None:
@@ -167,8 +165,7 @@ class Procs:
     async def close(self, grace: float = 0.0) -> None:
         """End every process we own, leftovers too when sweeping, and give back every descriptor."""
         self._closing = True
-        if self._launches:
-            await asyncio.wait(self._launches)
+        await self._worker.run(_nothing)  # what is being spawned has arrived after that
         await asyncio.gather(*(child.terminate(grace) for child in self.live))
         if self._sweeper is not None:
             await self._end_found(tree.below_self, grace)
@@ -176,10 +173,10 @@ class Procs:
             await asyncio.wait(self._tasks)
         for pump in list(self._pumps):
             pump.close()
-        await self._scans.close()
+        await self._tables.close()
         if self._sweeper is not None:
             await self._sweeper.close()
-        await asyncio.get_running_loop().run_in_executor(None, self._thread.shutdown)
+        await self._worker.close()
 
     # Everything below up to the next comment runs in the spawning thread.
 
@@ -224,25 +221,20 @@ class Procs:
         """Start a child in the thread and take it over on the loop, whether or not the caller still waits."""
         if self._closing:
             raise Unavailable("daemon is shutting down")
-        loop = asyncio.get_running_loop()
-        result: asyncio.Future[C] = loop.create_future()
+        result: asyncio.Future[C] = asyncio.get_running_loop().create_future()
 
-        def arrived(launched: asyncio.Future[_Started]) -> None:
-            self._launches.discard(launched)
-            error = launched.exception()
-            if error is None:
-                child = build(launched.result())
-                self._watch(child, launched.result())
+        def arrived(started: _Started | None, error: BaseException | None) -> None:
+            if started is not None:
+                child = build(started)
+                self._watch(child, started)
                 if result.cancelled():
                     self._abandon(child)
                 else:
                     result.set_result(child)
-            elif not result.cancelled():
+            elif error is not None and not result.cancelled():
                 result.set_exception(error)
 
-        launch = loop.run_in_executor(self._thread, call, argument)
-        self._launches.add(launch)
-        launch.add_done_callback(arrived)
+        self._worker.submit(lambda: call(argument), arrived)
         try:
             return await result
         except asyncio.CancelledError:
@@ -286,22 +278,23 @@ class Procs:
         else:
             threading.Thread(target=self._wait_in_thread, args=(child, loop), name="waiter", daemon=True).start()
 
+    def _wait_in_thread(self, child: Child, loop: asyncio.AbstractEventLoop) -> None:
+        # Only wait: a number that is free again while the loop still signals it could be somebody else's.
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        loop.call_soon_threadsafe(self._collect, child)
+
     def _on_exit(self, child: Child, pidfd: int) -> None:
         asyncio.get_running_loop().remove_reader(pidfd)
+        self._collect(child)
+        os.close(pidfd)
+
+    def _collect(self, child: Child) -> None:
         try:
             status = os.waitpid(child.pid, os.WNOHANG)[1]
         except ChildProcessError:
             log.error("exit status was taken by somebody else: pid %d", child.pid)  # noqa: TRY400 - no use in a trace
             status = 255 << 8
-        os.close(pidfd)
         self._reaped(child, status)
-
-    def _wait_in_thread(self, child: Child, loop: asyncio.AbstractEventLoop) -> None:
-        try:
-            status = os.waitpid(child.pid, 0)[1]
-        except ChildProcessError:
-            status = 255 << 8
-        loop.call_soon_threadsafe(self._reaped, child, status)
 
     def _reaped(self, child: Child, status: int) -> None:
         _, popen = self._live.pop(child.pid)
@@ -316,8 +309,8 @@ class Procs:
         await asyncio.shield(self._own_task(self._end_tree(child, grace), "end process tree"))
 
     async def _end_tree(self, child: Child, grace: float) -> None:
-        def find() -> dict[int, tree.Entry]:
-            return tree.family(child.pid, exited=not child.running)
+        def find(entries: dict[int, tree.Entry]) -> dict[int, tree.Entry]:
+            return tree.family(child.pid, entries, exited=not child.running)
 
         await self._end_found(find, grace)
         # It has ended, the event that says so may still be on its way; unless it is stuck in the kernel.
@@ -327,9 +320,9 @@ class Procs:
 
     async def _end_found(self, find: tree.Find, grace: float) -> None:
         if self._pidfds:
-            await tree.end(find, self._scans, grace)
+            await tree.end(find, self._tables, grace)
         else:
-            await tree.end_blindly(find, self._scans, grace)
+            await tree.end_blindly(find, self._tables, grace)
 
     def _own_task(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)
@@ -346,6 +339,5 @@ def _or_null(fd: int | None) -> int:
     return subprocess.DEVNULL if fd is None else fd
 
 
-def _unblock_signals() -> None:
-    """Start the spawning thread with no signal blocked: children inherit its mask."""
-    signal.pthread_sigmask(signal.SIG_SETMASK, set())
+def _nothing() -> None:
+    """Stand at the end of the queue."""

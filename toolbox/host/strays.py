@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
+import logging
 import os
 import signal
 from collections.abc import Set as AbstractSet
 
 from toolbox.host import tree
+from toolbox.host.worker import Worker
+
+log = logging.getLogger(__name__)
 
 # Zombies are looked for this long after a SIGCHLD, and reaped when seen twice, so that a library which waits for a
 # child of its own has had the time to.
@@ -18,17 +21,16 @@ SWEEP_DELAY = 0.1
 class Sweeper:
     """Look for zombies after each SIGCHLD, in the thread that spawns: there no child is ever unknown yet."""
 
-    def __init__(self, own: AbstractSet[int], thread: concurrent.futures.Executor) -> None:
+    def __init__(self, own: AbstractSet[int], worker: Worker) -> None:
         self._own = own
-        self._thread = thread
+        self._worker = worker
         self._zombies: set[int] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._task: asyncio.Task[None] | None = None
         self._closed = False
 
     def start(self) -> None:
         """Listen for SIGCHLD; needs the main thread."""
-        asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self._wake)
+        self._listen()
 
     async def close(self) -> None:
         """Stop listening and reap what is left."""
@@ -37,21 +39,27 @@ class Sweeper:
         loop.remove_signal_handler(signal.SIGCHLD)
         if self._timer is not None:
             self._timer.cancel()
-        if self._task is not None:
-            await asyncio.wait([self._task])
-        while await loop.run_in_executor(self._thread, self._reap):
+        while await self._worker.run(self._reap):
             pass
+
+    def _listen(self) -> None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self._wake)
 
     def _wake(self) -> None:
         if self._timer is None and not self._closed:
-            self._timer = asyncio.get_running_loop().call_later(SWEEP_DELAY, self._start_sweep)
+            loop = asyncio.get_running_loop()
+            # Until the sweep one signal says as much as a hundred, and each costs a turn of the loop.
+            loop.remove_signal_handler(signal.SIGCHLD)
+            self._timer = loop.call_later(SWEEP_DELAY, self._start_sweep)
 
     def _start_sweep(self) -> None:
-        self._task = asyncio.create_task(self._sweep(), name="sweep")
-
-    async def _sweep(self) -> None:
-        again = await asyncio.get_running_loop().run_in_executor(self._thread, self._reap)
         self._timer = None
+        self._listen()
+        self._worker.submit(self._reap, self._swept)
+
+    def _swept(self, again: bool | None, error: BaseException | None) -> None:
+        if error is not None:
+            log.error("orphans cannot be looked for", exc_info=error)
         if again:
             self._wake()
 

@@ -87,20 +87,44 @@ def descendants(roots: Iterable[int], entries: dict[int, Entry]) -> set[int]:
     return {pid for pid in found if pid in entries and entries[pid].state not in "ZX"}
 
 
-def family(root: int, *, exited: bool) -> dict[int, Entry]:
+def family(root: int, entries: dict[int, Entry], *, exited: bool) -> dict[int, Entry]:
     """Return the members of the tree of ``root`` that still run, ``exited`` telling whether it was reaped already."""
-    entries = table()
     if exited and root in entries:
         return {}  # the number was given to somebody else, which the kernel does only if nothing is left of the session
     members = {item.pid for item in entries.values() if item.session == root} | {root}
     return {pid: entries[pid] for pid in descendants(members, entries) if pid != os.getpid()}
 
 
-def below_self() -> dict[int, Entry]:
+def below_self(entries: dict[int, Entry]) -> dict[int, Entry]:
     """Return everything that runs below this process."""
-    entries, own = table(), os.getpid()
+    own = os.getpid()
     children = {item.pid for item in entries.values() if item.parent == own}
     return {pid: entries[pid] for pid in descendants(children, entries)}
+
+
+class Tables:
+    """Read the process table once for all who ask at about the same time."""
+
+    def __init__(self, lane: Lane) -> None:
+        self.lane = lane
+        self._running: asyncio.Task[dict[int, Entry]] | None = None
+        self._next: asyncio.Task[dict[int, Entry]] | None = None
+
+    async def read(self) -> dict[int, Entry]:
+        """Return a table that was read after this call; one under way may lack what the caller looks for."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._read(self._running), name="process table")
+        return await asyncio.shield(self._next)
+
+    async def close(self) -> None:
+        """End the threads."""
+        await self.lane.close()
+
+    async def _read(self, before: asyncio.Task[dict[int, Entry]] | None) -> dict[int, Entry]:
+        if before is not None:
+            await asyncio.wait([before])
+        self._running, self._next = self._next, None
+        return await self.lane.run(table)
 
 
 class Member:
@@ -165,21 +189,20 @@ def open_members(found: dict[int, Entry], known: set[int]) -> list[tuple[int, in
     return opened
 
 
-Find = Callable[[], dict[int, Entry]]
+Find = Callable[[dict[int, Entry]], dict[int, Entry]]
 
 
-async def end(find: Find, lane: Lane, grace: float) -> None:
+async def end(find: Find, tables: Tables, grace: float) -> None:
     """End every process that ``find`` reports: SIGTERM, up to ``grace`` seconds, SIGKILL; until none is left."""
     loop = asyncio.get_running_loop()
     limit = loop.time() + grace
     members: dict[int, Member] = {}
 
-    def look() -> list[tuple[int, int]]:
-        return open_members(find(), {pid for pid, member in members.items() if not member.gone})
-
     try:
         for _ in range(ROUNDS):
-            for pid, pidfd in await lane.run(look):
+            found = find(await tables.read())
+            known = {pid for pid, member in members.items() if not member.gone}
+            for pid, pidfd in await tables.lane.run(open_members, found, known) if found.keys() - known else ():
                 if pid in members:
                     members[pid].close()
                 members[pid] = Member(pid, pidfd)
@@ -207,12 +230,12 @@ async def _signal(alive: list[Member], limit: float) -> None:
         pass  # the next round decides
 
 
-async def end_blindly(find: Find, lane: Lane, grace: float) -> None:
+async def end_blindly(find: Find, tables: Tables, grace: float) -> None:
     """Do the same on a kernel without pidfds, where only looking again tells whether a process is gone."""
     loop = asyncio.get_running_loop()
     limit = loop.time() + grace
     sent: dict[int, int] = {}
-    while members := await lane.run(find):
+    while members := find(await tables.read()):
         now = loop.time()
         number = signal.SIGTERM if now < limit else signal.SIGKILL
         for pid in members:

@@ -59,13 +59,15 @@ Event = StartEvent | OutputEvent | ExitEvent
 class Run:
     """A command under way; ``release`` it when its output is not needed any more."""
 
-    def __init__(self, command: Command, output: Ledger, process: Process | None, failure: int = 0) -> None:
+    def __init__(
+        self, command: Command, started: float, output: Ledger, process: Process | None, failure: int = 0
+    ) -> None:
         self.result: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self.process = process
         self._command = command
         self._output = output
         self._failure = failure
-        self._started = asyncio.get_running_loop().time()
+        self._started = started
         self._aborted = False
         self._released = asyncio.Event()
 
@@ -199,14 +201,15 @@ class Exec:
         """Start a command; a directory or shell that does not work is an outcome like any other."""
         if self._closing:
             raise Unavailable("daemon is shutting down")
+        started = asyncio.get_running_loop().time()
         output = self._spool.ledger(command.retention)
         try:
             process = await self._spawn(command, output, merge=not (command.split or two_pipes))
-            run = Run(command, output, process)
+            run = Run(command, started, output, process)
         except OSError as error:
             code, text = _explain(error, command.cwd)
             output.append(text.encode(errors="replace"))
-            run = Run(command, output, None, code)
+            run = Run(command, started, output, None, code)
         task = asyncio.create_task(run.live(), name="command")
         self._runs[task] = run
         task.add_done_callback(self._runs.pop)

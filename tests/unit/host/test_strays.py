@@ -41,7 +41,7 @@ asyncio.run(main())
 def run(body: str) -> None:
     code = PROGRAM.replace("    BODY\n", textwrap.indent(textwrap.dedent(body), "    "))
     done = subprocess.run(
-        [sys.executable, "-X", "dev", "-c", code], capture_output=True, text=True, timeout=15, cwd=ROOT
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=15, cwd=ROOT
     )
     assert (done.stdout, done.stderr) == ("ok\n", "")
 
