@@ -372,6 +372,8 @@ async def slow_download(files: Files, request: bytes) -> tuple[asyncio.StreamRea
     reader, writer = await asyncio.open_connection(sock=sock, limit=65536)
     writer.write(request)
     await reader.readuntil(b"\r\n\r\n")
+    if request.startswith(b"POST"):
+        await reader.readuntil(b"\r\n\r\n")  # the head of the part: by then the file is open
     return reader, writer
 
 

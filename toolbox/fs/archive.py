@@ -42,6 +42,9 @@ class Writer(Protocol):
     def close(self) -> None:
         """Finish the archive."""
 
+    def drop(self) -> None:
+        """Let go of an archive that cannot be finished, without writing to it any more."""
+
 
 class Archives:
     """Pack trees."""
@@ -83,16 +86,20 @@ class Archives:
 def _pack(fd: int, root: bytes, kind: str, exclude: list[Glob]) -> None:
     with open(fd, "wb", buffering=_CHUNK) as pipe:
         writer: Writer = _Zip(pipe) if kind == "zip" else _Tar(pipe, packed=kind == "tar.gz")
-        skipped = 0
-        for relative, path, status in _members(root, exclude):
-            try:
-                writer.add(decode(relative), path, status)
-            except (PermissionError, FileNotFoundError) as error:
-                skipped += 1
-                log.debug("not archived: %s", error)
-        writer.close()
-        if skipped:
-            log.info("entries that could not be read were left out of an archive", extra={"skipped": skipped})
+        try:
+            for relative, path, status in _members(root, exclude):
+                _add(writer, decode(relative), path, status)
+            writer.close()
+        except BaseException:
+            writer.drop()
+            raise
+
+
+def _add(writer: Writer, name: str, path: bytes, status: os.stat_result) -> None:
+    try:
+        writer.add(name, path, status)
+    except (PermissionError, FileNotFoundError) as error:
+        log.info("left out of an archive: %s", error)
 
 
 def _members(root: bytes, exclude: list[Glob]) -> Iterator[tuple[bytes, bytes, os.stat_result]]:
@@ -124,6 +131,21 @@ def _content(path: bytes) -> Iterator[Any]:
         yield file
 
 
+class _Counted:
+    """A pipe that knows how much went into it, which is all that writing a tar needs of a file."""
+
+    def __init__(self, pipe: Any) -> None:
+        self._pipe = pipe
+        self._position = 0
+
+    def write(self, data: bytes) -> int:
+        self._position += len(data)
+        return int(self._pipe.write(data))
+
+    def tell(self) -> int:
+        return self._position
+
+
 class _Tar:
     """Write pax tar, which carries names of any bytes and length."""
 
@@ -131,8 +153,9 @@ class _Tar:
         import gzip
         import tarfile
 
-        self._out = gzip.GzipFile(fileobj=pipe, mode="wb", compresslevel=_LEVEL, mtime=0) if packed else pipe
-        self._tar = tarfile.open(fileobj=self._out, mode="w|", format=tarfile.PAX_FORMAT, bufsize=_CHUNK)  # noqa: SIM115
+        self._gzip = gzip.GzipFile(fileobj=pipe, mode="wb", compresslevel=_LEVEL, mtime=0) if packed else None
+        # Not the stream mode "w|": that writes from its finaliser, into a pipe that may be closed by then.
+        self._tar = tarfile.TarFile(fileobj=self._gzip or _Counted(pipe), mode="w", format=tarfile.PAX_FORMAT)  # type: ignore[arg-type]
         self._types = {stat.S_IFDIR: tarfile.DIRTYPE, stat.S_IFLNK: tarfile.SYMTYPE}
         self._info = tarfile.TarInfo
 
@@ -154,7 +177,12 @@ class _Tar:
 
     def close(self) -> None:
         self._tar.close()
-        self._out.close()
+        if self._gzip is not None:
+            self._gzip.close()
+
+    def drop(self) -> None:
+        if self._gzip is not None:
+            self._gzip.fileobj = None  # type: ignore[assignment]
 
 
 class _Zip:
@@ -186,3 +214,6 @@ class _Zip:
 
     def close(self) -> None:
         self._zip.close()
+
+    def drop(self) -> None:
+        self._zip.fp = None

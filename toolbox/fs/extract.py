@@ -13,7 +13,8 @@ import stat
 from collections.abc import Iterator
 
 from toolbox.errors import BadRequest, Conflict, InvalidPath
-from toolbox.fs.members import Member, members
+from toolbox.fs.members import Member, members, readable
+from toolbox.fs.tree import entries
 from toolbox.fs.wire import ExtractQuery, ExtractResponse
 from toolbox.host.files import BLOCK, make_parents, scratch
 from toolbox.host.journal import Journal, temporary_name
@@ -77,7 +78,8 @@ class Extraction:
         try:
             os.mkdir(staging, 0o700)
             unpacked = _Staging(staging)
-            unpacked.fill(members(spool, self._format))
+            with readable(), contextlib.closing(members(spool, self._format)) as found:
+                unpacked.fill(found)
             _check_room(staging, self._destination, overwrite=self._overwrite)
             _merge(staging, self._destination)
         except BaseException:
@@ -201,7 +203,7 @@ def _pairs(staging: bytes, destination: bytes) -> Iterator[tuple[bytes, bytes, b
     waiting = [(staging, destination)]
     while waiting:
         source, target = waiting.pop()
-        for entry in os.scandir(source):
+        for entry in entries(source):
             goal = os.path.join(target, entry.name)
             merges = entry.is_dir(follow_symlinks=False) and os.path.lexists(goal)
             yield entry.path, goal, merges

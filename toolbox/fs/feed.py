@@ -134,14 +134,19 @@ class Feed:
 
         os.stat(self.path)
         path = os.fsdecode(self.path)
-        try:
-            return RustNotify([path], False, _FORCE_POLLING, _POLL_MS, self._recursive, True)
-        except OSError as error:
-            if "limit" not in str(error).lower():
-                raise
-            raise StorageFull(
-                f"{show(self.path)}: too many watches, raise the sysctl fs.inotify.max_user_watches"
-            ) from error
+        for lenient in (False, True):
+            try:
+                return RustNotify([path], False, _FORCE_POLLING, _POLL_MS, self._recursive, lenient)
+            except PermissionError:
+                if lenient:
+                    raise  # leniently it also hides that watches ran out, hence not at once
+            except OSError as error:
+                if "limit" not in str(error).lower():
+                    raise
+                raise StorageFull(
+                    f"{show(self.path)}: too many watches, raise the sysctl fs.inotify.max_user_watches"
+                ) from error
+        raise AssertionError("unreachable")
 
     def _wait(self, notify: RustNotify) -> None:
         batch = notify.watch(self._debounce * 10, self._debounce, 0, self._stop)

@@ -9,7 +9,7 @@ import os
 import stat
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import IO
 
 from toolbox.errors import BadRequest
@@ -27,18 +27,18 @@ class Member:
     target: bytes = b""
 
 
-def members(fd: int, kind: str | None) -> Iterator[Member]:
-    """Yield the members of an archive; damage becomes a 400."""
+def members(fd: int, kind: str | None) -> Generator[Member]:
+    """Yield the members of an archive."""
     os.lseek(fd, 0, os.SEEK_SET)
     with open(os.dup(fd), "rb") as file:
         is_zip = kind == "zip" or (kind is None and file.read(2) == b"PK")
         file.seek(0)
-        with _readable():
-            yield from _zip(file) if is_zip else _tar(file)
+        yield from _zip(file) if is_zip else _tar(file)
 
 
 @contextlib.contextmanager
-def _readable() -> Iterator[None]:
+def readable() -> Iterator[None]:
+    """Turn what the formats raise for a damaged archive into a 400."""
     import tarfile
     import zipfile
     from gzip import BadGzipFile

@@ -54,6 +54,7 @@ def _depth(text: str | None) -> int:
 
 def _list(root: bytes, written: bytes, levels: int) -> Listing:
     names = Names()
+    cut = len(os.path.join(root, b""))
     found = Listing()
     waiting: list[Iterator[os.DirEntry[bytes]]] = [iter(entries(root))]
     while waiting:
@@ -61,7 +62,7 @@ def _list(root: bytes, written: bytes, levels: int) -> Listing:
         if entry is None:
             waiting.pop()
             continue
-        info = _describe(entry, os.path.join(written, os.path.relpath(entry.path, root)), names)
+        info = _describe(entry, os.path.join(written, entry.path[cut:]), names)
         if info is None:
             continue
         found.append(info)

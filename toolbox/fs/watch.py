@@ -34,8 +34,8 @@ class Watches:
 
     async def watch(self, query: WatchQuery, cursor: str | None) -> AsyncGenerator[WatchEvent]:
         """Start watching, then return the events: READY first, or what was missed since ``cursor``."""
-        root = self._workdir.resolve(query.path)
-        view = _View(root, query, is_dir=await self._lane.run(_is_dir, root))
+        root, is_dir = await self._lane.run(_real, self._workdir.resolve(query.path))
+        view = _View(root, query, is_dir=is_dir)
         key = (view.watched, query.recursive != "false", query.debounce)
         feed = await self._feed(key)
         return self._events(key, feed, view, cursor)
@@ -101,9 +101,10 @@ class Watches:
             await asyncio.wait(self._closing)
 
 
-def _is_dir(path: bytes) -> bool:
+def _real(path: bytes) -> tuple[bytes, bool]:
+    """Return what is watched without links and dots, because events name it that way, and whether it is a directory."""
     os.stat(path)
-    return os.path.isdir(path)
+    return os.path.realpath(path), os.path.isdir(path)
 
 
 def _position(feed: Feed, cursor: str | None) -> tuple[int, bool]:
@@ -124,7 +125,7 @@ class _View:
         self.watched = root if is_dir else os.path.dirname(root)
         self._only = None if is_dir else root
         self._written = encode(query.path)
-        self._root = root
+        self._cut = len(os.path.join(root, b""))
         self._include = [Glob(pattern) for pattern in query.include or []]
         self._exclude = [Glob(pattern) for pattern in query.exclude or []]
 
@@ -132,14 +133,14 @@ class _View:
         """Tell whether the client wants to know of a change."""
         if self._only is not None and change.path != self._only:
             return False
-        name, relative = decode(base_name(change.path)), decode(os.path.relpath(change.path, self._root))
+        name, relative = decode(base_name(change.path)), decode(change.path[self._cut :])
         if any(glob.matches(name, relative) for glob in self._exclude):
             return False
         return not self._include or any(glob.matches(name, relative) for glob in self._include)
 
     def event(self, change: Change, number: str) -> WatchEvent:
         """Return a change as the client gets it."""
-        shown = clean(self._written, os.path.relpath(change.path, self._root))
+        shown = clean(self._written, change.path[self._cut :])
         return WatchEvent(
             id=number,
             type=change.kind,

@@ -292,6 +292,6 @@ class WatchEvent(Wire, kw_only=True):
     type: Literal["READY", "CREATE", "WRITE", "DELETE", "OVERFLOW"]
     path: str
     name: str
-    is_dir: bool = False
+    is_dir: bool
     timestamp: str
     raw_path: str | None = None
