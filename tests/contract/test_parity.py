@@ -37,7 +37,7 @@ MODELS = {
     "UploadResponse": ("uploaded_file", "UploadedFile"),
 }
 # Answers of endpoints that the SDK has no model for.
-EXTENSIONS = {"CopyResponse", "EnvNames", "HealthInfo", "VersionInfo"}
+EXTENSIONS = {"CopyResponse", "EnvNames", "ExtractResponse", "HealthInfo", "VersionInfo"}
 
 
 def sdk_routes() -> set[tuple[str, str]]:
