@@ -71,4 +71,4 @@ class FilesArea:
         await self._watches.close()
         for lane in self._lanes:
             await lane.close()
-        self._journal.close()
+        await asyncio.to_thread(self._journal.close)

@@ -87,9 +87,13 @@ class Journal:
                 os.ftruncate(self._fd, 0)
 
     def close(self) -> None:
-        """Let go of the journal; what is still recorded is for the next start."""
+        """Remove what is still recorded: whoever made it was cut off, by a shutdown that ran out of time."""
         with self._lock:
+            for path in self._live:
+                _discard(path)
+            self._live.clear()
             if self._fd is not None:
+                os.ftruncate(self._fd, 0)
                 os.close(self._fd)
             self._fd, self._opened = None, False
 
@@ -111,5 +115,5 @@ def _discard(path: bytes) -> bool:
     except OSError as error:
         log.warning("temporary file was not removed: %s", error)
         return False
-    log.info("removed a temporary file that a killed daemon left: %s", path.decode("utf-8", "replace"))
+    log.info("removed a temporary file: %s", path.decode("utf-8", "replace"))
     return True

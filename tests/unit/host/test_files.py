@@ -199,16 +199,24 @@ def test_sweep_removes_what_a_dead_daemon_recorded(tmp_path: pathlib.Path) -> No
     foreign.touch()
     tree = tmp_path / os.fsdecode(temporary_name())
     (tree / "deep").mkdir(parents=True)
-    dead = Journal(state)
-    for path in (left, foreign, tree):
-        dead.add(os.fsencode(path))
-    dead.close()
+    (tmp_path / "state").mkdir()
+    recorded = b"".join(os.fsencode(path) + b"\0" for path in (left, foreign, tree, tmp_path / "gone"))
+    (tmp_path / "state" / "temporary-0.journal").write_bytes(recorded)
     journal = Journal(state)
     assert journal.start() == 2
     journal.close()
     assert not left.exists()
     assert not tree.exists()
     assert foreign.exists()
+
+
+def test_close_removes_what_is_still_under_way(tmp_path: pathlib.Path) -> None:
+    journal = Journal(str(tmp_path / "state"))
+    path = tmp_path / os.fsdecode(temporary_name())
+    journal.add(os.fsencode(path))
+    path.touch()
+    journal.close()
+    assert not path.exists()
 
 
 def test_sweep_leaves_a_living_daemon_alone(tmp_path: pathlib.Path) -> None:
