@@ -176,7 +176,7 @@ async def test_timeout_kills_the_tree_and_answers_at_once(client: aiohttp.Client
     command = "echo part; sleep 100 & echo $!; setsid sleep 100 & echo $!; sleep 100"
     start = time.monotonic()
     body = await execute(client, command, 408, timeout=limit)
-    assert limit <= time.monotonic() - start < limit + 0.2
+    assert limit <= time.monotonic() - start < limit + 0.4  # 10 ms on a quiet machine, see tests/load
     assert body["message"] == "command execution timeout"
     assert body["code"] == "PROCESS_EXECUTION_TIMEOUT"
     assert body["source"] == "DAYTONA_DAEMON"
@@ -196,7 +196,7 @@ async def test_kill_grace_lets_a_command_clean_up(client: aiohttp.ClientSession)
 async def test_kill_grace_ends(client: aiohttp.ClientSession) -> None:
     start = time.monotonic()
     await execute(client, "trap '' TERM; while :; do sleep 0.02; done", 408, timeout=0.3, killGraceMs=300)
-    assert 0.6 <= time.monotonic() - start < 0.8
+    assert 0.6 <= time.monotonic() - start < 1.0
 
 
 async def test_finished_command_is_no_timeout_though_a_child_holds_the_pipe(client: aiohttp.ClientSession) -> None:

@@ -92,14 +92,19 @@ def family(root: int, entries: dict[int, Entry], *, exited: bool) -> dict[int, E
     if exited and root in entries:
         return {}  # the number was given to somebody else, which the kernel does only if nothing is left of the session
     members = {item.pid for item in entries.values() if item.session == root} | {root}
-    return {pid: entries[pid] for pid in descendants(members, entries) if pid != os.getpid()}
+    return _eldest_first(entries[pid] for pid in descendants(members, entries) if pid != os.getpid())
 
 
 def below_self(entries: dict[int, Entry]) -> dict[int, Entry]:
     """Return everything that runs below this process."""
     own = os.getpid()
     children = {item.pid for item in entries.values() if item.parent == own}
-    return {pid: entries[pid] for pid in descendants(children, entries)}
+    return _eldest_first(entries[pid] for pid in descendants(children, entries))
+
+
+def _eldest_first(items: Iterable[Entry]) -> dict[int, Entry]:
+    # A shell that outlives its children by a moment prints "Killed" for each, into the output.
+    return {item.pid: item for item in sorted(items, key=lambda item: (item.start, item.pid))}
 
 
 class Tables:

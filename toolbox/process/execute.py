@@ -173,13 +173,13 @@ class Exec:
         self._workdir = workdir
         self._max_output = max_output
         self._runs: dict[asyncio.Task[None], Run] = {}
-        self._closing = False
+        self._closing = asyncio.Event()
 
     def check(self, request: ExecuteRequest, *, split: bool = False) -> Command:
         """Refuse what cannot be run."""
         if not request.command:
             raise InvalidBody("invalid request body: command is required")
-        if not request.command.strip():
+        if request.command.isspace():
             raise BadRequest("bad request: command cannot be empty or whitespace-only")
         cwd = request.cwd or ""
         if "\0" in request.command or "\0" in cwd:
@@ -199,7 +199,7 @@ class Exec:
 
     async def start(self, command: Command, *, two_pipes: bool = False) -> Run:
         """Start a command; a directory or shell that does not work is an outcome like any other."""
-        if self._closing:
+        if self._closing.is_set():
             raise Unavailable("daemon is shutting down")
         started = asyncio.get_running_loop().time()
         output = self._spool.ledger(command.retention)
@@ -213,11 +213,13 @@ class Exec:
         task = asyncio.create_task(run.live(), name="command")
         self._runs[task] = run
         task.add_done_callback(self._runs.pop)
+        if self._closing.is_set():
+            await run.abort()
         return run
 
     async def close(self) -> None:
         """Kill what runs and answer those who wait for it; then let go of all output."""
-        self._closing = True
+        self._closing.set()
         await asyncio.gather(*(run.abort() for run in self._runs.values()))
         waiting = [run.result for run in self._runs.values()]
         if waiting:
