@@ -106,7 +106,7 @@ def _members(root: bytes, exclude: list[Glob]) -> Iterator[tuple[bytes, bytes, o
     """Yield files, directories and links below the root, directories before their contents."""
     status = os.stat(root)
     if not stat.S_ISDIR(status.st_mode):
-        yield base_name(root), root, status
+        yield base_name(root), os.path.realpath(root), status  # contents are opened without following links
         return
     endless = ENDLESS if os.path.realpath(root) == b"/" else frozenset()
     cut = len(os.path.join(root, b""))
@@ -116,7 +116,10 @@ def _members(root: bytes, exclude: list[Glob]) -> Iterator[tuple[bytes, bytes, o
         relative = entry.path[cut:]
         if left_out or any(glob.matches(decode(entry.name), decode(relative)) for glob in exclude):
             continue
-        status = entry.stat(follow_symlinks=False)
+        try:
+            status = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:  # gone since its directory was read
+            continue
         if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode) or stat.S_ISLNK(status.st_mode):
             yield relative, entry.path, status
         if stat.S_ISDIR(status.st_mode):
