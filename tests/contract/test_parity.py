@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import pathlib
 import re
@@ -12,47 +11,17 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies
 
+from tests.contract.generated import Operation, decode, fields, operations, shape
 from toolbox import daemon, errors, wire
 from toolbox.errors import Code, ToolboxError
 from toolbox.http.binding import describe
-from toolbox.http.endpoint import WEBSOCKET, Route
+from toolbox.http.endpoint import WEBSOCKET, Route, is_stream
 from toolbox.settings import read
 
 HERE = pathlib.Path(__file__).parent
+SDK_ROUTES = {(operation.method, operation.path) for operation in operations()}
 MISSING = HERE / "missing_routes.txt"
 ROUTES = daemon.routes(read({}, []))
-
-# Response struct -> model of the SDK that must accept whatever we may send.
-MODELS = {
-    "BulkUploadResponse": ("upload_files_response", "UploadFilesResponse"),
-    "DirInfo": ("user_home_dir_response", "UserHomeDirResponse"),
-    "ExecuteResponse": ("execute_response", "ExecuteResponse"),
-    "FileInfo": ("file_info", "FileInfo"),
-    "PortList": ("port_list", "PortList"),
-    "PortInUse": ("is_port_in_use_response", "IsPortInUseResponse"),
-    "SystemMetrics": ("system_metrics", "SystemMetrics"),
-    "Match": ("match", "Match"),
-    "SearchResponse": ("search_files_response", "SearchFilesResponse"),
-    "ReplaceResult": ("replace_result", "ReplaceResult"),
-    "UploadResponse": ("uploaded_file", "UploadedFile"),
-}
-# Answers of endpoints that the SDK has no model for.
-EXTENSIONS = {"CopyResponse", "EnvNames", "ExtractResponse", "HealthInfo", "VersionInfo"}
-
-
-def sdk_routes() -> set[tuple[str, str]]:
-    """Collect every operation of the generated client."""
-    import daytona_toolbox_api_client.api as package
-
-    found: set[tuple[str, str]] = set()
-    for path in pathlib.Path(package.__file__).parent.glob("*_api.py"):
-        text = path.read_text(encoding="utf-8")
-        found |= set(re.findall(r"method='(\w+)',\s*resource_path='([^']+)'", text))
-    return found
-
-
-def shape(path: str) -> str:
-    return re.sub(r"{\w+}", "{}", path)
 
 
 def our_routes() -> set[tuple[str, str]]:
@@ -68,12 +37,12 @@ def listed_as_missing() -> set[tuple[str, str]]:
 
 
 def test_client_has_the_operations_we_know_of() -> None:
-    assert len(sdk_routes()) >= 100
+    assert len(SDK_ROUTES) >= 100
 
 
 def test_every_operation_has_a_route_or_is_listed_as_missing() -> None:
     ours, missing = our_routes(), listed_as_missing()
-    unknown = {row for row in sdk_routes() - missing if (row[0], shape(row[1])) not in ours}
+    unknown = {row for row in SDK_ROUTES - missing if (row[0], shape(row[1])) not in ours}
     assert not unknown, f"no route for {sorted(unknown)}"
 
 
@@ -81,7 +50,7 @@ def test_list_of_missing_routes_only_shrinks() -> None:
     ours, missing = our_routes(), listed_as_missing()
     done = {row for row in missing if (row[0], shape(row[1])) in ours}
     assert not done, f"built by now, remove from {MISSING.name}: {sorted(done)}"
-    assert missing <= sdk_routes(), "listed, but no operation of the SDK"
+    assert missing <= SDK_ROUTES, "listed, but no operation of the SDK"
 
 
 def test_error_codes_agree() -> None:
@@ -117,45 +86,56 @@ def test_code_and_status_lead_to_the_same_sdk_class(kind: type[ToolboxError]) ->
         assert issubclass(precise, general)
 
 
-def structs_returned() -> list[type[msgspec.Struct]]:
-    found: dict[str, type[msgspec.Struct]] = {}
-
-    def visit(kind: Any) -> None:
-        if inspect.isclass(kind) and issubclass(kind, msgspec.Struct):
-            found[kind.__name__] = kind
-        for part in getattr(kind, "__args__", ()):
-            visit(part)
-
-    for route in ROUTES:
-        visit(route.returns)
-    return [found[name] for name in sorted(found)]
+# Each route that the client knows too, beside what the client knows of it.
+SHARED = [
+    (route, operation)
+    for route in ROUTES
+    for operation in operations()
+    if operation.key == (route.mark.method, shape(route.mark.path))
+]
 
 
-def sdk_model(name: str) -> Any:
-    module, model = MODELS[name]
-    return getattr(importlib.import_module(f"daytona_toolbox_api_client.models.{module}"), model)
+def named(pair: tuple[Route, Operation]) -> str:
+    return f"{pair[1].method} {pair[1].path}"
 
 
-def test_every_answer_is_compared_or_known_as_ours() -> None:
-    assert {kind.__name__ for kind in structs_returned()} <= MODELS.keys() | EXTENSIONS
+@pytest.mark.parametrize("pair", SHARED, ids=named)
+def test_success_has_the_status_the_client_reads(pair: tuple[Route, Operation]) -> None:
+    route, operation = pair
+    assert route.mark.status == operation.status
 
 
+@pytest.mark.parametrize("pair", SHARED, ids=named)
+def test_client_sends_nothing_we_ignore(pair: tuple[Route, Operation]) -> None:
+    """Every query key and every field of a body has its place in our structs."""
+    route, operation = pair
+    if operation.query:
+        assert operation.query <= wire_names(route.params["query"])
+    if operation.body:
+        assert fields(operation.body) <= wire_names(route.params["body"])
+
+
+def wire_names(kind: type[msgspec.Struct]) -> set[str]:
+    return {field.encode_name for field in msgspec.structs.fields(kind)}
+
+
+ANSWERS = [pair for pair in SHARED if pair[1].returns and pair[0].returns and not is_stream(pair[0].returns)]
 TEXT = strategies.text(strategies.characters(exclude_categories=("Cs",)))
+FINITE = strategies.floats(allow_nan=False, allow_infinity=False)
 
 
-@pytest.mark.parametrize(
-    "kind", [kind for kind in structs_returned() if kind.__name__ in MODELS], ids=lambda kind: kind.__name__
-)
-def test_sdk_accepts_whatever_the_struct_may_hold(kind: type[msgspec.Struct]) -> None:
-    model = sdk_model(kind.__name__)
+@pytest.mark.parametrize("pair", ANSWERS, ids=named)
+def test_client_reads_whatever_the_answer_may_hold(pair: tuple[Route, Operation]) -> None:
+    """Any value our type allows goes through the client's own decoder."""
+    route, operation = pair
+    strategies.register_type_strategy(str, TEXT)
+    strategies.register_type_strategy(float, FINITE)
 
     @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-    @given(strategies.from_type(kind))
-    def check(value: msgspec.Struct) -> None:
-        assert model.from_json(wire.encode(value).decode("utf-8", "surrogatepass")) is not None
+    @given(strategies.from_type(route.returns))
+    def check(value: Any) -> None:
+        assert decode(wire.encode(value).decode("utf-8", "surrogatepass"), operation.returns) is not None
 
-    strategies.register_type_strategy(str, TEXT)
-    strategies.register_type_strategy(float, strategies.floats(allow_nan=False, allow_infinity=False))
     check()
 
 
