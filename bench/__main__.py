@@ -65,23 +65,27 @@ def chosen(only: str) -> list[Workload]:
     return [row for row in rows if row.name in wanted]
 
 
-async def measure(row: Workload, servers: list[Server]) -> dict[str, Figure]:
-    """Take the samples of one row, servers in turn so that a drift of the machine meets both."""
+async def measure(row: Workload, servers: list[Server], bare: Workload | None) -> dict[str, Figure]:
+    """Take the samples of one row, servers and baseline in turn so that a drift of the machine meets all of them."""
     targets = servers[:1] if row.baseline or row.needs_pid else servers
     samples: dict[str, list[float]] = {server.name: [] for server in targets}
+    baseline: list[float] = []
     for turn in range(row.rounds):
+        if bare is not None:
+            baseline += await bare.sample(servers[0])
         for server in targets[turn % len(targets) :] + targets[: turn % len(targets)]:
             samples[server.name] += await row.sample(server)
     figures = {}
     for name, values in samples.items():
         rate = row.per_second * 1000 / statistics.fmean(values) if row.per_second else None
-        figures[name] = Figure.of(values, row.unit, rate)
+        figures[name] = Figure.of(values, row.unit, rate, baseline)
     return figures
 
 
 async def run(options: argparse.Namespace) -> dict[str, dict[str, Figure]]:
     """Measure every chosen row."""
     rows, results, started = chosen(options.only), {}, time.monotonic()
+    baselines = {row.name: row for row in rows if row.baseline}
     headers = {"Authorization": f"Bearer {options.token}"} if options.token else {}
     async with contextlib.AsyncExitStack() as stack:
         servers = [await stack.enter_async_context(spawned())] if options.spawn else []
@@ -95,7 +99,7 @@ async def run(options: argparse.Namespace) -> dict[str, dict[str, Figure]]:
                 print(f"\nout of time, left out: {', '.join(rest.name for rest in rows[at:])}", file=sys.stderr)
                 break
             progress(at, len(rows), row.name)
-            results[row.name] = await measure(row, servers)
+            results[row.name] = await measure(row, servers, baselines.get(row.against))
     progress(len(rows), len(rows), "done")
     return results
 
@@ -129,10 +133,8 @@ def ratio_of(row: Workload, name: str, results: dict[str, dict[str, Figure]]) ->
     first = next(iter(figures))
     if name != first:
         return figures[name].p50 / figures[first].p50, f"A ({first})"
-    base = results.get(row.against)
-    if not base:
-        return None, ""
-    return figures[name].p50 / next(iter(base.values())).p50, row.against
+    base = figures[name].baseline
+    return (figures[name].p50 / base, row.against) if base else (None, "")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import pathlib
@@ -242,6 +243,7 @@ async def _serve(daemon: Daemon, listener: socket.socket, lines: logs.Logs) -> i
     daemon.procs.start_sweeping()
     lines.add(daemon.system.telemetry.handler)
     await daemon.start([listener])
+    gc.freeze()  # what was loaded stays: later collections need not walk it
     log.info("ready: version %s, sandbox %s", __version__, daemon.settings.sandbox_id)
     await stop.wait()
     with contextlib.suppress(TimeoutError):
