@@ -169,9 +169,12 @@ class Daemon:
         self.proxy.stop()
         await self.server.close_websockets()
         # Commands end first, so that requests which wait for them still get an answer.
-        await asyncio.gather(self.exec.close(), self.server.drain(DRAIN_SECONDS))
+        await asyncio.gather(
+            self.exec.close(),
+            self.entrypoint.close(min(self.settings.grace_period, DRAIN_SECONDS)),
+            self.server.drain(DRAIN_SECONDS),
+        )
         await self.exec.release()
-        await self.entrypoint.close(self.settings.grace_period)
         await self.procs.close(min(self.settings.grace_period, KILL_SECONDS))
         await self.spool.close()
         await self.server.close()

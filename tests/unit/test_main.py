@@ -13,6 +13,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -242,3 +243,15 @@ def test_missing_entrypoint_leaves_the_daemon_up() -> None:
         assert daemon.get("/version")[0] == 200
         _, errors = daemon.stop()
     assert "entrypoint did not start: /does/not/exist: no such file or directory" in errors
+
+
+def test_entrypoint_that_ignores_the_end_is_killed_within_the_budget() -> None:
+    script = "trap '' TERM; echo $$; while :; do sleep 1000; done"
+    with serving("--port", "0", "--", "sh", "-c", script, env={"DAYTONA_TERMINATION_GRACE_PERIOD": "1s"}) as daemon:
+        assert daemon.process.stdout is not None
+        pid = int(daemon.process.stdout.readline())
+        started = time.monotonic()
+        status, _ = daemon.stop()
+    assert status == 0
+    assert time.monotonic() - started < 8
+    assert not pathlib.Path(f"/proc/{pid}").exists()
