@@ -6,20 +6,16 @@ import argparse
 import asyncio
 import contextlib
 import ipaddress
-import json
 import pathlib
-import statistics
 import sys
-import time
-from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from aiohttp import ClientSession, TCPConnector
 
+from bench.report import as_json, lines, over_limit
+from bench.rounds import Results, chosen, measure
 from bench.spawn import spawned
-from bench.stats import Figure
-from bench.workload import Server, Workload
-from bench.workloads import all_workloads
+from bench.workload import Server
 
 BAR = 24
 
@@ -57,51 +53,15 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def chosen(only: str) -> list[Workload]:
-    """Pick rows by name, with the baselines they are held against."""
-    rows = all_workloads()
-    wanted = {row.name for row in rows if only.lower() in row.name.lower()}
-    wanted |= {row.against for row in rows if row.name in wanted}
-    return [row for row in rows if row.name in wanted]
-
-
-async def measure(row: Workload, servers: list[Server], bare: Workload | None) -> dict[str, Figure]:
-    """Take the samples of one row, servers and baseline in turn so that a drift of the machine meets all of them."""
-    targets = servers[:1] if row.baseline or row.needs_pid else servers
-    samples: dict[str, list[float]] = {server.name: [] for server in targets}
-    baseline: list[float] = []
-    for turn in range(row.rounds):
-        if bare is not None:
-            baseline += await bare.sample(servers[0])
-        for server in targets[turn % len(targets) :] + targets[: turn % len(targets)]:
-            samples[server.name] += await row.sample(server)
-    figures = {}
-    for name, values in samples.items():
-        rate = row.per_second * 1000 / statistics.fmean(values) if row.per_second else None
-        figures[name] = Figure.of(values, row.unit, rate, baseline)
-    return figures
-
-
-async def run(options: argparse.Namespace) -> dict[str, dict[str, Figure]]:
+async def run(options: argparse.Namespace) -> Results:
     """Measure every chosen row."""
-    rows, results, started = chosen(options.only), {}, time.monotonic()
-    baselines = {row.name: row for row in rows if row.baseline}
     headers = {"Authorization": f"Bearer {options.token}"} if options.token else {}
     async with contextlib.AsyncExitStack() as stack:
         servers = [await stack.enter_async_context(spawned())] if options.spawn else []
-        for number, url in enumerate(options.url):
+        for number, url in enumerate(options.url, start=len(servers)):
             session = await stack.enter_async_context(ClientSession(headers=headers, connector=TCPConnector(limit=0)))
             servers.append(Server(f"{'AB'[number]} {url}", url, session=session))
-        for at, row in enumerate(rows):
-            if row.needs_pid and not options.spawn:
-                continue
-            if time.monotonic() - started > options.seconds:
-                print(f"\nout of time, left out: {', '.join(rest.name for rest in rows[at:])}", file=sys.stderr)
-                break
-            progress(at, len(rows), row.name)
-            results[row.name] = await measure(row, servers, baselines.get(row.against))
-    progress(len(rows), len(rows), "done")
-    return results
+        return await measure(chosen(options.only), servers, seconds=options.seconds, say=progress)
 
 
 def progress(at: int, total: int, name: str) -> None:
@@ -112,48 +72,19 @@ def progress(at: int, total: int, name: str) -> None:
         print(f"\r[{'#' * done}{'.' * (BAR - done)}] {name:40}", end=end, file=sys.stderr, flush=True)
 
 
-def lines(results: dict[str, dict[str, Figure]], rows: Iterable[Workload]) -> Iterable[str]:
-    """Format the table; ``ratio`` is B/A with two servers, else row/baseline."""
-    yield f"{'row':34} {'server':10} {'p50':>10} {'p95':>10} {'per s':>9} {'ratio':>7}  of"
-    for row in rows:
-        figures = results.get(row.name, {})
-        for name, figure in figures.items():
-            ratio, of = ratio_of(row, name, results)
-            rate = f"{figure.rate:9.0f}" if figure.rate else " " * 9
-            shown = f"{ratio:7.2f}  {of}" if ratio is not None else ""
-            mark = " OVER" if row.limit and ratio and not of.startswith("A ") and ratio > row.limit else ""
-            server = "-" if row.baseline else name[:10]
-            times = f"{figure.p50:7.2f} {figure.unit:2} {figure.p95:7.2f} {figure.unit:2}"
-            yield f"{row.name:34} {server:10} {times} {rate} {shown}{mark}"
-
-
-def ratio_of(row: Workload, name: str, results: dict[str, dict[str, Figure]]) -> tuple[float | None, str]:
-    """Return a ratio of medians and what it is held against."""
-    figures = results[row.name]
-    first = next(iter(figures))
-    if name != first:
-        return figures[name].p50 / figures[first].p50, f"A ({first})"
-    base = figures[name].baseline
-    return (figures[name].p50 / base, row.against) if base else (None, "")
-
-
 def main(argv: list[str] | None = None) -> int:
-    """Run the benchmark."""
+    """Run the benchmark; the status tells whether every row could be measured and kept its limit."""
     options = arguments(argv)
     results = asyncio.run(run(options))
     rows = chosen(options.only)
     print("\n".join(lines(results, rows)))
-    if options.json:
-        plain = {
-            row: {name: {key: getattr(figure, key) for key in Figure.__slots__} for name, figure in figures.items()}
-            for row, figures in results.items()
-        }
-        text = json.dumps(plain, indent=2)
-        if options.json == "-":
-            print(text)
-        else:
-            pathlib.Path(options.json).write_text(text + "\n", encoding="utf-8")
-    return 0
+    for row, reason in results.left_out.items():
+        print(f"left out: {row}: {reason}", file=sys.stderr)
+    if options.json == "-":
+        print(as_json(results))
+    elif options.json:
+        pathlib.Path(options.json).write_text(as_json(results) + "\n", encoding="utf-8")
+    return 1 if results.left_out or over_limit(results, rows) else 0
 
 
 if __name__ == "__main__":

@@ -17,10 +17,11 @@ from bench.workload import Server
 
 
 @contextlib.asynccontextmanager
-async def spawned(name: str = "toolbox") -> AsyncIterator[Server]:
+async def spawned(name: str = "A toolbox") -> AsyncIterator[Server]:
     """Serve on a free loopback port, in a folder of its own, until the block ends."""
     with tempfile.TemporaryDirectory(prefix="toolbox-bench-") as folder:
-        environ = {**os.environ, "HOME": folder, "DAYTONA_DAEMON_LOG_FILE_PATH": "", "LOG_LEVEL": "warn"}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("DAYTONA_", "TOOLBOX_"))}
+        environ = {**kept, "HOME": folder, "DAYTONA_DAEMON_LOG_FILE_PATH": "", "LOG_LEVEL": "warn"}
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-m", "toolbox", "serve", "--port", "0", "--workdir", folder),
             stdout=subprocess.PIPE,

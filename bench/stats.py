@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
 from collections.abc import Sequence
 
 
@@ -17,22 +18,17 @@ def percentile(samples: Sequence[float], share: float) -> float:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Figure:
-    """One row for one server: median, 95th percentile, work per second where that means something.
-
-    ``baseline`` is the median of the bare row it is held against, from the same rounds.
-    """
+    """One row for one server: median, 95th percentile, and work per second where that means something."""
 
     unit: str
     p50: float
     p95: float
     rate: float | None
     samples: int
-    baseline: float | None = None
 
     @classmethod
-    def of(
-        cls, samples: Sequence[float], unit: str, rate: float | None = None, baseline: Sequence[float] = ()
-    ) -> Figure:
-        """Summarise samples; ``baseline`` are those of the bare row, taken in turn with them."""
-        base = percentile(baseline, 0.5) if baseline else None
-        return cls(unit, percentile(samples, 0.5), percentile(samples, 0.95), rate, len(samples), base)
+    def of(cls, samples: Sequence[float], unit: str, *, per_sample: float | None = None) -> Figure:
+        """Summarise samples; ``per_sample`` is the work in one, whose time is then in milliseconds."""
+        mean = statistics.fmean(samples)
+        rate = per_sample * 1000 / mean if per_sample and mean else None
+        return cls(unit, percentile(samples, 0.5), percentile(samples, 0.95), rate, len(samples))

@@ -32,7 +32,8 @@ Sample = Callable[[Server], Awaitable[list[float]]]
 class Workload:
     """One row. ``sample`` returns a list of values in ``unit``; it is called ``rounds`` times, servers in turn.
 
-    ``per_second`` turns the median into a rate: how many units of work one sample stands for.
+    ``per_second`` turns the mean into a rate: how many units of work one sample stands for.
+    ``against`` names the baseline it is divided by, ``limit`` what that ratio may be.
     ``baseline`` rows ignore the server and measure the bare machine. ``needs_pid`` rows need a server of our own.
     """
 

@@ -66,9 +66,13 @@ async def sample_exec(server: Server) -> list[float]:
 
 
 async def sample_exec_16(server: Server) -> list[float]:
-    started = time.perf_counter()
-    await asyncio.gather(*(execute(server, "true") for _ in range(64)))
-    return [(time.perf_counter() - started) * 1000 / 64]
+    """Keep 16 commands going, 96 in all; the time is that of each command's share."""
+
+    async def worker() -> None:
+        for _ in range(6):
+            await execute(server, "true")
+
+    return [await timed(asyncio.gather(*(worker() for _ in range(16)))) / 96]
 
 
 async def bare_spawn() -> None:
@@ -163,6 +167,6 @@ WORKLOADS = [
     Workload("rss growth by 500 MB of output", sample_huge_output, unit="MB", rounds=1, needs_pid=True),
     Workload("/version", sample_version, per_second=1, against="bare aiohttp handler"),
     Workload("exec true", sample_exec, per_second=1, against="bare spawn of sh", limit=2.0),
-    Workload("exec true, 64 at once, each", sample_exec_16, per_second=1, against="bare spawn of sh"),
+    Workload("exec true, 16 at a time, each", sample_exec_16, per_second=1, against="bare spawn of sh"),
     Workload("exec with 10 MB of output", sample_output, against="bare 10 MB through a pipe"),
 ]

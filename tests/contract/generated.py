@@ -72,4 +72,5 @@ def decode(text: str, returns: str) -> Any:
 
 def fields(model: str) -> set[str]:
     """Return the names a request model has on the wire."""
-    return set(getattr(package, model).model_json_schema(mode="serialization")["properties"]) - {"additional_properties"}
+    schema = getattr(package, model).model_json_schema(mode="serialization")
+    return set(schema["properties"]) - {"additional_properties"}
