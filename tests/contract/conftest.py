@@ -7,6 +7,7 @@ release; the code has ``sandbox`` and leaves what the test wants in ``result``.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -14,10 +15,13 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
+
+from tests.daemon_process import environment, serving
 
 ROOT = pathlib.Path(__file__).parents[2]
 SDKS = ROOT / ".cache" / "sdk"
@@ -41,51 +45,28 @@ def leak_guard() -> None:
     """Leave the SDKs' pooled sockets and threads alone; the server is another process."""
 
 
-def base_environment(home: pathlib.Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DAYTONA_", "TOOLBOX_"))}
-    return {**kept, "HOME": str(home), "DAYTONA_SANDBOX_ID": "box", "DAYTONA_DAEMON_LOG_FILE_PATH": ""}
-
-
-def _ended(process: subprocess.Popen[str]) -> None:
-    process.terminate()
+@contextlib.contextmanager
+def control_plane(url: str, home: pathlib.Path) -> Iterator[str]:
+    """Run the control plane that leads to the server at ``url``; yield its own URL."""
+    program = str(pathlib.Path(__file__).with_name("control_plane.py"))
+    plane = subprocess.Popen([sys.executable, program, url], stdout=subprocess.PIPE, text=True, env=environment(home))
+    assert plane.stdout is not None
     try:
-        process.wait(15)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-        raise
+        yield plane.stdout.readline().strip()
+    finally:
+        plane.terminate()
+        plane.wait(15)
+        plane.stdout.close()
 
 
 @pytest.fixture(scope="session")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     """Start the daemon and the control plane once for all contract tests."""
-    home = tmp_path_factory.mktemp("home")
-    workdir = tmp_path_factory.mktemp("work")
-    environ = base_environment(home)
-    errors = (home / "daemon.err").open("w")
-    daemon = subprocess.Popen(
-        [sys.executable, "-I", "-m", "toolbox", "serve", "--port", "0", "--workdir", str(workdir)],
-        stdout=subprocess.PIPE,
-        stderr=errors,
-        text=True,
-        env=environ,
-    )
-    assert daemon.stdout is not None
-    port = daemon.stdout.readline().split()[-1]
-    url = f"http://127.0.0.1:{port}"
-    plane = subprocess.Popen(
-        [sys.executable, str(pathlib.Path(__file__).with_name("control_plane.py")), url],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environ,
-    )
-    assert plane.stdout is not None
-    yield Target(url, plane.stdout.readline().strip(), home, workdir, daemon.pid)
-    _ended(plane)
-    _ended(daemon)
-    daemon.stdout.close()
-    plane.stdout.close()
-    errors.close()
+    with (
+        serving(tmp_path_factory.mktemp("daemon") / "box") as served,
+        control_plane(served.url, served.home) as api_url,
+    ):
+        yield Target(served.url, api_url, served.home, served.workdir, served.pid)
 
 
 @pytest.fixture
@@ -107,8 +88,6 @@ def sdk_environment(monkeypatch: pytest.MonkeyPatch, target: Target, tmp_path: p
 @pytest.fixture
 def sdk(sdk_environment: dict[str, str], target: Target) -> Any:
     """Return a sandbox of the newest sync Python SDK."""
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         from daytona import Daytona, DaytonaConfig
@@ -120,8 +99,6 @@ def sdk(sdk_environment: dict[str, str], target: Target) -> Any:
 @pytest.fixture
 async def async_sdk(sdk_environment: dict[str, str], target: Target) -> AsyncIterator[Any]:
     """Return a sandbox of the newest async Python SDK."""
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         from daytona import AsyncDaytona, DaytonaConfig

@@ -52,9 +52,9 @@ def test_update_env_reaches_later_commands(sdk: Any) -> None:
 def test_metrics(sdk: Any) -> None:
     metrics = sdk.get_metrics_latest()
     assert metrics.cpu_count >= 1
-    assert (
-        0 < metrics.memory_used_bytes <= metrics.memory_total_bytes if hasattr(metrics, "memory_used_bytes") else True
-    )
+    assert 0 <= metrics.cpu_used_pct <= 100
+    assert 0 < metrics.mem_used <= metrics.mem_total
+    assert 0 < metrics.disk_used <= metrics.disk_total
 
 
 async def test_async_sdk(async_sdk: Any, target: Target) -> None:
