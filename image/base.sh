@@ -1,11 +1,21 @@
 #!/bin/sh
-# Make a stand-in for the Debian base image where none can be pulled, from the mirror this machine itself uses.
+# Make a stand-in for the Debian base image, for machines that can reach Debian's packages but no image registry.
+# It gets this machine's package sources and certificates, so that a build inside it reaches what the machine reaches.
 set -eu
 name=$1
-command -v debootstrap >/dev/null 2>&1 || { echo "image: debootstrap is missing (apt-get install debootstrap)" >&2; exit 1; }
+if ! command -v debootstrap >/dev/null 2>&1; then
+    echo "image: debootstrap is missing (apt-get install debootstrap)" >&2
+    exit 1
+fi
 mirror=$(sed -n 's/^URIs: *//p' /etc/apt/sources.list.d/*.sources 2>/dev/null | head -n 1)
 [ -n "$mirror" ] || mirror=$(sed -n 's/^deb \(\[[^]]*\] \)\{0,1\}\([^ ]*\) .*/\2/p' /etc/apt/sources.list | head -n 1)
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 debootstrap --variant=minbase --include=ca-certificates bookworm "$root" "$mirror" >&2
-tar -C "$root" -c . | podman import -q - "$name"
+rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* "$root"/etc/apt/sources.list
+cp -r /etc/apt/sources.list* "$root/etc/apt/"
+# One file each, so that they are still there when an upgrade puts the bundle together again.
+cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
+awk -v into="$root/usr/local/share/ca-certificates" '/BEGIN CERT/ { n++ } { print >(into "/machine-" n ".crt") }' \
+    /etc/ssl/certs/ca-certificates.crt
+tar -C "$root" -c . | podman import -q --change LABEL=stand-in=debian - "$name"

@@ -3,6 +3,9 @@
 set -eu
 export DEBIAN_FRONTEND=noninteractive
 
+# pip and npm bring certificates of their own; these are the system's.
+certificates=/etc/ssl/certs/ca-certificates.crt
+
 apt() { apt-get update -q && apt-get install -y -q --no-install-recommends "$@"; }
 
 case "$1" in
@@ -15,9 +18,9 @@ full)
     apt xvfb xauth xfce4 xfce4-terminal dbus-x11 at-spi2-core libatspi2.0-0 x11vnc novnc websockify x11-xserver-utils \
         xdotool wmctrl libx11-6 libxrandr2 libxext6 libxrender1 libxfixes3 libxss1 libxtst6 libxi6 libxcb1 libxcb-shm0 \
         libxcb-shape0 libxcb-xfixes0 fonts-dejavu-core ffmpeg chromium
-    python3 -m pip install --no-cache-dir --break-system-packages --root-user-action=ignore \
+    python3 -m pip install --no-cache-dir --cert $certificates \
         numpy pandas matplotlib seaborn scikit-learn requests ipykernel "python-lsp-server[pyflakes]"
-    npm install --global --no-audit --no-fund typescript typescript-language-server tsx
+    npm install --global --cafile=$certificates --no-audit --no-fund typescript typescript-language-server tsx
     ;;
 *)
     echo "packages.sh: unknown flavour $1: slim or full" >&2

@@ -1,56 +1,88 @@
 #!/bin/sh
-# Set up to run (setup.sh run) or to test (setup.sh test): virtual environment, locked packages, system packages.
+# Set up to run (setup.sh run) or to test (setup.sh test): system packages, virtual environment, locked packages.
 # Idempotent: what is complete has a stamp, so the second run is quick and needs no network.
 set -eu
 cd "$(dirname "$0")/.."
 mode=${1:-run}
 venv=.venv
 lock=requirements/$mode.lock
+stamp=$venv/.complete-$mode-$(cat "$lock" pyproject.toml scripts/setup.sh | sha256sum | cut -c1-16)
+
 say() { echo "setup: $*" >&2; }
 
-as_root() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; }
+has() { command -v "$1" >/dev/null 2>&1; }
 
-# install PROGRAM PACKAGE WHAT-FOR: with apt as root, else say what is missing and what will not work without it.
-install() {
-    command -v "$1" >/dev/null 2>&1 && return 0
-    if as_root; then
-        [ -n "${apt_updated:-}" ] || { apt-get update -q >&2 && apt_updated=1; }
-        say "installing $2"
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $2 >&2 && return 0
-    fi
-    say "$1 is missing, without it: $3 (apt-get install $2)"
-    return 1
+may_install() { [ "$(id -u)" = 0 ] && has apt-get; }
+
+apt_install() {
+    say "installing $*"
+    [ -n "${apt_updated:-}" ] || apt-get update -q >&2 || return 1
+    apt_updated=1
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >&2
 }
 
-good_python() { "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+# need PROGRAM "PACKAGES" WHAT-FOR: install it where that is possible, else say what will not work without it.
+need() {
+    has "$1" && return 0
+    # shellcheck disable=SC2086 # several packages
+    if [ ! -f "$stamp" ] && may_install && apt_install $2; then return 0; fi
+    say "$1 is missing, without it: $3 (apt-get install $2)"
+}
+
+system_packages() {
+    need bash bash "sessions and terminals have a plain shell"
+    need git git "the git endpoints do not work"
+    need curl "curl ca-certificates" "the README's examples cannot be tried"
+    [ "$mode" = test ] || return 0
+    need ps procps "the tests that look at processes from outside are skipped"
+}
+
+good_python() { "$1" -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
 
 find_python() {
-    for name in ${PYTHON:-} python3 python3.13 python3.12 python3.11 python3.14; do
-        command -v "$name" >/dev/null 2>&1 && good_python "$name" && { command -v "$name"; return 0; }
+    for name in ${PYTHON:-} python3 python3.14 python3.13 python3.12 python3.11; do
+        if has "$name" && good_python "$name"; then command -v "$name"; return 0; fi
     done
     return 1
 }
 
-system_packages() {
-    install bash bash "sessions and terminals have a plain shell" || true
-    install git git "the git endpoints do not work" || true
-    install curl "curl ca-certificates" "the README's examples cannot be tried" || true
-    [ "$mode" = test ] || return 0
-    install ps procps "some tests are skipped" || true
+# Debian splits venv: without python3-venv there is no ensurepip, and uv or another pip can stand in for it.
+make_venv() {
+    python=$1
+    if "$python" -c 'import ensurepip' 2>/dev/null; then "$python" -m venv --clear "$venv" && return 0; fi
+    if may_install && apt_install python3-venv && "$python" -m venv --clear "$venv"; then return 0; fi
+    if has uv && uv venv -q --seed --clear --python "$python" "$venv"; then return 0; fi
+    if "$python" -m pip --python "$python" --version >/dev/null 2>&1; then
+        "$python" -m venv --clear --without-pip "$venv"
+        "$python" -m pip --python "$venv/bin/python" install -q --disable-pip-version-check pip && return 0
+    fi
+    rm -rf "$venv"
+    say "$python cannot make a virtual environment with pip: apt-get install python3-venv, or install uv"
+    return 1
 }
 
-stamp=$venv/.complete-$mode-$(cat "$lock" pyproject.toml "$0" | sha256sum | cut -c1-16)
-if [ ! -f "$stamp" ]; then
-    system_packages
-    if ! python=$(find_python); then
-        as_root && { apt-get update -q >&2; apt-get install -y -q --no-install-recommends python3 python3-venv >&2; }
-        python=$(find_python) || { say "Python 3.11 or newer with venv is missing (apt-get install python3 python3-venv)"; exit 1; }
+environment() {
+    if good_python "$venv/bin/python"; then
+        "$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$venv/bin/python" -m ensurepip >&2
+        return 0
     fi
-    [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
-    "$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$venv/bin/python" -m ensurepip -q
-    say "installing the locked packages ($lock)"
-    "$venv/bin/python" -m pip install -q --disable-pip-version-check --require-hashes -r "$lock"
-    "$venv/bin/python" -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
-    rm -f "$venv"/.complete-"$mode"-*
-    touch "$stamp"
-fi
+    if ! python=$(find_python); then
+        may_install && apt_install python3 python3-venv
+        python=$(find_python) || { say "Python 3.11 or newer is missing: apt-get install python3 python3-venv"; exit 1; }
+    fi
+    make_venv "$python"
+}
+
+pip_install() { "$venv/bin/python" -m pip install -q --disable-pip-version-check --no-warn-script-location "$@"; }
+
+system_packages
+[ ! -f "$stamp" ] || exit 0
+# Two of us at once (make run beside make test) would install into each other's half.
+mkdir -p .cache
+if has flock; then exec 9>.cache/setup.lock && flock 9; fi
+environment
+say "installing the locked packages ($lock)"
+pip_install --require-hashes -r "$lock"
+pip_install --no-deps --no-build-isolation -e .
+rm -f "$venv"/.complete-"$mode"-*
+touch "$stamp"

@@ -7,25 +7,36 @@ import pathlib
 import re
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Box, engine, wait_until
+from tests.e2e.conftest import ENGINE, IMAGE, Box, engine, wait_until
+
+Init = dict[str, tuple[str, ...]]
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 # With tini in front, and with the daemon as PID 1 itself.
-INITS = [(), ("--entrypoint", '["/opt/toolbox/bin/toolbox","serve","--host","0.0.0.0"]')]
-by_init = pytest.mark.parametrize("options", INITS, ids=["tini", "own-init"])
+INITS = [
+    {"options": (), "command": ()},
+    {"options": ("--entrypoint", "/opt/toolbox/bin/toolbox"), "command": ("serve", "--host", "0.0.0.0")},
+]
+by_init = pytest.mark.parametrize("init", INITS, ids=["tini", "own-init"])
+only_full = pytest.mark.skipif(not IMAGE.endswith(":full"), reason="only in the full image: make e2e FLAVOR=full")
 ZOMBIES = "grep -l '^State:.Z' /proc/[0-9]*/status 2>/dev/null | wc -l"
 DAEMON_FDS = "ls /proc/$(pgrep -of 'toolbox serve --host' | head -1)/fd | wc -l"
 
 
+def script(name: str) -> str:
+    return pathlib.Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
 @by_init
-def test_boots_runs_commands_and_ends_on_sigterm(start: Callable[..., Box], options: tuple[str, ...]) -> None:
-    box = start(*options)
+def test_boots_runs_commands_and_ends_on_sigterm(start: Callable[..., Box], init: Init) -> None:
+    box = start(*init["options"], command=init["command"])
     assert box.run("echo hello; exit 3") == {"exitCode": 3, "result": "hello\n"}
-    assert box.run("cat /proc/1/comm")["result"].strip() == ("tini" if not options else "toolbox")
+    assert box.run("cat /proc/1/comm")["result"].strip() == ("toolbox" if init["command"] else "tini")
     started = time.monotonic()
     engine("kill", "--signal", "TERM", box.name)
     wait_until(lambda: box.state()["Status"] == "exited", 12)
@@ -34,15 +45,15 @@ def test_boots_runs_commands_and_ends_on_sigterm(start: Callable[..., Box], opti
 
 
 @by_init
-def test_orphans_are_reaped_and_exit_codes_stay_right(start: Callable[..., Box], options: tuple[str, ...]) -> None:
-    box = start("--pids-limit", "2000", *options)
+def test_orphans_are_reaped_and_exit_codes_stay_right(start: Callable[..., Box], init: Init) -> None:
+    box = start("--pids-limit", "2000", *init["options"], command=init["command"])
     box.run("for i in $(seq 50); do (sleep 0.01 &) ; done; (setsid sh -c 'sleep 0.05; exit 7' &)")
     wait_until(lambda: box.run(ZOMBIES)["result"].strip() == "0", 6)
 
 
 @by_init
-def test_a_thousand_commands_a_hundred_at_a_time(start: Callable[..., Box], options: tuple[str, ...]) -> None:
-    box = start("--pids-limit", "3000", *options)
+def test_a_thousand_commands_a_hundred_at_a_time(start: Callable[..., Box], init: Init) -> None:
+    box = start("--pids-limit", "3000", *init["options"], command=init["command"])
     box.run("true")
 
     def one(number: int) -> bool:
@@ -65,7 +76,7 @@ def test_user_may_become_root_and_owns_home(start: Callable[..., Box]) -> None:
 
 def test_tools_that_users_expect_are_there(start: Callable[..., Box]) -> None:
     box = start()
-    for tool in ("bash", "zsh", "git", "rg", "python3", "pip", "node", "npm", "curl"):
+    for tool in ("bash", "zsh", "git", "rg", "python3", "pip", "node", "npm", "npx", "curl"):
         answer = box.run(f"{tool} --version")
         assert answer["exitCode"] == 0, answer
     assert (
@@ -95,7 +106,8 @@ def test_read_only_root(start: Callable[..., Box]) -> None:
 
 
 def test_read_only_root_without_any_writable_folder(start: Callable[..., Box]) -> None:
-    box = start("--read-only", "--read-only-tmpfs=false")
+    # Podman mounts writable folders over a read-only root unless told otherwise.
+    box = start("--read-only", *(["--read-only-tmpfs=false"] if ENGINE == "podman" else []))
     assert box.run("echo hi")["result"] == "hi\n"
     assert "Traceback" not in box.logs()
 
@@ -104,6 +116,50 @@ def test_limits_show_in_the_metrics(start: Callable[..., Box]) -> None:
     box = start("--memory", "512m", "--cpus", "1", "--pids-limit", "300")
     _, metrics = box.request("GET", "/system/metrics")
     assert (metrics["memTotal"], metrics["cpuCount"]) == (512 * 2**20, 1)
+
+
+def test_memory_limit_ends_the_command_and_not_the_daemon(start: Callable[..., Box]) -> None:
+    box = start("--memory", "256m", "--memory-swap", "256m")
+    answer = box.run("python3 -c 'x = bytearray(1 << 30)'")
+    assert answer["exitCode"] in (1, 137)
+    assert box.run("echo still up")["result"] == "still up\n"
+    assert box.state()["Running"]
+
+
+def test_process_limit_fails_the_command_and_not_the_daemon(start: Callable[..., Box]) -> None:
+    box = start("--pids-limit", "100")
+    answer = box.run("for i in $(seq 200); do sleep 5 & done; wait", timeout=4)
+    assert "fork" in answer["result"]
+    assert box.run("echo still up")["result"] == "still up\n"
+
+
+def test_users_install_packages_without_root(start: Callable[..., Box]) -> None:
+    box = start()
+    box.run(f"python3 - <<'EOF'\n{script('tiny_wheel.py')}\nEOF")
+    install = "pip install -q --no-index /tmp/tiny-1-py3-none-any.whl && python3 -c 'import tiny; print(tiny.answer)'"
+    assert box.run(install)["result"].splitlines()[-1] == "42"
+    package = """{"name": "tiny", "version": "1.0.0", "bin": "tiny.js"}"""
+    program = "#!/usr/bin/env node\nconsole.log(42)"
+    answer = box.run(
+        f"mkdir -p ~/tiny && cd ~/tiny && echo '{package}' >package.json && printf '{program}' >tiny.js && "
+        "npm install --global --offline --silent . && tiny"
+    )
+    assert answer == {"exitCode": 0, "result": "42\n"}, answer
+
+
+def test_command_gets_its_folder_environment_and_limit(start: Callable[..., Box]) -> None:
+    box = start()
+    answer = box.run('echo "$PWD $NAME $LANG"', cwd="/tmp", envs={"NAME": "é"}, timeout=10)
+    assert answer == {"exitCode": 0, "result": "/tmp é C.UTF-8\n"}
+
+
+def test_running_commands_end_with_the_container(start: Callable[..., Box]) -> None:
+    box = start(command=("sh", "-c", "trap '' TERM; echo deaf; while :; do sleep 1; done"))
+    wait_until(lambda: "deaf" in box.logs())
+    started = time.monotonic()
+    engine("stop", "-t", "30", box.name)
+    assert time.monotonic() - started < 10
+    assert box.state()["ExitCode"] in (0, 143)
 
 
 def test_entrypoint_command_runs_beside_the_daemon(start: Callable[..., Box]) -> None:
@@ -125,15 +181,18 @@ def test_token_is_demanded_unless_switched_off(start: Callable[..., Box]) -> Non
     assert box.request("GET", "/work-dir", Authorization=f"Bearer {token}")[0] == 200
 
 
-def test_health_check_turns_healthy(start: Callable[..., Box]) -> None:
-    box = start()
-    assert box.run("curl -fsS http://127.0.0.1:2280/healthz")["exitCode"] == 0
+def test_health_check_of_the_image_follows_the_daemon(start: Callable[..., Box], image: dict[str, Any]) -> None:
+    kind, check = (image.get("HealthCheck") or image["Config"]["Healthcheck"])["Test"]
+    assert kind == "CMD-SHELL"
+    box = start(env={"TOOLBOX_INSECURE_NO_AUTH": "", "TOOLBOX_TOKEN": "s3cret"})
+    assert engine("exec", box.name, "sh", "-c", check).returncode == 0
+    elsewhere = engine("exec", "-e", "TOOLBOX_PORT=2281", box.name, "sh", "-c", check, check=False)
+    assert elsewhere.returncode == 1
 
 
 def test_every_module_has_its_bytecode(start: Callable[..., Box]) -> None:
     box = start()
-    script = pathlib.Path(__file__).with_name("bytecode.py").read_text(encoding="utf-8")
-    answer = box.run(f"/opt/toolbox/venv/bin/python -I - <<'EOF'\n{script}\nEOF")
+    answer = box.run(f"/opt/toolbox/venv/bin/python -I - <<'EOF'\n{script('bytecode.py')}\nEOF")
     assert answer == {"exitCode": 0, "result": ""}
 
 
@@ -141,3 +200,23 @@ def test_doctor_knows_the_image(start: Callable[..., Box]) -> None:
     answer = start().run("toolbox doctor")
     assert answer["exitCode"] == 0
     assert re.search(r"ok +git", answer["result"])
+
+
+@only_full
+@pytest.mark.parametrize(
+    "command",
+    [
+        "xvfb-run -a xdotool getdisplaygeometry",
+        "ffmpeg -hide_banner -version",
+        "pylsp --version",
+        "typescript-language-server --version",
+        "tsc --version",
+        "chromium --version",
+        "x11vnc -version",
+        "command -v startxfce4 xfce4-terminal websockify dbus-launch",
+        "python3 -c 'import numpy, pandas, matplotlib, sklearn, ipykernel'",
+    ],
+)
+def test_full_image_has_desktop_media_servers_and_data(start: Callable[..., Box], command: str) -> None:
+    answer = start().run(command)
+    assert answer["exitCode"] == 0, answer
