@@ -447,4 +447,3 @@ result = out
     )
     path = f"{work}/d/a b.txt"
     assert result == ["some needle", ["a b.txt"], [11, "0644", False], [1], [path], [True]]
-    assert os.listdir(disk) == ["d"]
