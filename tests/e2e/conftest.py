@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -49,7 +50,9 @@ class Box:
 
 def engine(*argv: str, check: bool = True, timeout: float = 120) -> subprocess.CompletedProcess[str]:
     """Run the container engine."""
-    done = subprocess.run([ENGINE, *argv], capture_output=True, text=True, timeout=timeout)
+    # Podman's monitor leaves a note where it was started when a container runs out of memory.
+    folder = tempfile.gettempdir()
+    done = subprocess.run([ENGINE, *argv], capture_output=True, text=True, timeout=timeout, cwd=folder)
     assert not check or done.returncode == 0, done.stdout + done.stderr
     return done
 

@@ -182,7 +182,7 @@ def test_token_is_demanded_unless_switched_off(start: Callable[..., Box]) -> Non
 
 
 def test_health_check_of_the_image_follows_the_daemon(start: Callable[..., Box], image: dict[str, Any]) -> None:
-    kind, check = (image.get("HealthCheck") or image["Config"]["Healthcheck"])["Test"]
+    kind, check = (image.get("Healthcheck") or image["Config"]["Healthcheck"])["Test"]
     assert kind == "CMD-SHELL"
     box = start(env={"TOOLBOX_INSECURE_NO_AUTH": "", "TOOLBOX_TOKEN": "s3cret"})
     assert engine("exec", box.name, "sh", "-c", check).returncode == 0
