@@ -12,8 +12,9 @@ class Budgets:
     # CPU to import and build everything, and CPU up to the first answer, over the CPU of importing aiohttp.web.
     boot_over_aiohttp: float = 1.6
     first_answer_over_aiohttp: float = 1.6
-    # Wall time over that of a bare interpreter: 200 ms and 40 ms where that takes 9.5 ms.
-    first_answer_over_interpreter: float = 21.0
+    # Wall time: the answer over a bare import of aiohttp.web, which is as long and meets the same load; the port, which
+    # takes a few milliseconds, over a bare interpreter (40 ms where that takes 9.5 ms).
+    first_answer_wall_over_aiohttp: float = 1.6
     port_over_interpreter: float = 4.2
     own_modules_at_boot: int = 120
     idle_mb: float = 48

@@ -38,8 +38,8 @@ def least(measure: Callable[[], float], times: int = 5) -> float:
     return min(measure() for _ in range(times))
 
 
-def bare_interpreter() -> float:
-    """Return the wall seconds an interpreter takes to do nothing."""
+def wall_of(code: str) -> float:
+    """Return the wall seconds of a fresh interpreter that runs code."""
     started = time.perf_counter()
-    subprocess.run([sys.executable, "-I", "-c", "pass"], check=True)
+    subprocess.run([sys.executable, "-I", "-c", code], check=True)
     return time.perf_counter() - started
