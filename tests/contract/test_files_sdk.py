@@ -1,5 +1,7 @@
 """Every file method of the published SDKs: Python sync and async through one set of tests, TypeScript, old Python."""
 
+# ruff: noqa: E501 - JavaScript inside of strings
+
 from __future__ import annotations
 
 import asyncio
@@ -159,7 +161,7 @@ async def test_download_cancelled_in_the_middle(fs: Fs, work: str, disk: pathlib
     with (disk / "large").open("wb") as file:
         file.truncate(5 << 30)
     cancel = threading.Event()
-    with pytest.raises(DaytonaError, match="(?i)cancelled"):
+    with pytest.raises(DaytonaError, match=r"(?i)cancelled"):  # noqa: PT012
         async for _ in fs.stream(f"{work}/large", cancel_event=cancel):
             cancel.set()
     await _released(target.pid, disk / "large")

@@ -207,8 +207,9 @@ def test_unreadable_entries_do_not_hide_their_siblings(home: pathlib.Path, guard
         assert running.call("POST", "/files/upload-v2?path=foreign", b"x")[0] == 403
         assert running.call("DELETE", "/files?path=b-closed&recursive=true")[0] == 403
         assert running.call("POST", "/files/move?source=d-open/e.txt&destination=moved")[0] == 403
-        with urllib.request.urlopen(f"http://127.0.0.1:{running.port}/files/archive?path=.&format=tar") as answer:
-            archived = tarfile.open(fileobj=io.BytesIO(answer.read())).getnames()
+        url = f"http://127.0.0.1:{running.port}/files/archive?path=.&format=tar"
+        with urllib.request.urlopen(url) as answer, tarfile.open(fileobj=answer, mode="r|") as archive:
+            archived = archive.getnames()
         assert archived == ["a.txt", "b-closed", "d-open", "d-open/e.txt", "foreign"]
     assert (guarded / "foreign").read_text() == "needle\n"
 

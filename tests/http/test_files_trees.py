@@ -87,7 +87,8 @@ async def test_names_that_are_not_utf8_survive_in_tar(api: aiohttp.ClientSession
 
 async def test_archive_of_one_file_and_with_excludes(api: aiohttp.ClientSession, tree: pathlib.Path) -> None:
     data = await archive(api, path="tree/run.sh", format="tar")
-    assert tarfile.open(fileobj=io.BytesIO(data)).getnames() == ["run.sh"]
+    with tarfile.open(fileobj=io.BytesIO(data)) as packed:
+        assert packed.getnames() == ["run.sh"]
     data = await archive(api, path="tree", format="zip", exclude="inner")
     assert "inner/" not in zipfile.ZipFile(io.BytesIO(data)).namelist()
     assert "run.sh" in zipfile.ZipFile(io.BytesIO(data)).namelist()
@@ -312,7 +313,7 @@ async def test_watch_resumes_after_a_cursor(watching: Watching, work: pathlib.Pa
     events._answer.close()
     (work / "c").touch()
     by_query = await watching(path=".", cursor=start)
-    assert [event["type"] for event in await by_query.until(("CREATE", "c"))][0] == "READY"
+    assert (await by_query.until(("CREATE", "c")))[0]["type"] == "READY"
     by_header = await watching({"Last-Event-ID": start}, path=".")
     paths = [event["path"] for event in await by_header.until(("CREATE", "c"))]
     assert paths.index("a") < paths.index("b") < paths.index("c")

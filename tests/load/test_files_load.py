@@ -156,7 +156,7 @@ def test_upload_that_is_refused_may_be_endless(served: Server, tmp_path: pathlib
             b"POST /files/upload-v2?path=dir HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n"
         )
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, b"\x05" + b"\0" * 15)
-        with pytest.raises(OSError):  # noqa: PT011 - reset, broken pipe or no room: the daemon does not read for ever
+        with pytest.raises(OSError):  # noqa: PT011, PT012 - reset, broken pipe or no room: the daemon does not read for ever
             while True:
                 sock.sendall(bytes(1 << 20))
         assert b" 400 " in sock.recv(100)

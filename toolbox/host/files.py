@@ -48,9 +48,10 @@ class Source:
             return b"", size
         with naming(self.path):
             head = os.pread(self.fd, HEAD + 1, 0)
-            if len(head) <= HEAD and not (more := os.pread(self.fd, HEAD, len(head))):
-                return head, len(head)
-        return (head + more if len(head) <= HEAD else head), None
+            if len(head) > HEAD:
+                return head, None
+            more = os.pread(self.fd, HEAD, len(head))
+        return (head + more, None) if more else (head, len(head))
 
     def read(self, size: int, offset: int) -> bytes:
         """Read up to ``size`` bytes at ``offset``."""

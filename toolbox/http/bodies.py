@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import mimetypes
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import TypeVar
 
 from aiohttp import web
@@ -124,7 +124,7 @@ class Bodies:
         response: web.StreamResponse,
         source: Source,
         size: int,
-        spans: tuple[tuple[int, int], ...],
+        spans: Sequence[tuple[int, int]],
     ) -> web.StreamResponse:
         boundary = secrets.token_hex(16)
         heads = [

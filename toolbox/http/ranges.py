@@ -6,6 +6,7 @@ import dataclasses
 import os
 import re
 import time
+from collections.abc import Sequence
 from email.utils import formatdate
 
 from aiohttp import web
@@ -42,7 +43,7 @@ class Answer:
     """The status and the spans (offset, length) to send; no spans means no body."""
 
     status: int
-    spans: tuple[tuple[int, int], ...] = ()
+    spans: Sequence[tuple[int, int]] = ()
 
 
 def version(status: os.stat_result) -> Version:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import re
 import subprocess
@@ -64,10 +65,8 @@ def test_bad_globs_are_named(pattern: str) -> None:
 
 @given(st.text(alphabet="ab*?[]^!{},/\\-.", max_size=12), st.text(alphabet="ab/.", max_size=8))
 def test_no_glob_is_a_bug(pattern: str, name: str) -> None:
-    try:
+    with contextlib.suppress(BadRequest):
         Glob(pattern).matches(name, name)
-    except BadRequest:
-        pass
 
 
 @given(st.lists(SMALL, max_size=6), SMALL.filter(bool), SMALL)

@@ -1,0 +1,91 @@
+"""Both engines of find give the same answer on generated trees."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pathlib
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from toolbox.fs.find import Find
+from toolbox.fs.ripgrep import Ripgrep, find_binary
+from toolbox.fs.wire import FindQuery
+from toolbox.host.lanes import Lane
+from toolbox.host.paths import Workdir
+from toolbox.host.procs import Procs
+from toolbox.host.spool import Spool
+from toolbox.wire import Flag
+
+CONTENT = st.lists(
+    st.sampled_from(
+        [
+            b"needle",
+            b"Needle",
+            b"x",
+            b"\n",
+            b"\r\n",
+            b"\0",
+            b"\xff",
+            "ä".encode(),
+            b"y" * 5000,
+            b".",
+            b"(",
+            b"z" * 70_000,
+        ]
+    ),
+    max_size=14,
+).map(b"".join)
+NAMES = st.sampled_from(
+    [b"a", b"a.txt", b"b/c.py", b"b/d/e", b".hidden", b"b.x", b"\xff", "ä ö".encode(), b"-n", b"new\nline"]
+)
+TREES = st.dictionaries(NAMES, CONTENT, max_size=6)
+PATTERNS = st.sampled_from(["needle", "x", ".", "(", "ä", "ne", "zz"])
+
+
+@pytest.fixture
+async def procs(tmp_path: pathlib.Path) -> AsyncIterator[Procs]:
+    spool = Spool(tmp_path)
+    procs = Procs(spool)
+    yield procs
+    await procs.close()
+    await spool.close()
+
+
+@pytest.mark.slow
+async def test_engines_agree(tmp_path: pathlib.Path, procs: Procs) -> None:
+    if await asyncio.to_thread(find_binary) is None:
+        pytest.skip("ripgrep is not installed")
+    lane = Lane("engines", 4)
+    compared = 0
+    cases: list[tuple[dict[bytes, bytes], str, bool, bool]] = []
+
+    @settings(max_examples=60, deadline=None, database=None)
+    @given(TREES, PATTERNS, st.booleans(), st.booleans())
+    def collect(tree: dict[bytes, bytes], pattern: str, ignore_case: bool, regex: bool) -> None:
+        cases.append((tree, pattern, ignore_case, regex and pattern != "("))
+
+    collect()
+    for number, (tree, pattern, ignore_case, regex) in enumerate(cases):
+        root = os.fsencode(tmp_path / str(number))
+        os.mkdir(root)
+        for name, content in tree.items():
+            path = os.path.join(root, name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            if not os.path.isdir(path):
+                with open(path, "wb") as file:
+                    file.write(content)
+        query = FindQuery(
+            path=str(number), pattern=pattern, ignore_case=Flag(ignore_case), regex=Flag(regex), context=1
+        )
+        workdir = Workdir(str(tmp_path))
+        theirs = await Find(workdir, lane, Ripgrep(procs, lane)).find(query)
+        ours = await Find(workdir, lane, None).find(query)
+        assert msgspec.to_builtins(list(theirs[0])) == msgspec.to_builtins(list(ours[0])), (tree, query)
+        compared += len(ours[0])
+    assert compared > 20
+    await lane.close()
