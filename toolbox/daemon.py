@@ -29,6 +29,7 @@ from toolbox.http.signing import SigningKeys
 from toolbox.process.api import ExecApi
 from toolbox.process.entrypoint import Entrypoint
 from toolbox.process.execute import Exec
+from toolbox.process.running.registry import Registry
 from toolbox.settings import Settings, SettingsError
 from toolbox.system.api import Identity
 from toolbox.system.area import SystemArea
@@ -114,11 +115,13 @@ class Daemon:
         self.spool = Spool(spool_dir_of())
         self.procs = Procs(self.spool)
         self.shells = Shells(self.environment.get, settings.shell)
+        self.registry = Registry()
         self.exec = Exec(
             self.procs,
             self.environment,
             self.shells,
             self.spool,
+            self.registry,
             workdir=workdir_of(settings),
             max_output=settings.max_output_bytes,
         )
@@ -175,6 +178,7 @@ class Daemon:
             self.server.drain(DRAIN_SECONDS),
         )
         await self.exec.release()
+        await self.registry.close()
         await self.procs.close(min(self.settings.grace_period, KILL_SECONDS))
         await self.spool.close()
         await self.server.close()

@@ -25,6 +25,7 @@ from toolbox.http.server import HttpServer
 from toolbox.http.signing import SigningKeys
 from toolbox.process.api import ExecApi
 from toolbox.process.execute import Exec
+from toolbox.process.running.registry import Registry
 
 MIB = 1024 * 1024
 
@@ -38,7 +39,10 @@ class Served:
         self.spool = Spool(home / "spool")
         self.procs = Procs(self.spool)
         shells = Shells(self.env.get)
-        self.exec = Exec(self.procs, self.env, shells, self.spool, workdir=str(home), max_output=16 * MIB)
+        self.registry = Registry()
+        self.exec = Exec(
+            self.procs, self.env, shells, self.spool, self.registry, workdir=str(home), max_output=16 * MIB
+        )
         routes = collect(ExecApi(self.exec, **beats))
         self.server = HttpServer(routes, Access(SigningKeys()), sandbox_id="box")
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -54,6 +58,7 @@ class Served:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
         await self.exec.release()
+        await self.registry.close()
         await self.procs.close()
         await self.spool.close()
         await self.server.close()

@@ -30,6 +30,12 @@ async def disconnected(request: web.BaseRequest) -> None:
         await protocol.lost.wait()
 
 
+def gone(request: web.BaseRequest) -> bool:
+    """Tell whether the client of a request has left already."""
+    protocol = request.protocol
+    return isinstance(protocol, Connection) and protocol.lost.is_set()
+
+
 class EventStream:
     """Write events to a prepared response, one at a time; back-pressure is the caller's wait."""
 

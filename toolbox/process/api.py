@@ -11,7 +11,7 @@ from aiohttp import web
 
 from toolbox.errors import BadRequest, ExecutionTimeout, InvalidBody, Unavailable
 from toolbox.http.endpoint import MIB, Reply, endpoint
-from toolbox.http.streams import disconnected, event_stream, wanted_stream
+from toolbox.http.streams import disconnected, event_stream, gone, wanted_stream
 from toolbox.process import render
 from toolbox.process.execute import Command, Exec, Outcome, Run
 from toolbox.process.wire import ExecuteHeaders, ExecuteRequest, ExecuteResponse
@@ -58,7 +58,8 @@ class ExecApi:
                     return _ready(await self._stream(request, run, media))
                 return _ready(await self._answer(request, run, command))
         finally:
-            run.release()
+            # A stream may have been cut anywhere; an answer that nobody took can be fetched by the id.
+            run.release(keep=media is not None or gone(request))
 
     async def _stream(self, request: web.BaseRequest, run: Run, media: str) -> web.StreamResponse:
         async with event_stream(request, media) as out, contextlib.aclosing(run.events()) as events:

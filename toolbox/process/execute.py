@@ -17,6 +17,7 @@ from toolbox.host.procs import Procs
 from toolbox.host.shells import Shell, Shells
 from toolbox.host.spool import Spool
 from toolbox.process import render
+from toolbox.process.running.registry import Controls, Entry, Keep, Kind, Reason, Registry
 from toolbox.process.wire import ExecuteRequest, ExitEvent, OutputEvent, StartEvent
 
 # The most that a request may ask for: it is disk space, not memory.
@@ -49,7 +50,7 @@ class Outcome:
     exit_code: int
     output: Ledger
     split: bool
-    reason: str
+    reason: Reason
     signal: str | None = None
 
 
@@ -60,19 +61,25 @@ class Run:
     """A command under way; ``release`` it when its output is not needed any more."""
 
     def __init__(
-        self, command: Command, started: float, output: Ledger, process: Process | None, failure: int = 0
+        self, command: Command, started: float, entry: Entry, process: Process | None, failure: int = 0
     ) -> None:
         self.result: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self.process = process
+        self.entry = entry
         self._command = command
-        self._output = output
+        self._output = entry.output
         self._failure = failure
         self._started = started
         self._aborted = False
         self._released = asyncio.Event()
 
-    def release(self) -> None:
-        """Let go of the output; a command that still runs goes on without it."""
+    def release(self, *, keep: bool = False) -> None:
+        """Let go of the output; a command that still runs goes on without it.
+
+        With ``keep`` it stays readable for a while by the id of the process.
+        """
+        if keep:
+            self.entry.keep = Keep.ON_EXIT_TTL
         self._released.set()
 
     async def abort(self) -> None:
@@ -87,17 +94,27 @@ class Run:
 
     async def live(self) -> None:
         """See the command through; the task of this is its owner."""
-        try:
-            self.result.set_result(await self._outcome())
-        except Exception as error:  # noqa: BLE001 - handed to whoever waits for the result
-            self.result.set_exception(error)
-            self.result.exception()  # perhaps nobody does
-        finally:
+        with self.entry.hold():
+            try:
+                self.result.set_result(await self._outcome())
+            except Exception as error:  # noqa: BLE001 - handed to whoever waits for the result
+                self.result.set_exception(error)
             self._output.finish()
             if self.process is not None:
                 self.process.release()
-        await self._released.wait()
-        await self._output.close()
+            self.entry.finish(*self._ending())
+            await self._released.wait()
+
+    def _ending(self) -> tuple[int, str | None, Reason]:
+        error = self.result.exception()
+        if isinstance(error, ExecutionTimeout):
+            return 124, None, Reason.TIMED_OUT
+        if isinstance(error, Unavailable):
+            return 137, "SIGKILL", Reason.STOPPED
+        if error is not None:
+            return 1, None, Reason.FAILED
+        outcome = self.result.result()
+        return outcome.exit_code, outcome.signal, outcome.reason
 
     async def events(self) -> AsyncGenerator[tuple[str, Event], None]:
         """Yield what happens, by name, the exit last; the command waits for a slow reader."""
@@ -126,17 +143,15 @@ class Run:
                 yield channel.name.lower(), OutputEvent(data=rest, offset=expected)
 
     async def _exit_event(self) -> ExitEvent:
-        try:
-            outcome = await self.result
-        except ExecutionTimeout:
-            return ExitEvent(exit_code=124, reason="timed_out")
-        except Unavailable:
-            return ExitEvent(exit_code=137, reason="sandbox_stopped", signal="SIGKILL")
-        return ExitEvent(exit_code=outcome.exit_code, reason=outcome.reason, signal=outcome.signal)
+        end = await self.entry.wait()
+        error = self.result.exception()
+        if error is not None and end.reason is Reason.FAILED:
+            raise error
+        return ExitEvent(exit_code=end.code, reason=end.reason.value, signal=end.signal)
 
     async def _outcome(self) -> Outcome:
         if self.process is None:
-            return Outcome(self._failure, self._output, self._command.split, "failed")
+            return Outcome(self._failure, self._output, self._command.split, Reason.FAILED)
         limit = self._command.timeout
         try:
             async with asyncio.timeout_at(None if limit is None else self._started + limit):
@@ -146,7 +161,7 @@ class Run:
         status = await self.process.settle()
         if self._aborted:
             raise Unavailable("daemon is shutting down, the command was killed")
-        reason = "exited" if status.signal is None else "signaled"
+        reason = Reason.EXITED if status.signal is None else Reason.SIGNALED
         return Outcome(status.code, self._output, self._command.split, reason, status.signal_name)
 
     async def _expired(self, process: Process) -> ExecutionTimeout:
@@ -164,12 +179,21 @@ class Exec:
     """Run shell commands."""
 
     def __init__(
-        self, procs: Procs, environment: env.Environment, shells: Shells, spool: Spool, *, workdir: str, max_output: int
+        self,
+        procs: Procs,
+        environment: env.Environment,
+        shells: Shells,
+        spool: Spool,
+        registry: Registry,
+        *,
+        workdir: str,
+        max_output: int,
     ) -> None:
         self._procs = procs
         self._environment = environment
         self._shells = shells
         self._spool = spool
+        self._registry = registry
         self._workdir = workdir
         self._max_output = max_output
         self._runs: dict[asyncio.Task[None], Run] = {}
@@ -203,13 +227,13 @@ class Exec:
             raise Unavailable("daemon is shutting down")
         started = asyncio.get_running_loop().time()
         output = self._spool.ledger(command.retention)
+        process, failure = None, 0
         try:
             process = await self._spawn(command, output, merge=not (command.split or two_pipes))
-            run = Run(command, started, output, process)
         except OSError as error:
-            code, text = _explain(error, command.cwd)
+            failure, text = _explain(error, command.cwd)
             output.append(text.encode(errors="replace"))
-            run = Run(command, started, output, None, code)
+        run = Run(command, started, self._register(command, output, process), process, failure)
         task = asyncio.create_task(run.live(), name="command")
         self._runs[task] = run
         task.add_done_callback(self._runs.pop)
@@ -231,6 +255,14 @@ class Exec:
             run.release()
         if self._runs:
             await asyncio.wait(list(self._runs))
+
+    def _register(self, command: Command, output: Ledger, process: Process | None) -> Entry:
+        text = command.text.decode("utf-8", "replace")
+        entry = Entry(kind=Kind.EXEC, output=output, keep=Keep.NONE, command=text, cwd=command.cwd)
+        if process is not None:
+            entry.id, entry.pid, entry.started = process.id, process.pid, process.started
+            entry.controls = Controls.of(process)
+        return self._registry.add(entry)
 
     async def _spawn(self, command: Command, output: Ledger, *, merge: bool) -> Process:
         shell = await self._shells.choose()

@@ -14,6 +14,7 @@ from toolbox.host.shells import Shells
 from toolbox.host.spool import Spool
 from toolbox.process import render
 from toolbox.process.execute import OUTPUT_CEILING, Exec, Outcome
+from toolbox.process.running.registry import Registry
 from toolbox.process.wire import ExecuteRequest
 
 
@@ -23,7 +24,8 @@ class Host:
         self.procs = Procs(self.spool)
         self.env = Environment({"PATH": os.environ["PATH"], "HOME": str(folder)}, own=())
         shells = Shells(self.env.get, shell)
-        self.exec = Exec(self.procs, self.env, shells, self.spool, workdir=str(folder), max_output=1000)
+        self.registry = Registry()
+        self.exec = Exec(self.procs, self.env, shells, self.spool, self.registry, workdir=str(folder), max_output=1000)
 
     async def run(self, command: str, **fields: object) -> tuple[int, str]:
         run = await self.exec.start(self.exec.check(ExecuteRequest(command=command, **fields)))  # type: ignore[arg-type]
@@ -35,6 +37,7 @@ class Host:
     async def close(self) -> None:
         await self.exec.close()
         await self.exec.release()
+        await self.registry.close()
         await self.procs.close()
         await self.spool.close()
 
@@ -134,6 +137,7 @@ async def test_output_let_go_while_it_is_sent_is_no_complete_answer(host: Host) 
     await anext(pages)
     run.release()
     await host.exec.release()
+    await host.registry.close()
     with pytest.raises(Unavailable):
         async for _ in pages:
             pass
