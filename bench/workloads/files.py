@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import contextlib
 import functools
 import os
 import pathlib
@@ -20,6 +19,7 @@ from urllib.parse import quote, urlsplit
 
 import aiohttp
 
+from bench.spawn import spawned
 from bench.workload import Server, Workload
 
 GIB = 1 << 30
@@ -304,12 +304,15 @@ async def sample_copy(_: Server) -> list[float]:
     return [await asyncio.to_thread(copy)]
 
 
-async def sample_upload_memory(server: Server) -> list[float]:
-    assert server.pid is not None
-    with PeakMemory(server.pid) as memory, contextlib.suppress(ConnectionError):
-        await sample_upload(server)
-        await sample_download(server)
-    return [memory.grown_mb]
+async def sample_upload_memory(_: Server) -> list[float]:
+    async with spawned() as server:
+        assert server.pid is not None
+        await get(server, "/files/info", path=str(gigabyte()))
+        with PeakMemory(server.pid) as memory:
+            await sample_upload(server)
+            await sample_upload_form(server)
+            await sample_download(server)
+        return [memory.grown_mb]
 
 
 # The two ends share two cores, so a few samples decide little: the median of seven.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import pathlib
@@ -40,20 +41,40 @@ def served(tmp_path: pathlib.Path) -> Iterator[Server]:
         process.terminate()
 
 
+def descriptors(server: Server) -> list[str]:
+    """List what the daemon has open; a descriptor may be closed while they are listed."""
+    found = []
+    for link in pathlib.Path(f"/proc/{server.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.append(os.readlink(link))
+    return found
+
+
 @pytest.mark.parametrize("form", [False, True], ids=["raw", "form"])
 def test_upload_of_a_gigabyte(served: Server, form: bool) -> None:
     assert served.pid is not None
     with rows.PeakMemory(served.pid) as memory:
-        ratios = [rows.bare(write=True) / rows.upload(served, form=form) for _ in range(TRIES)]
+        rows.upload(served, form=form)
     assert memory.grown_mb <= 32
-    assert max(ratios) >= 0.7, ratios
 
 
 def test_download_of_a_gigabyte(served: Server) -> None:
     assert served.pid is not None
     with rows.PeakMemory(served.pid) as memory:
-        ratios = [rows.bare(write=False) / rows.download(served) for _ in range(TRIES)]
+        rows.download(served)
     assert memory.grown_mb <= 32
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("form", [False, True], ids=["raw", "form"])
+def test_upload_is_as_fast_as_a_bare_socket(served: Server, form: bool) -> None:
+    ratios = [rows.bare(write=True) / rows.upload(served, form=form) for _ in range(TRIES)]
+    assert max(ratios) >= 0.7, ratios
+
+
+@pytest.mark.soak
+def test_download_is_as_fast_as_a_bare_socket(served: Server) -> None:
+    ratios = [rows.bare(write=False) / rows.download(served) for _ in range(TRIES)]
     assert max(ratios) >= 0.7, ratios
 
 
@@ -78,6 +99,7 @@ def test_slow_clients_do_not_hold_up_others(served: Server) -> None:
         sock.close()
 
 
+@pytest.mark.soak
 async def test_find_is_as_fast_as_ripgrep(served: Server) -> None:
     async with aiohttp.ClientSession() as session:
         served.session = session
@@ -99,7 +121,7 @@ async def test_many_small_transfers_leave_nothing(served: Server, tmp_path: path
         for start in range(0, 2000, 100):
             await asyncio.gather(*(one(number) for number in range(start, start + 100)))
     assert len(os.listdir(tmp_path / "many")) == 50
-    opened = [os.readlink(link) for link in pathlib.Path(f"/proc/{served.pid}/fd").iterdir() if os.path.lexists(link)]
+    opened = descriptors(served)
     assert len([target for target in opened if not target.startswith("socket:")]) < 40, opened
 
 

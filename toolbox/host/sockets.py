@@ -12,7 +12,6 @@ import errno
 import os
 import select
 import socket
-import threading
 import time
 from collections.abc import Callable
 
@@ -23,13 +22,11 @@ BLOCK = 1024 * 1024
 _PATIENCE_MS = 5
 _SLICE = 0.25
 
-Sink = Callable[["bytes | bytearray | memoryview"], None]
+Sink = Callable[[bytes], None]
 
 
 class BulkSocket:
     """A duplicate of a transport's socket, for as long as one transfer takes."""
-
-    _local = threading.local()
 
     def __init__(self, transport: asyncio.BaseTransport, lane: Lane) -> None:
         self._lane = lane
@@ -81,36 +78,19 @@ class BulkSocket:
 
     def _receive(self, end: int, sink: Sink) -> bool:
         until = time.monotonic() + _SLICE
-        buffer = self._buffer()
-        view = memoryview(buffer)
         while self.received < end and time.monotonic() < until:
-            filled, blocked = self._fill(view[: min(end - self.received, BLOCK)])
-            self.received += filled
-            if filled:
-                sink(buffer if filled == BLOCK else view[:filled])
-            if blocked:
-                return True
-        return False
-
-    def _fill(self, view: memoryview) -> tuple[int, bool]:
-        filled = 0
-        while filled < len(view):
             try:
-                got = self._socket.recv_into(view[filled:])
+                # What one call yields is handed on at once: it is still in the cache, a block filled up is not.
+                data = self._socket.recv(min(end - self.received, BLOCK))
             except BlockingIOError:
                 if self._poll(select.POLLIN):
                     continue
-                return filled, True
-            if not got:
+                return True
+            if not data:
                 raise EOFError
-            filled += got
-        return filled, False
-
-    def _buffer(self) -> bytearray:
-        """Return this thread's buffer; a fresh one per block costs more than the copy (page faults)."""
-        if not hasattr(self._local, "buffer"):
-            self._local.buffer = bytearray(BLOCK)
-        return self._local.buffer  # type: ignore[no-any-return]
+            self.received += len(data)
+            sink(data)
+        return False
 
     def _poll(self, event: int) -> bool:
         poller = select.poll()

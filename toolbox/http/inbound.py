@@ -1,6 +1,6 @@
 """Reading a request body: through aiohttp's parser, and below it once more than a megabyte is still to come.
 
-The parser copies every byte on the loop (0.9 GB/s); a thread that reads the socket into one buffer is as fast as
+The parser copies every byte on the loop (0.9 GB/s); a thread that reads the socket itself is as fast as
 the kernel (2 GB/s). The parser cannot go on after that, so such a connection serves no further request.
 """
 
