@@ -118,4 +118,5 @@ def test_ignored_signals_are_default_in_children() -> None:
         import subprocess
         print(subprocess.run(["grep", "SigIgn", "/proc/self/status"], capture_output=True, text=True).stdout.split()[1])
     """)
-    assert int(done.stdout, 16) == 0
+    # The C library keeps signals 32 and 33 to itself: what a parent did with them cannot be undone.
+    assert not [number for number in signal.valid_signals() if int(done.stdout, 16) >> (number - 1) & 1]
