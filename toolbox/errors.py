@@ -4,11 +4,13 @@
     ├── BadRequest                      400
     │   ├── InvalidBody                     body is missing, not JSON, or of the wrong shape
     │   ├── InvalidPath                     NUL, not a directory, name too long, not a regular file
-    │   └── LspNotInitialized
+    │   ├── LspNotInitialized
+    │   └── InvalidCursor, UnsupportedOperation
     ├── Unauthorized                    401
     │   └── GitAuthFailed
     ├── Forbidden                       403
-    │   └── FileAccessDenied
+    │   ├── FileAccessDenied
+    │   └── ProtectedProcess
     ├── NotFound                        404
     │   ├── FileMissing
     │   ├── ProcessNotFound                 process, session, terminal or command
@@ -19,7 +21,9 @@
     │   └── ExecutionTimeout
     ├── Conflict                        409
     │   ├── GitBranchExists, GitPushRejected, GitDirtyWorktree, GitMergeConflict
-    │   └── RecordingActive
+    │   ├── RecordingActive
+    │   ├── StartFailed, NameConflict, ProcessEnded
+    │   └── CursorExpired, StdinClosed, StdinUnavailable
     ├── Gone                            410
     │   ├── SessionEnded
     │   └── CommandCompleted
@@ -81,6 +85,16 @@ class Code(enum.StrEnum):
     GONE = "GONE"
     UNPROCESSABLE_ENTITY = "UNPROCESSABLE_ENTITY"
     INTERNAL_SERVER_ERROR = "INTERNAL_SERVER_ERROR"
+    # Announced for /processes, not in any SDK yet.
+    PROCESS_START_FAILED = "PROCESS_START_FAILED"
+    NAME_CONFLICT = "NAME_CONFLICT"
+    CURSOR_EXPIRED = "CURSOR_EXPIRED"
+    INVALID_CURSOR = "INVALID_CURSOR"
+    PROTECTED_PROCESS = "PROTECTED_PROCESS"
+    STDIN_CLOSED = "STDIN_CLOSED"
+    STDIN_UNAVAILABLE = "STDIN_UNAVAILABLE"
+    PROCESS_TERMINAL = "PROCESS_TERMINAL"
+    UNSUPPORTED_OPERATION = "UNSUPPORTED_OPERATION"
     # Additive: not in the SDKs' list, which map an unknown code to the exception of the status.
     METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
     PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
@@ -131,6 +145,18 @@ class LspNotInitialized(BadRequest):
     code = Code.LSP_SERVER_NOT_INITIALIZED
 
 
+class InvalidCursor(BadRequest):
+    """Reject a position that was never handed out."""
+
+    code = Code.INVALID_CURSOR
+
+
+class UnsupportedOperation(BadRequest):
+    """Reject an operation that this kind of process does not have."""
+
+    code = Code.UNSUPPORTED_OPERATION
+
+
 class Unauthorized(ToolboxError):
     """Report a missing or wrong credential."""
 
@@ -153,6 +179,12 @@ class FileAccessDenied(Forbidden):
     """Report a file the daemon's user may not touch."""
 
     code = Code.FILE_ACCESS_DENIED
+
+
+class ProtectedProcess(Forbidden):
+    """Report a process that belongs to the sandbox itself."""
+
+    code = Code.PROTECTED_PROCESS
 
 
 class NotFound(ToolboxError):
@@ -241,6 +273,42 @@ class RecordingActive(Conflict):
     """Report a recording that has not been stopped yet."""
 
     code = Code.RECORDING_STILL_ACTIVE
+
+
+class StartFailed(Conflict):
+    """Report a program that could not be started."""
+
+    code = Code.PROCESS_START_FAILED
+
+
+class NameConflict(Conflict):
+    """Report a name that something running has."""
+
+    code = Code.NAME_CONFLICT
+
+
+class CursorExpired(Conflict):
+    """Report a position whose output is not kept any more."""
+
+    code = Code.CURSOR_EXPIRED
+
+
+class StdinClosed(Conflict):
+    """Report input after its end."""
+
+    code = Code.STDIN_CLOSED
+
+
+class StdinUnavailable(Conflict):
+    """Report input to a process that was started without."""
+
+    code = Code.STDIN_UNAVAILABLE
+
+
+class ProcessEnded(Conflict):
+    """Report an operation that only something running has."""
+
+    code = Code.PROCESS_TERMINAL
 
 
 class Gone(ToolboxError):

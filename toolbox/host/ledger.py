@@ -164,6 +164,12 @@ class Ledger:
         return max(min(self._gap_end, self.size) - self._gap_start, 0)
 
     @property
+    def gap(self) -> tuple[int, int] | None:
+        """Return the range that is not kept any more, if there is one."""
+        start, end = self._gap_start, min(self._gap_end, self.size)
+        return (start, end) if start < end else None
+
+    @property
     def congested(self) -> bool:
         """Tell whether the producer should pause until ``on_room`` calls it."""
         if len(self._buffer) >= BACKLOG:
@@ -188,12 +194,18 @@ class Ledger:
             self._widen_gap(min(self._gap_start, crowd[0]), crowd[1])
         if len(self._buffer) > IN_MEMORY:
             self._shrink()
-        self._wake()
+        self.wake()
 
     def finish(self) -> None:
         """Mark the end of the stream: readers that follow it stop there."""
         self.ended = True
-        self._wake()
+        self.wake()
+
+    def wake(self) -> None:
+        """Have readers that follow look again."""
+        for waiter in self._readers:
+            if not waiter.done():
+                waiter.set_result(None)
 
     async def read(self, offset: int = 0, limit: int = PAGE) -> list[Chunk]:
         """Return chunks from ``offset`` on, at most ``limit`` bytes; nothing if there is nothing yet."""
@@ -220,11 +232,14 @@ class Ledger:
                 yield chunk
             offset = page[-1].end
 
-    async def follow(self, offset: int = 0, *, hold: bool = False) -> AsyncGenerator[Chunk, None]:
-        """Yield chunks as they come, until the stream has ended and all is read.
+    async def follow(
+        self, offset: int = 0, *, hold: bool = False, until: Callable[[], bool] = bool
+    ) -> AsyncGenerator[Chunk, None]:
+        """Yield chunks as they come, until the stream has ended, or ``until`` says so, and all is read.
 
-        With ``hold`` the producer waits for this reader, so that nothing is lost to it; close the iterator
-        (``contextlib.aclosing``) as soon as it is not needed, or the producer waits for ever.
+        Whoever makes ``until`` true calls ``wake``. With ``hold`` the producer waits for this reader, so that nothing
+        is lost to it; close the iterator (``contextlib.aclosing``) as soon as it is not needed, or the producer waits
+        for ever.
         """
         key = object()
         try:
@@ -236,7 +251,7 @@ class Ledger:
                 for chunk in page:
                     yield chunk
                     offset = chunk.end
-                if not page and not await self._more(offset):
+                if not page and not await self._more(offset, until):
                     return
         finally:
             self._held.pop(key, None)
@@ -253,13 +268,13 @@ class Ledger:
         self._batch, self._buffer = bytearray(), bytearray()
         if store is not None:
             await self._lane.run(store.close)
-        self._wake()
+        self.wake()
 
-    async def _more(self, offset: int) -> bool:
+    async def _more(self, offset: int, until: Callable[[], bool]) -> bool:
         """Wait until there may be bytes after ``offset``; False if there never will be."""
         if self._past_gap(offset) < self.size:
             return True
-        if self.ended:
+        if self.ended or until():
             return False
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._readers.add(waiter)
@@ -271,11 +286,6 @@ class Ledger:
 
     def _past_gap(self, offset: int) -> int:
         return self._gap_end if self._gap_start <= offset < self._gap_end else offset
-
-    def _wake(self) -> None:
-        for waiter in self._readers:
-            if not waiter.done():
-                waiter.set_result(None)
 
     def _let_go(self) -> None:
         if self._paused and not self.congested:

@@ -16,9 +16,8 @@ import math
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Any
 
-from toolbox.errors import Conflict, ProcessNotFound
+from toolbox.errors import NameConflict, ProcessNotFound
 from toolbox.host.child import Child
 from toolbox.host.ledger import Ledger
 
@@ -117,7 +116,10 @@ class Entry:
     protected: bool = False
     created: float = dataclasses.field(default_factory=time.time)
     started: float | None = None
-    extra: dict[str, Any] = dataclasses.field(default_factory=dict)
+    user: str = ""
+    login: bool = False
+    timeout: float | None = None
+    size: tuple[int, int] | None = None
     exit: Exit | None = None
     _holds: int = 0
     _ended: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
@@ -138,6 +140,7 @@ class Entry:
         if self.exit is None:
             self.exit = Exit(code, signal, reason, time.time())
             self._ended.set()
+            self.output.wake()
             self._tell()
 
     async def wait(self) -> Exit:
@@ -182,7 +185,7 @@ class Registry:
     def add(self, entry: Entry) -> Entry:
         """Take in an entry; a name that something running has is a conflict, and leaves the entry outside."""
         if entry.name and any(other.name == entry.name and other.running for other in self):
-            raise Conflict(f"process name is taken: {entry.name}")
+            raise NameConflict(f"process name is taken: {entry.name}")
         self._entries[entry.id] = entry
         entry.watched_by(self._on_change)
         return entry

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from toolbox.errors import Conflict, ProcessNotFound
+from toolbox.errors import NameConflict, ProcessNotFound
 from toolbox.host.ledger import Ledger
 from toolbox.host.spool import Spool
 from toolbox.process.running.registry import Entry, Keep, Kind, Reason, Registry
@@ -64,7 +64,7 @@ async def test_end_is_noted_once_and_wakes_who_waits(registry: Registry, spool: 
 async def test_name_belongs_to_what_runs(registry: Registry, spool: Spool) -> None:
     one = registry.add(entry(spool, name="web"))
     second = entry(spool, name="web")
-    with pytest.raises(Conflict, match="web"):
+    with pytest.raises(NameConflict, match="web"):
         registry.add(second)
     one.finish(0)
     assert registry.add(second) is second
