@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
@@ -19,6 +19,12 @@ class Wire(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
 
     # Field names (wire spelling) that strict old clients (Go SDK < 0.188) do not know.
     additive: ClassVar[frozenset[str]] = frozenset()
+
+
+# A field that may not be absent or empty, which the service says in the words that clients expect. The schema of a
+# field with a default cannot say so; ``http/openapi.py`` turns the mark into ``required``.
+NEEDED = "x-needed"
+Needed = Annotated[str, msgspec.Meta(extra_json_schema={NEEDED: True})]
 
 
 class Flag:

@@ -56,3 +56,11 @@ def test_every_operation_is_described(path: str, method: str, operation: dict[st
 
 def test_every_visible_route_is_in_the_document() -> None:
     assert {route.mark.path for route in ROUTES if not route.mark.hidden} == DOCUMENT["paths"].keys()
+
+
+def test_fields_that_may_not_be_empty_are_required() -> None:
+    """Their structs give them an empty default, so that the service can say what is missing in its own words."""
+    parameters = {item["name"]: item for item in DOCUMENT["paths"]["/files/search"]["get"]["parameters"]}
+    assert {name for name, item in parameters.items() if item["required"]} == {"path", "pattern"}
+    assert parameters["path"]["schema"] == {"type": "string", "minLength": 1}
+    assert wire.NEEDED not in json.dumps(DOCUMENT)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from toolbox.wire import Flag, Wire
+from toolbox.wire import Flag, Needed, Wire
 
 Depth = Annotated[int, Meta(ge=1, le=1_000_000)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000_000)]
@@ -62,42 +62,42 @@ class ListQuery(Wire, kw_only=True):
 class PathQuery(Wire, kw_only=True):
     """A required path."""
 
-    path: str = ""
+    path: Needed = ""
 
 
 class InfoQuery(Wire, kw_only=True):
     """A file to describe; ``hash`` names digests to compute (``sha256,md5``)."""
 
-    path: str = ""
+    path: Needed = ""
     hash: str | None = None
 
 
 class FolderQuery(Wire, kw_only=True):
     """A directory to create with an octal mode."""
 
-    path: str = ""
+    path: Needed = ""
     mode: str | None = None
 
 
 class DeleteQuery(Wire, kw_only=True):
     """A file or, with ``recursive=true``, a tree to remove."""
 
-    path: str = ""
+    path: Needed = ""
     recursive: Flag | None = None
 
 
 class MoveQuery(Wire, kw_only=True):
     """From where to where."""
 
-    source: str = ""
-    destination: str = ""
+    source: Needed = ""
+    destination: Needed = ""
 
 
 class CopyQuery(Wire, kw_only=True):
     """From where to where; ``overwrite=true`` replaces an existing file."""
 
-    source: str = ""
-    destination: str = ""
+    source: Needed = ""
+    destination: Needed = ""
     overwrite: Flag | None = None
 
 
@@ -112,7 +112,7 @@ class CopyResponse(Wire, kw_only=True):
 class PermissionsQuery(Wire, kw_only=True):
     """What to change; empty means leave as it is."""
 
-    path: str = ""
+    path: Needed = ""
     mode: str | None = None
     owner: str | None = None
     group: str | None = None
@@ -121,8 +121,8 @@ class PermissionsQuery(Wire, kw_only=True):
 class SearchQuery(Wire, kw_only=True):
     """A name pattern below a root; the rest narrows the result."""
 
-    path: str = ""
-    pattern: str = ""
+    path: Needed = ""
+    pattern: Needed = ""
     type: Literal["file", "dir", "symlink", ""] | None = None
     exclude: list[str] | None = None
     ignore_case: Flag | None = None
@@ -146,8 +146,8 @@ class SearchResponse(Wire, kw_only=True):
 class FindQuery(Wire, kw_only=True):
     """A text below a root: literal and case-sensitive unless asked otherwise."""
 
-    path: str = ""
-    pattern: str = ""
+    path: Needed = ""
+    pattern: Needed = ""
     regex: Flag | None = None
     ignore_case: Flag | None = None
     include: list[str] | None = None
@@ -221,7 +221,7 @@ class BulkDownloadRequest(Wire, kw_only=True):
 class UploadQuery(Wire, kw_only=True):
     """Where an upload goes."""
 
-    path: str = ""
+    path: Needed = ""
 
 
 class UploadResponse(Wire, kw_only=True):
@@ -248,7 +248,7 @@ class BulkUploadResponse(Wire, kw_only=True):
 class ArchiveQuery(Wire, kw_only=True):
     """A tree to pack."""
 
-    path: str = ""
+    path: Needed = ""
     format: Literal["tar", "tar.gz", "zip"] = "tar.gz"
     exclude: list[str] | None = None
 
@@ -256,7 +256,7 @@ class ArchiveQuery(Wire, kw_only=True):
 class ExtractQuery(Wire, kw_only=True):
     """Where to unpack; the format is recognised by the content unless it is named."""
 
-    path: str = ""
+    path: Needed = ""
     format: Literal["tar", "tar.gz", "zip"] | None = None
     overwrite: Flag | None = None
 
@@ -271,7 +271,7 @@ class ExtractResponse(Wire, kw_only=True):
 class WatchQuery(Wire, kw_only=True):
     """What to watch; ``cursor`` resumes after the event of that id."""
 
-    path: str = ""
+    path: Needed = ""
     recursive: str | None = None
     include: list[str] | None = None
     exclude: list[str] | None = None

@@ -11,7 +11,7 @@ import msgspec
 from toolbox import __version__
 from toolbox.errors import BadRequest, ToolboxError, Unauthorized
 from toolbox.http.endpoint import WEBSOCKET, Route, is_stream
-from toolbox.wire import Flag
+from toolbox.wire import NEEDED, Flag
 
 ERROR_SCHEMA = {
     "type": "object",
@@ -34,6 +34,8 @@ def build(routes: list[Route]) -> dict[str, Any]:
     visible = [route for route in routes if not route.mark.hidden]
     kinds = [kind for route in visible for kind in _kinds(route)]
     schemas, components = msgspec.json.schema_components(kinds, schema_hook=_custom, ref_template=_REF)
+    for schema in components.values():
+        _require(schema)
     known = dict(zip(map(str, kinds), schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for route in visible:
@@ -56,6 +58,16 @@ def build(routes: list[Route]) -> dict[str, Any]:
         },
         "security": [{"bearer": []}, {}],
     }
+
+
+def _require(schema: dict[str, Any]) -> None:
+    """Turn the mark of fields that may not be empty into what it means."""
+    needed = [name for name, prop in schema.get("properties", {}).items() if prop.pop(NEEDED, False)]
+    for name in needed:
+        schema["properties"][name].pop("default", None)
+        schema["properties"][name]["minLength"] = 1
+    if needed:
+        schema["required"] = [*schema.get("required", ()), *needed]
 
 
 def _custom(kind: type[Any]) -> dict[str, Any]:
@@ -105,8 +117,8 @@ def _parameters(route: Route, known: dict[str, Any], components: dict[str, Any])
         schema = _resolve(known[str(route.params[source])], components)
         for name, prop in schema.get("properties", {}).items():
             declared.add(name)
-            plain = {key: value for key, value in prop.items() if key != "default" or value is not None}
             required = where == "path" or name in schema.get("required", ())
+            plain = {key: value for key, value in prop.items() if key != "default" or value is not None}
             yield {"name": name, "in": where, "required": required, "schema": plain}
     for name in re.findall(r"{(\w+)}", route.mark.path):
         if name not in declared:
