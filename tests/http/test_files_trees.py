@@ -393,4 +393,5 @@ async def test_watchers_share_a_thread(files: Files, watching: Watching, work: p
     (work / "a").touch()
     for events in streams:
         await events.until(("CREATE", "a"))
-    assert len([thread for thread in threading.enumerate() if thread.name.startswith("fs-watch")]) <= 2
+    # One that waits, and those that the pool keeps from looking the path up.
+    assert len([thread for thread in threading.enumerate() if thread.name.startswith("fs-watch")]) < len(streams)

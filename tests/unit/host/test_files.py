@@ -256,8 +256,8 @@ def test_only_regular_files_are_read(folder: pathlib.Path, make: object) -> None
 
 
 def test_source_of_proc_reads_to_its_end() -> None:
-    source = Source(b"/proc/self/mountinfo")
-    assert source.head == pathlib.Path("/proc/self/mountinfo").read_bytes()
+    source = Source(b"/proc/filesystems")
+    assert source.head == pathlib.Path("/proc/filesystems").read_bytes()
     source.close()
 
 
