@@ -14,6 +14,7 @@ from toolbox.errors import (
     Conflict,
     FileAccessDenied,
     FileMissing,
+    FileReadFailed,
     InvalidBody,
     InvalidPath,
     StorageFull,
@@ -68,7 +69,7 @@ from toolbox.http.websocket import WsSession
 
 TAG = "file-system"
 FORM = "multipart/form-data"
-READ = (BadRequest, FileAccessDenied, FileMissing)
+READ = (BadRequest, FileAccessDenied, FileMissing, FileReadFailed)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
