@@ -29,7 +29,9 @@ from toolbox.http.signing import SigningKeys
 from toolbox.process.api import ExecApi
 from toolbox.process.entrypoint import Entrypoint
 from toolbox.process.execute import Exec
+from toolbox.process.running.area import RunningArea
 from toolbox.process.running.registry import Registry
+from toolbox.process.running.start import Starter
 from toolbox.settings import Settings, SettingsError
 from toolbox.system.api import Identity
 from toolbox.system.area import SystemArea
@@ -125,6 +127,10 @@ class Daemon:
             workdir=workdir_of(settings),
             max_output=settings.max_output_bytes,
         )
+        starter = Starter(
+            self.procs, self.environment, self.shells, self.spool, self.registry, workdir=workdir_of(settings)
+        )
+        self.running = RunningArea(self.registry, starter)
         self.files = FilesArea(workdir=workdir_of(settings), state_dir=state_dir_of(settings), procs=self.procs)
         self.system = SystemArea(
             identity=Identity(version=settings.version, home=home_of(settings), workdir=workdir_of(settings)),
@@ -143,6 +149,7 @@ class Daemon:
             self.system.api,
             self.proxy,
             ExecApi(self.exec),
+            self.running.api,
             self.files.api,
         ]
         access = Access(
@@ -174,6 +181,7 @@ class Daemon:
         # Commands end first, so that requests which wait for them still get an answer.
         await asyncio.gather(
             self.exec.close(),
+            self.running.close(),
             self.entrypoint.close(min(self.settings.grace_period, DRAIN_SECONDS)),
             self.server.drain(DRAIN_SECONDS),
         )

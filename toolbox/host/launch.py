@@ -6,6 +6,9 @@ import dataclasses
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from typing import Any
+
+from toolbox.host.accounts import Account
 
 PIPE = -1
 
@@ -21,7 +24,7 @@ class Launch:
 
     ``stdout`` and ``stderr``: a descriptor, ``PIPE``, or None for ``/dev/null``; ``merge`` sends stderr where
     stdout goes. ``terminal`` is the path of a terminal to be the controlling one and all three streams; a program
-    that cannot be started there ends with status 126 or 127, as in a shell.
+    that cannot be started there ends with status 126 or 127, as in a shell. ``account``: who to run as, if not as us.
     """
 
     argv: Sequence[str | bytes]
@@ -34,11 +37,19 @@ class Launch:
     merge: bool = False
     pass_fds: Sequence[int] = ()
     terminal: str = ""
+    account: Account | None = None
 
     @property
     def command(self) -> Sequence[str | bytes]:
         """Return the arguments to execute."""
         return [*_TAKE_TERMINAL, self.terminal, *self.argv] if self.terminal else self.argv
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Return the arguments that say who to run as; none at all for ourselves, which is much faster."""
+        if self.account is None:
+            return {}
+        return {"user": self.account.uid, "group": self.account.gid, "extra_groups": self.account.groups}
 
 
 class Plumbing:

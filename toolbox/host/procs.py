@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from toolbox.errors import Unavailable
 from toolbox.host import reaper, tree
+from toolbox.host.accounts import Account
 from toolbox.host.child import Child, ExitStatus, Process
 from toolbox.host.lanes import Lane
 from toolbox.host.launch import PIPE, Launch, Plumbing, Stdin
@@ -96,13 +97,14 @@ class Procs:
         ledger: Ledger | None = None,
         retention: Retention | None = None,
         pass_fds: Sequence[int] = (),
+        account: Account | None = None,
     ) -> Process:
         """Start a program with its output recorded, both streams through one pipe (in order) or one pipe each.
 
         The caller closes ``output``; a ledger handed in stays open at the end of the process. ``OSError``: its
         ``filename`` is the directory if that was the trouble, else the program.
         """
-        launch = Launch(argv, env, cwd, executable, stdin, PIPE, PIPE, merge, pass_fds)
+        launch = Launch(argv, env, cwd, executable, stdin, PIPE, PIPE, merge, pass_fds, account=account)
 
         def build(started: _Started) -> Process:
             output = self._spool.ledger(retention) if ledger is None else ledger
@@ -195,6 +197,7 @@ class Procs:
                 env=launch.env,
                 pass_fds=launch.pass_fds,
                 start_new_session=True,
+                **launch.identity,
             )
             ends = plumbing.detach()
         return _Started(popen.pid, self._register(popen.pid), popen, *ends)

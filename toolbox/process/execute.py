@@ -17,6 +17,7 @@ from toolbox.host.procs import Procs
 from toolbox.host.shells import Shell, Shells
 from toolbox.host.spool import Spool
 from toolbox.process import render
+from toolbox.process.running.job import Ending, Job
 from toolbox.process.running.registry import Controls, Entry, Keep, Kind, Reason, Registry
 from toolbox.process.wire import ExecuteRequest, ExitEvent, OutputEvent, StartEvent
 
@@ -24,8 +25,6 @@ from toolbox.process.wire import ExecuteRequest, ExitEvent, OutputEvent, StartEv
 OUTPUT_CEILING = 1024 * 1024 * 1024
 # What a timeout error carries of the output; an error body is built in memory.
 TIMEOUT_OUTPUT = 1024 * 1024
-# How long an answer waits for a killed tree to be gone, beyond the grace it was given.
-KILL_PATIENCE = 0.15
 _FOREVER = 1e8
 _NOT_EXECUTABLE = {errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.E2BIG, errno.ELOOP, errno.ETXTBSY}
 
@@ -50,8 +49,6 @@ class Outcome:
     exit_code: int
     output: Ledger
     split: bool
-    reason: Reason
-    signal: str | None = None
 
 
 Event = StartEvent | OutputEvent | ExitEvent
@@ -60,17 +57,13 @@ Event = StartEvent | OutputEvent | ExitEvent
 class Run:
     """A command under way; ``release`` it when its output is not needed any more."""
 
-    def __init__(
-        self, command: Command, started: float, entry: Entry, process: Process | None, failure: int = 0
-    ) -> None:
+    def __init__(self, command: Command, entry: Entry, job: Job | None, failure: int = 0) -> None:
         self.result: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self.process = process
         self.entry = entry
+        self._job = job
         self._command = command
         self._output = entry.output
         self._failure = failure
-        self._started = started
-        self._aborted = False
         self._released = asyncio.Event()
 
     def release(self, *, keep: bool = False) -> None:
@@ -84,42 +77,50 @@ class Run:
 
     async def abort(self) -> None:
         """Kill the command because the daemon ends; whoever waits for the result learns that."""
-        self._aborted = self.process is not None and self.process.running
-        await self.kill()
+        if self._job is not None:
+            await self._job.abort()
 
     async def kill(self) -> None:
         """Kill the command and everything it started."""
-        if self.process is not None:
-            await self.process.terminate()
+        if self._job is not None:
+            await self._job.kill()
 
     async def live(self) -> None:
         """See the command through; the task of this is its owner."""
         with self.entry.hold():
             try:
-                self.result.set_result(await self._outcome())
+                await self._end()
             except Exception as error:  # noqa: BLE001 - handed to whoever waits for the result
-                self.result.set_exception(error)
-            self._output.finish()
-            if self.process is not None:
-                self.process.release()
-            self.entry.finish(*self._ending())
+                self._fail(error, Ending(1, None, Reason.FAILED))
             await self._released.wait()
 
-    def _ending(self) -> tuple[int, str | None, Reason]:
-        error = self.result.exception()
-        if isinstance(error, ExecutionTimeout):
-            return 124, None, Reason.TIMED_OUT
-        if isinstance(error, Unavailable):
-            return 137, "SIGKILL", Reason.STOPPED
-        if error is not None:
-            return 1, None, Reason.FAILED
-        outcome = self.result.result()
-        return outcome.exit_code, outcome.signal, outcome.reason
+    async def _end(self) -> None:
+        ending = Ending(self._failure, None, Reason.FAILED) if self._job is None else await self._job.end()
+        if ending.reason is Reason.TIMED_OUT:
+            text = await render.whole(self._output, limit=TIMEOUT_OUTPUT)
+            detail = {"result": text, "exitCode": ending.code}
+            self._fail(ExecutionTimeout("command execution timeout", detail=detail), ending)
+        elif ending.reason is Reason.STOPPED:
+            self._fail(Unavailable("daemon is shutting down, the command was killed"), ending)
+        else:
+            self._finish(ending)
+            self.result.set_result(Outcome(ending.code, self._output, self._command.split))
+
+    def _fail(self, error: Exception, ending: Ending) -> None:
+        self._finish(ending)
+        self.result.set_exception(error)
+        self.result.exception()  # perhaps nobody does
+
+    def _finish(self, ending: Ending) -> None:
+        self._output.finish()
+        if self._job is not None:
+            self._job.process.release()
+        self.entry.finish(ending.code, ending.signal, ending.reason)
 
     async def events(self) -> AsyncGenerator[tuple[str, Event], None]:
         """Yield what happens, by name, the exit last; the command waits for a slow reader."""
-        if self.process is not None:
-            yield "start", StartEvent(id=self.process.id, pid=self.process.pid)
+        if self.entry.pid is not None:
+            yield "start", StartEvent(id=self.entry.id, pid=self.entry.pid)
         async with contextlib.aclosing(self._output_events()) as output:
             async for event in output:
                 yield event
@@ -144,35 +145,10 @@ class Run:
 
     async def _exit_event(self) -> ExitEvent:
         end = await self.entry.wait()
-        error = self.result.exception()
+        error = self.result.exception() if self.result.done() else None
         if error is not None and end.reason is Reason.FAILED:
             raise error
         return ExitEvent(exit_code=end.code, reason=end.reason.value, signal=end.signal)
-
-    async def _outcome(self) -> Outcome:
-        if self.process is None:
-            return Outcome(self._failure, self._output, self._command.split, Reason.FAILED)
-        limit = self._command.timeout
-        try:
-            async with asyncio.timeout_at(None if limit is None else self._started + limit):
-                await self.process.wait()
-        except TimeoutError:
-            raise await self._expired(self.process) from None
-        status = await self.process.settle()
-        if self._aborted:
-            raise Unavailable("daemon is shutting down, the command was killed")
-        reason = Reason.EXITED if status.signal is None else Reason.SIGNALED
-        return Outcome(status.code, self._output, self._command.split, reason, status.signal_name)
-
-    async def _expired(self, process: Process) -> ExecutionTimeout:
-        """Kill the tree and make the error, with what was printed so far."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._command.grace + KILL_PATIENCE):
-                await process.terminate(self._command.grace)
-        for pump in process.pumps:
-            pump.catch_up()
-        text = await render.whole(self._output, limit=TIMEOUT_OUTPUT)
-        return ExecutionTimeout("command execution timeout", detail={"result": text, "exitCode": 124})
 
 
 class Exec:
@@ -233,7 +209,9 @@ class Exec:
         except OSError as error:
             failure, text = _explain(error, command.cwd)
             output.append(text.encode(errors="replace"))
-        run = Run(command, started, self._register(command, output, process), process, failure)
+        deadline = None if command.timeout is None else started + command.timeout
+        job = None if process is None else Job(process, deadline=deadline, grace=command.grace)
+        run = Run(command, self._register(command, output, process), job, failure)
         task = asyncio.create_task(run.live(), name="command")
         self._runs[task] = run
         task.add_done_callback(self._runs.pop)

@@ -215,6 +215,7 @@ class Registry:
         for entry in self:
             entry.watched_by(None)
             self._close_output(entry)
+            entry.finish(137, "SIGKILL", Reason.STOPPED)
         self._entries.clear()
         self._ended.clear()
         while self._closing:

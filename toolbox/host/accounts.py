@@ -1,0 +1,39 @@
+"""User accounts that processes can run as."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pwd
+
+from toolbox.errors import BadRequest, Forbidden
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Account:
+    """Who a process runs as."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    name: str
+    home: str
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Return what a login would set."""
+        return {"HOME": self.home, "USER": self.name, "LOGNAME": self.name}
+
+
+def find(name: str) -> Account | None:
+    """Look up a user by name or number; None if that is who we are anyway. Blocks."""
+    try:
+        found = pwd.getpwuid(int(name)) if name.isascii() and name.isdecimal() else pwd.getpwnam(name)
+    except (KeyError, OverflowError, ValueError) as error:
+        raise BadRequest(f"bad request: unknown user: {name}") from error
+    if found.pw_uid == os.geteuid():
+        return None
+    if os.geteuid() != 0:
+        raise Forbidden(f"processes cannot run as {found.pw_name}: the daemon is not root")
+    groups = os.getgrouplist(found.pw_name, found.pw_gid)
+    return Account(found.pw_uid, found.pw_gid, tuple(groups), found.pw_name, found.pw_dir)

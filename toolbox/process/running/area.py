@@ -1,0 +1,26 @@
+"""Put the process API together: what starts processes, what acts on them, and its endpoints."""
+
+from __future__ import annotations
+
+from toolbox.process.running.api import ProcessesApi
+from toolbox.process.running.processes import Processes
+from toolbox.process.running.registry import Registry
+from toolbox.process.running.start import OpenTerminal, Starter
+
+
+class RunningArea:
+    """Own everything behind ``/processes``."""
+
+    def __init__(self, registry: Registry, starter: Starter) -> None:
+        self._starter = starter
+        self._processes = Processes(registry, starter)
+        self.api = ProcessesApi(self._processes)
+
+    def use_terminals(self, open_terminal: OpenTerminal) -> None:
+        """Have processes of kind pty started by ``open_terminal``."""
+        self._starter.open_terminal = open_terminal
+
+    async def close(self) -> None:
+        """Kill what was started here and see it end; who waits for it gets an answer."""
+        await self._processes.close()
+        await self._starter.close()

@@ -1,0 +1,79 @@
+"""What is told about a process."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from toolbox import wire
+from toolbox.host.ledger import Ledger
+from toolbox.process.running.registry import Entry
+from toolbox.process.running.wire import Process, Terminal
+
+
+def process(entry: Entry) -> Process:
+    """Describe one process."""
+    return Process(**fields(entry))
+
+
+def fields(entry: Entry) -> dict[str, Any]:
+    """Return the fields of a description."""
+    return {**_identity(entry), **_request(entry), **_life(entry), **_output(entry)}
+
+
+def _identity(entry: Entry) -> dict[str, Any]:
+    return {
+        "id": entry.id,
+        "kind": entry.kind.value,
+        "state": "running" if entry.running else "terminal",
+        "created_at": moment(entry.created),
+        "name": entry.name or None,
+        "session_id": entry.session_id or None,
+        "system": True if entry.protected else None,
+    }
+
+
+def _request(entry: Entry) -> dict[str, Any]:
+    return {
+        "argv": [wire.text(item) for item in entry.argv] or None,
+        "shell_command": wire.text(entry.command) or None,
+        "resolved_shell": entry.shell or None,
+        "login": entry.login or None,
+        "cwd": wire.text(entry.cwd) or None,
+        "user": entry.user or None,
+        "stdin": "pipe" if entry.controls.write is not None else "none",
+        "timeout_ms": None if entry.timeout is None else round(entry.timeout * 1000),
+        "terminal": None if entry.size is None else Terminal(cols=entry.size[0], rows=entry.size[1]),
+        "keep_logs": entry.keep.value,
+    }
+
+
+def _life(entry: Entry) -> dict[str, Any]:
+    facts: dict[str, Any] = {"pid": entry.pid, "started_at": None if entry.started is None else moment(entry.started)}
+    if entry.exit is not None:
+        facts |= {
+            "exited_at": moment(entry.exit.ended),
+            "exit_code": entry.exit.code,
+            "signal": entry.exit.signal,
+            "reason": entry.exit.reason.value,
+        }
+    return facts
+
+
+def _output(entry: Entry) -> dict[str, Any]:
+    return {
+        "first_available_cursor": str(first_available(entry.output)),
+        "last_cursor": str(entry.output.size),
+        "truncated_head": entry.output.gap is not None,
+    }
+
+
+def first_available(output: Ledger) -> int:
+    """Return the offset of the first byte that is kept."""
+    gap = output.gap
+    return gap[1] if gap is not None and gap[0] == 0 else 0
+
+
+def moment(seconds: float) -> str:
+    """Format seconds since 1970."""
+    return wire.timestamp(dt.datetime.fromtimestamp(seconds, dt.UTC))

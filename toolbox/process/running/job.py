@@ -1,0 +1,64 @@
+"""One process from its start to the end of its output, or to its deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+
+from toolbox.host.child import Process
+from toolbox.process.running.registry import Reason
+
+# How long an answer waits for a killed tree to be gone, beyond the grace it was given.
+KILL_PATIENCE = 0.15
+# What the timeout program of coreutils reports.
+TIMED_OUT = 124
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ending:
+    """How a process ended."""
+
+    code: int
+    signal: str | None
+    reason: Reason
+
+
+class Job:
+    """Wait for a process, kill it at its deadline, and collect the rest of what it wrote."""
+
+    def __init__(self, process: Process, *, deadline: float | None = None, grace: float = 0.0) -> None:
+        self.process = process
+        self._deadline = deadline
+        self._grace = grace
+        self._aborted = False
+
+    async def end(self) -> Ending:
+        """Wait until it has ended, and return with its output complete."""
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                await self.process.wait()
+        except TimeoutError:
+            await self._expire()
+            return Ending(TIMED_OUT, None, Reason.TIMED_OUT)
+        status = await self.process.settle()
+        if self._aborted:
+            return Ending(status.code, status.signal_name, Reason.STOPPED)
+        reason = Reason.EXITED if status.signal is None else Reason.SIGNALED
+        return Ending(status.code, status.signal_name, reason)
+
+    async def abort(self) -> None:
+        """Kill it because the daemon ends."""
+        self._aborted = self.process.running
+        await self.kill()
+
+    async def kill(self) -> None:
+        """Kill it and everything below it."""
+        await self.process.terminate()
+
+    async def _expire(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._grace + KILL_PATIENCE):
+                await self.process.terminate(self._grace)
+        for pump in self.process.pumps:
+            pump.catch_up()

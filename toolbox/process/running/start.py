@@ -1,0 +1,204 @@
+"""Start processes for ``POST /processes`` and see them through."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from toolbox import wire
+from toolbox.errors import BadRequest, InvalidBody, StartFailed, Unavailable, UnsupportedOperation
+from toolbox.host import accounts, env, shells
+from toolbox.host.launch import PIPE, Stdin
+from toolbox.host.ledger import Retention
+from toolbox.host.procs import Procs
+from toolbox.host.shells import Shell, Shells
+from toolbox.host.spool import Spool
+from toolbox.process.running.job import Job
+from toolbox.process.running.registry import Controls, Entry, Keep, Kind, Reason, Registry
+from toolbox.process.running.wire import CreateProcessRequest, Terminal
+
+# The tail that is kept of a process that writes for ever.
+LOG_BYTES = 64 * 1024 * 1024
+
+
+class OpenTerminal(Protocol):
+    """Start something on a terminal and add it to the registry; ``argv`` None means the usual shell."""
+
+    async def __call__(
+        self,
+        *,
+        argv: Sequence[str] | None,
+        cwd: str,
+        env: Mapping[str, str],
+        cols: int,
+        rows: int,
+        name: str,
+        session_id: str,
+    ) -> Entry:
+        """Return its entry."""
+        ...
+
+
+class Starter:
+    """Start what a request describes."""
+
+    def __init__(
+        self,
+        procs: Procs,
+        environment: env.Environment,
+        shell_choice: Shells,
+        spool: Spool,
+        registry: Registry,
+        *,
+        workdir: str,
+    ) -> None:
+        self._procs = procs
+        self._environment = environment
+        self._shells = shell_choice
+        self._spool = spool
+        self._registry = registry
+        self._workdir = workdir
+        self._jobs: dict[asyncio.Task[None], Job] = {}
+        self._closing = False
+        self.open_terminal: OpenTerminal | None = None
+
+    async def start(self, request: CreateProcessRequest) -> Entry:
+        """Start a process and return its entry."""
+        self._check(request)
+        if self._closing:
+            raise Unavailable("daemon is shutting down")
+        if request.kind == "pty":
+            return await self._start_terminal(request)
+        return await self._start_job(request)
+
+    async def close(self) -> None:
+        """Kill what runs and see it end."""
+        self._closing = True
+        await asyncio.gather(*(job.abort() for job in self._jobs.values()))
+        if self._jobs:
+            await asyncio.wait(list(self._jobs))
+
+    def _check(self, request: CreateProcessRequest) -> None:
+        if (request.argv is None) == (request.shell_command is None) and request.kind != "pty":
+            raise InvalidBody("invalid request body: give either argv or shellCommand")
+        if request.argv is not None and not (request.argv and request.argv[0]):
+            raise InvalidBody("invalid request body: argv is empty")
+        if request.shell_command is not None and not request.shell_command.strip():
+            raise InvalidBody("invalid request body: shellCommand is empty")
+        for name, value in (("argv", request.argv), ("shellCommand", request.shell_command), ("cwd", request.cwd)):
+            if value and any("\0" in item for item in ([value] if isinstance(value, str) else value)):
+                raise BadRequest(f"bad request: {name} contains a nul character")
+        env.check(request.env or {})
+        if request.terminal is not None and request.kind != "pty":
+            raise UnsupportedOperation("terminal needs kind pty")
+
+    async def _start_job(self, request: CreateProcessRequest) -> Entry:
+        started = asyncio.get_running_loop().time()
+        account = await asyncio.to_thread(accounts.find, request.user) if request.user else None
+        argv, executable, stdin = await self._command(request)
+        entry = self._registry.add(self._entry(request, executable))
+        try:
+            process = await self._procs.spawn(
+                argv,
+                executable=executable,
+                env=self._environment.merged({**(account.variables if account else {}), **(request.env or {})}),
+                cwd=entry.cwd,
+                stdin=stdin,
+                merge=False,
+                ledger=entry.output,
+                account=account,
+            )
+        except BaseException as error:
+            entry.finish(127, None, Reason.FAILED)
+            self._registry.discard(entry)
+            if isinstance(error, OSError):
+                raise _failed(error) from error
+            raise
+        entry.pid, entry.started, entry.controls = process.pid, process.started, Controls.of(process)
+        deadline = None if entry.timeout is None else started + entry.timeout
+        job = Job(process, deadline=deadline, grace=(request.kill_grace_ms or 0) / 1000)
+        task = asyncio.create_task(self._see_through(entry, job), name="process")
+        self._jobs[task] = job
+        task.add_done_callback(self._jobs.pop)
+        if self._closing:
+            await job.abort()
+        return entry
+
+    async def _see_through(self, entry: Entry, job: Job) -> None:
+        try:
+            ending = await job.end()
+        finally:
+            entry.output.finish()
+            job.process.release()
+        entry.finish(ending.code, ending.signal, ending.reason)
+
+    def _entry(self, request: CreateProcessRequest, executable: str | None) -> Entry:
+        return Entry(
+            kind=Kind(request.kind or "exec"),
+            output=self._spool.ledger(Retention(head=0, tail=request.max_log_bytes or LOG_BYTES)),
+            keep=Keep(request.keep_logs or "on_exit_ttl"),
+            name=request.name or "",
+            session_id=request.session_id or "",
+            command=request.shell_command or "",
+            argv=request.argv or (),
+            cwd=self._resolve(request.cwd or ""),
+            shell=executable or "",
+            user=request.user or "",
+            login=bool(request.login),
+            timeout=request.timeout_ms / 1000 if request.timeout_ms else None,
+        )
+
+    async def _command(self, request: CreateProcessRequest) -> tuple[Sequence[str | bytes], str | None, Stdin]:
+        """Return the arguments, what to execute if that is not the first of them, and the input to start with."""
+        pipe = PIPE if request.stdin == "pipe" else None
+        if request.shell_command is None:
+            return request.argv or (), None, pipe
+        shell = await self._shell(request.shell)
+        login = ["-l"] if request.login else []
+        text = request.shell_command.encode()
+        if pipe is not None:
+            return [shell.name, *login, "-c", text], shell.path, pipe
+        argv, script = shell.script(text)
+        return [argv[0], *login, *argv[1:]], shell.path, script
+
+    async def _shell(self, name: str | None) -> Shell:
+        if name in (None, "auto"):
+            return await self._shells.choose()
+        path = self._environment.get("PATH") or shells.DEFAULT_PATH
+        found = Shell(await asyncio.to_thread(shells.find, path, "", name))
+        if pathlib.PurePath(found.path).name != name:
+            raise StartFailed(f"{name}: no such shell here")
+        return found
+
+    async def _start_terminal(self, request: CreateProcessRequest) -> Entry:
+        if self.open_terminal is None:
+            raise UnsupportedOperation("terminals are not available")
+        size = request.terminal or Terminal()
+        argv = request.argv
+        if request.shell_command is not None:
+            shell = await self._shell(request.shell)
+            argv = [shell.path, *(["-l"] if request.login else []), "-c", request.shell_command]
+        entry = await self.open_terminal(
+            argv=argv,
+            cwd=self._resolve(request.cwd or ""),
+            env={**(request.env or {}), **({"TERM": size.term} if size.term else {})},
+            cols=size.cols,
+            rows=size.rows,
+            name=request.name or "",
+            session_id=request.session_id or "",
+        )
+        entry.keep = Keep(request.keep_logs or "on_exit_ttl")
+        return entry
+
+    def _resolve(self, cwd: str) -> str:
+        if cwd == "~" or cwd.startswith("~/"):
+            cwd = self._environment.get("HOME", "~") + cwd[1:]
+        return os.path.join(self._workdir, cwd) if cwd else self._workdir  # noqa: PTH118 - keeps what the user wrote
+
+
+def _failed(error: OSError) -> StartFailed:
+    name = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else "process"
+    return StartFailed(wire.text(f"{name}: {(error.strerror or str(error)).lower()}"))
