@@ -32,6 +32,7 @@ from toolbox.process.execute import Exec
 from toolbox.process.running.area import RunningArea
 from toolbox.process.running.registry import Registry
 from toolbox.process.running.start import Starter
+from toolbox.process.terminal.area import TerminalsArea
 from toolbox.settings import Settings, SettingsError
 from toolbox.system.api import Identity
 from toolbox.system.area import SystemArea
@@ -130,7 +131,10 @@ class Daemon:
         starter = Starter(
             self.procs, self.environment, self.shells, self.spool, self.registry, workdir=workdir_of(settings)
         )
-        self.running = RunningArea(self.registry, starter)
+        self.running = RunningArea(self.registry, starter, self.procs)
+        self.terminals = TerminalsArea(
+            self.procs, self.environment, self.shells, self.spool, self.registry, workdir=workdir_of(settings)
+        )
         self.files = FilesArea(workdir=workdir_of(settings), state_dir=state_dir_of(settings), procs=self.procs)
         self.system = SystemArea(
             identity=Identity(version=settings.version, home=home_of(settings), workdir=workdir_of(settings)),
@@ -149,6 +153,7 @@ class Daemon:
             self.system.api,
             self.proxy,
             ExecApi(self.exec),
+            self.terminals.api,
             self.running.api,
             self.files.api,
         ]
@@ -182,6 +187,7 @@ class Daemon:
         await asyncio.gather(
             self.exec.close(),
             self.running.close(),
+            self.terminals.close(min(self.settings.grace_period, KILL_SECONDS)),
             self.entrypoint.close(min(self.settings.grace_period, DRAIN_SECONDS)),
             self.server.drain(DRAIN_SECONDS),
         )

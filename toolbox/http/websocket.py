@@ -23,7 +23,7 @@ MAX_MESSAGE = 16 * 1024 * 1024
 MAX_WAITING = 4 * 1024 * 1024
 # The async Python SDK answers pings only while its reader runs, and user code may block that for long.
 PING_INTERVAL = 120.0
-CLOSE_TIMEOUT = 5.0
+CLOSE_TIMEOUT = 2.0
 
 SDK_VERSION = "X-Daytona-SDK-Version~"
 EXIT_CONTROL = "X-Daytona-Pty-Exit-Control"
@@ -158,16 +158,16 @@ class WsSession:
     async def close(self, code: int = WSCloseCode.OK, reason: str = "") -> None:
         """Close with a code; the reason is cut to the 123 bytes a close frame holds."""
         await self.accept()
+        # aiohttp hangs up at once, without waiting for the client's close frame, if somebody else is receiving.
+        await self.release()
         if self.response is not None and not self.response.closed:
-            self._room.set()
             cut = reason.encode("utf-8", "replace")[:123].decode("utf-8", "ignore")
             with contextlib.suppress(TimeoutError):  # a client that reads nothing does not take the close frame either
                 async with asyncio.timeout(2 * CLOSE_TIMEOUT):
                     await self.response.close(code=code, message=cut.encode())
-        await self.release()
 
     async def release(self) -> None:
-        """Stop the reader; the connection must be closed or lost already."""
+        """Stop the reader: nothing is received any more."""
         if self._reader is not None:
             self._reader.cancel()
             await asyncio.wait([self._reader])

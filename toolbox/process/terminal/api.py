@@ -1,0 +1,111 @@
+"""``/process/pty``: make terminals, join them, look at them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from toolbox.errors import (
+    BadRequest,
+    Conflict,
+    Gone,
+    InternalError,
+    InvalidBody,
+    ProcessNotFound,
+    ToolboxError,
+    TooManyRequests,
+    Unavailable,
+)
+from toolbox.http.endpoint import endpoint, websocket
+from toolbox.http.streams import disconnected
+from toolbox.http.websocket import WsSession
+from toolbox.process.terminal.connection import Connection, refuse, requested_envs
+from toolbox.process.terminal.terminals import Terminals
+from toolbox.process.terminal.wire import (
+    ConnectQuery,
+    CreateQuery,
+    CreateRequest,
+    CreateResponse,
+    Deleted,
+    ResizeRequest,
+    SessionInfo,
+    SessionList,
+    SessionPath,
+)
+
+TAG = "process"
+CREATE_ERRORS = (InvalidBody, BadRequest, Conflict, TooManyRequests, InternalError, Unavailable)
+
+
+class SourceHeaders(msgspec.Struct, kw_only=True):
+    """Say which SDK calls."""
+
+    source: str = msgspec.field(name="X-Daytona-Source", default="")
+
+    @property
+    def hides_status(self) -> bool:
+        """Tell whether the client shows nothing of an HTTP error in place of a WebSocket."""
+        return self.source.startswith("sdk-typescript")
+
+
+class PtyApi:
+    """Make, list, resize, delete and join terminals."""
+
+    def __init__(self, terminals: Terminals) -> None:
+        self._terminals = terminals
+
+    @endpoint("POST", "/process/pty", tag=TAG, status=201, errors=CREATE_ERRORS)
+    async def create_pty_session(self, body: CreateRequest) -> CreateResponse:
+        """Create a terminal."""
+        terminal = await self._terminals.create(body)
+        return CreateResponse(session_id=terminal.id)
+
+    @endpoint("GET", "/process/pty", tag=TAG)
+    async def list_pty_sessions(self) -> SessionList:
+        """List all terminals."""
+        return SessionList(sessions=[terminal.info() for terminal in self._terminals])
+
+    @endpoint("GET", "/process/pty/{sessionId}", tag=TAG, errors=(ProcessNotFound,))
+    async def get_pty_session(self, path: SessionPath) -> SessionInfo:
+        """Describe a terminal."""
+        return self._terminals.get(path.session_id).info()
+
+    @endpoint("DELETE", "/process/pty/{sessionId}", tag=TAG, errors=(ProcessNotFound,))
+    async def delete_pty_session(self, path: SessionPath) -> Deleted:
+        """Kill a terminal with everything that was started in it."""
+        await self._terminals.delete(path.session_id)
+        return Deleted(message="PTY session deleted")
+
+    @endpoint("POST", "/process/pty/{sessionId}/resize", tag=TAG, errors=(InvalidBody, Gone))
+    async def resize_pty_session(self, path: SessionPath, body: ResizeRequest) -> SessionInfo:
+        """Change the size of a terminal."""
+        terminal = await self._terminals.resize(path.session_id, body.cols, body.rows)
+        return terminal.info()
+
+    @websocket("/process/pty/create-connect", tag=TAG, errors=CREATE_ERRORS)
+    async def create_and_connect(self, query: CreateQuery, headers: SourceHeaders, ws: WsSession) -> None:
+        """Create a terminal and connect to it; variables come base64-encoded as a sub-protocol."""
+        try:
+            request = CreateRequest(
+                id=query.id, cwd=query.cwd, cols=query.cols, rows=query.rows, envs=requested_envs(ws.protocols)
+            )
+            terminal = await self._terminals.create(request)
+        except ToolboxError as error:
+            if not headers.hides_status:
+                raise
+            await refuse(ws, error)
+            return
+        await Connection(ws, terminal, lambda: disconnected(ws.request)).serve(ConnectQuery())
+
+    @websocket("/process/pty/{sessionId}/connect", tag=TAG, errors=(BadRequest,))
+    async def connect_pty_session(self, path: SessionPath, query: ConnectQuery, ws: WsSession) -> None:
+        """Connect to a terminal: what is kept of its output comes first, then what is new.
+
+        ``since`` starts at an offset (``offset`` of the terminal tells the newest), ``replay=0`` leaves out the past.
+        """
+        try:
+            terminal = self._terminals.find(path.session_id)
+            await self._terminals.start(terminal)
+        except ToolboxError as error:
+            await refuse(ws, error)
+            return
+        await Connection(ws, terminal, lambda: disconnected(ws.request)).serve(query)

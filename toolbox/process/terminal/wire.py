@@ -1,0 +1,185 @@
+"""What the terminal endpoints send and receive, on HTTP and inside the WebSocket."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+import msgspec
+
+from toolbox.wire import Needed, Wire
+
+COLS, ROWS = 80, 24
+Size = Annotated[int, msgspec.Meta(ge=1, le=1000)]
+Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=3_600_000)]
+Offset = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+
+
+class CreateRequest(Wire, kw_only=True):
+    """Ask for a terminal; with ``lazyStart`` its shell starts with the first connection."""
+
+    id: Needed = ""
+    cwd: str | None = None
+    envs: dict[str, str] | None = None
+    cols: Size | None = None
+    rows: Size | None = None
+    lazy_start: bool | None = None
+
+
+class CreateQuery(Wire, kw_only=True):
+    """Ask for a terminal and connect to it; variables come as a sub-protocol."""
+
+    id: Needed = ""
+    cols: Size = COLS
+    rows: Size = ROWS
+    cwd: str | None = None
+
+
+class CreateResponse(Wire, kw_only=True):
+    """Name the new terminal."""
+
+    session_id: str
+
+
+class SessionInfo(Wire, kw_only=True):
+    """Describe a terminal; what is kept of its output goes from ``firstOffset`` to ``offset``."""
+
+    additive: ClassVar[frozenset[str]] = frozenset({"offset", "firstOffset", "processId"})
+
+    id: str
+    cwd: str
+    envs: dict[str, str]
+    cols: int
+    rows: int
+    created_at: str
+    active: bool
+    lazy_start: bool
+    offset: int
+    first_offset: int
+    process_id: str | None = None
+
+
+class SessionList(Wire, kw_only=True):
+    """List all terminals."""
+
+    sessions: list[SessionInfo]
+
+
+class ResizeRequest(Wire, kw_only=True):
+    """Ask for another size."""
+
+    cols: Size
+    rows: Size
+
+
+class Deleted(Wire, kw_only=True):
+    """Say that the terminal is gone."""
+
+    message: str
+
+
+class SessionPath(Wire, kw_only=True):
+    """Name a terminal."""
+
+    session_id: str
+
+
+class ConnectQuery(Wire, kw_only=True):
+    """Choose what is replayed: everything that is kept, what follows an offset, or with ``replay=0`` nothing."""
+
+    since: Offset | None = None
+    replay: Literal["0", "1", "false", "true"] | None = None
+
+    @property
+    def wanted(self) -> bool:
+        """Tell whether old output is wanted."""
+        return self.replay not in ("0", "false")
+
+
+class Control(Wire):
+    """A text frame from us; only the first three fields are known to every client."""
+
+    type: str
+    status: str
+    error: str | None = None
+    exit_code: int | None = None
+    exit_reason: str | None = None
+    offset: int | None = None
+    cols: int | None = None
+    rows: int | None = None
+    id: str | None = None
+
+
+class CloseReason(Wire, kw_only=True):
+    """The reason of a close frame: compact JSON of at most 123 bytes."""
+
+    exit_code: int | None = None
+    exit_reason: str | None = None
+    error: str | None = None
+
+
+class ResizeCommand(Wire, kw_only=True, tag="resize"):
+    """Change the size."""
+
+    cols: Size
+    rows: Size
+
+
+class SignalCommand(Wire, kw_only=True, tag="signal"):
+    """Signal what runs in the foreground."""
+
+    signal: Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
+
+
+class PingCommand(Wire, kw_only=True, tag="ping"):
+    """Ask for an answer."""
+
+    id: Annotated[str, msgspec.Meta(max_length=128)] | None = None
+
+
+Command = ResizeCommand | SignalCommand | PingCommand
+
+
+class Cursor(Wire, kw_only=True):
+    """Where the cursor is."""
+
+    row: int
+    col: int
+    hidden: bool
+
+
+class ScreenResponse(Wire, kw_only=True):
+    """Show a terminal as a person would see it: ``row`` and ``col`` of the cursor count from 0.
+
+    ``offset`` is the position of the output up to which it is drawn.
+    """
+
+    text: str
+    cursor: Cursor
+    title: str
+    cols: int
+    rows: int
+    alternate: bool
+    offset: int
+    active: bool
+
+
+class WaitRequest(Wire, kw_only=True):
+    """Wait until the screen (or with ``on`` the plain output after ``since``) matches, or nothing comes for a while.
+
+    With several conditions the first that holds ends the wait; without any, half a second of silence does.
+    """
+
+    text: Annotated[str, msgspec.Meta(min_length=1, max_length=4096)] | None = None
+    regex: Annotated[str, msgspec.Meta(min_length=1, max_length=4096)] | None = None
+    on: Literal["screen", "output"] | None = None
+    since: Offset | None = None
+    quiet_ms: Annotated[int, msgspec.Meta(ge=1, le=3_600_000)] | None = None
+    timeout_ms: Milliseconds | None = None
+
+
+class WaitResponse(Wire, kw_only=True):
+    """Say what ended the wait: ``match``, ``quiet``, ``exited`` or ``timeout``, and what the screen shows."""
+
+    reason: Literal["match", "quiet", "exited", "timeout"]
+    matched: str | None = None
+    screen: ScreenResponse
