@@ -131,10 +131,11 @@ class Daemon:
         starter = Starter(
             self.procs, self.environment, self.shells, self.spool, self.registry, workdir=workdir_of(settings)
         )
-        self.running = RunningArea(self.registry, starter, self.procs)
+        self.running = RunningArea(self.registry, starter)
         self.terminals = TerminalsArea(
             self.procs, self.environment, self.shells, self.spool, self.registry, workdir=workdir_of(settings)
         )
+        self.running.use_terminals(self.terminals.terminals.launch)
         self.files = FilesArea(workdir=workdir_of(settings), state_dir=state_dir_of(settings), procs=self.procs)
         self.system = SystemArea(
             identity=Identity(version=settings.version, home=home_of(settings), workdir=workdir_of(settings)),

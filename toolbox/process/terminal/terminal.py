@@ -11,7 +11,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 
-from toolbox.errors import BadRequest, Gone, InternalError, TooManyRequests
+from toolbox.errors import BadRequest, Gone, InternalError, ToolboxError, TooManyRequests
 from toolbox.host.child import Child, ExitStatus
 from toolbox.host.launch import Launch
 from toolbox.host.ledger import Ledger
@@ -41,6 +41,8 @@ class Plan:
     rows: int
     lazy: bool
     argv: Sequence[str] | None = None
+    name: str = ""
+    session_id: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -114,9 +116,15 @@ class Terminal:
             if self._closed:
                 raise Gone(f"PTY session {self.id} is terminated")
             if self._child is None:
-                self._child, self._pty = await self._spawn()
-                self.entry = self._register(self._child)
-                self._life = asyncio.create_task(self._live(self._child, self._pty, on_end), name="terminal")
+                child, pty = await self._spawn()
+                try:
+                    self.entry = self._register(child)
+                except ToolboxError:
+                    await child.terminate()
+                    pty.close()
+                    raise
+                self._child, self._pty = child, pty
+                self._life = asyncio.create_task(self._live(self.entry, child, pty, on_end), name="terminal")
 
     async def write(self, data: bytes) -> None:
         """Type something; raise ``BrokenPipeError`` if nobody will ever read it."""
@@ -234,7 +242,8 @@ class Terminal:
                 id=child.id,
                 pid=child.pid,
                 started=child.started,
-                session_id=self.id,
+                name=self.plan.name,
+                session_id=self.plan.session_id,
                 cwd=self.plan.cwd,
                 argv=self.plan.argv or (),
                 size=(self.size.cols, self.size.rows),
@@ -248,9 +257,8 @@ class Terminal:
             )
         )
 
-    async def _live(self, child: Child, pty: Pty, on_end: Callable[[Terminal], None]) -> None:
-        assert self.entry is not None
-        with self.entry.hold():
+    async def _live(self, entry: Entry, child: Child, pty: Pty, on_end: Callable[[Terminal], None]) -> None:
+        with entry.hold():
             status = await child.wait()
             await pty.settle()
             pty.close()
@@ -259,7 +267,7 @@ class Terminal:
             # Whoever learns of the end may use the id again at once.
             on_end(self)
             self.output.finish()
-            self.entry.finish(self.exit.code, self.exit.signal_name, self._reason(self.exit))
+            entry.finish(self.exit.code, self.exit.signal_name, self._reason(self.exit))
 
     def _reason(self, status: ExitStatus) -> Reason:
         if self._stopped:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 
 from toolbox.errors import BadRequest, Conflict, Gone, InvalidBody, ProcessNotFound, TooManyRequests, Unavailable
@@ -64,12 +66,9 @@ class Terminals:
             raise ProcessNotFound(f"PTY session {terminal_id} not found")
         return self._table[terminal_id]
 
-    async def create(self, request: CreateRequest, *, argv: Sequence[str] | None = None) -> Terminal:
+    async def create(self, request: CreateRequest) -> Terminal:
         """Make a terminal and, unless it is lazy, start its shell."""
-        terminal = self._add(self._plan(request, argv))
-        if not terminal.plan.lazy:
-            await self.start(terminal)
-        return terminal
+        return await self._make(self._plan(request))
 
     async def start(self, terminal: Terminal) -> None:
         """Start the shell if it does not run; a terminal that was to start at once and cannot is forgotten."""
@@ -103,11 +102,14 @@ class Terminals:
         env: Mapping[str, str],
         cols: int,
         rows: int,
-        terminal_id: str,
+        name: str = "",
+        session_id: str = "",
     ) -> Entry:
         """Start a program on a terminal of its own, the usual shell without ``argv``; for ``/processes``."""
+        terminal_id = name or secrets.token_hex(16)
         request = CreateRequest(id=terminal_id, cwd=cwd, envs=dict(env), cols=cols, rows=rows)
-        terminal = await self.create(request, argv=argv)
+        plan = dataclasses.replace(self._plan(request), argv=argv, name=name, session_id=session_id or terminal_id)
+        terminal = await self._make(plan)
         assert terminal.entry is not None
         return terminal.entry
 
@@ -116,6 +118,12 @@ class Terminals:
         self._closing = True
         await asyncio.gather(*(terminal.stop(grace) for terminal in self._table.values()))
         self._table.clear()
+
+    async def _make(self, plan: Plan) -> Terminal:
+        terminal = self._add(plan)
+        if not terminal.plan.lazy:
+            await self.start(terminal)
+        return terminal
 
     def _add(self, plan: Plan) -> Terminal:
         # Nothing is awaited between the look and the entry, so of two with one id one gets the conflict.
@@ -134,7 +142,7 @@ class Terminals:
         if self._table.get(terminal.id) is terminal:
             del self._table[terminal.id]
 
-    def _plan(self, request: CreateRequest, argv: Sequence[str] | None) -> Plan:
+    def _plan(self, request: CreateRequest) -> Plan:
         if not request.id:
             raise InvalidBody("invalid request body: id is required")
         if request.id == _RESERVED:
@@ -151,7 +159,7 @@ class Terminals:
             cols=request.cols or COLS,
             rows=request.rows or ROWS,
             lazy=bool(request.lazy_start),
-            argv=argv,
+            session_id=request.id,
         )
 
     def _resolve(self, cwd: str) -> str:
