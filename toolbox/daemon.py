@@ -27,6 +27,7 @@ from toolbox.http.proxy import PortProxy
 from toolbox.http.server import HttpServer
 from toolbox.http.signing import SigningKeys
 from toolbox.process.api import ExecApi
+from toolbox.process.code.area import CodeArea
 from toolbox.process.entrypoint import Entrypoint
 from toolbox.process.execute import Exec
 from toolbox.process.running.area import RunningArea
@@ -131,11 +132,19 @@ class Daemon:
         starter = Starter(
             self.procs, self.environment, self.shells, self.spool, self.registry, workdir=workdir_of(settings)
         )
-        self.running = RunningArea(self.registry, starter)
+        self.running = RunningArea(self.registry, starter, self.procs)
         self.terminals = TerminalsArea(
             self.procs, self.environment, self.shells, self.spool, self.registry, workdir=workdir_of(settings)
         )
         self.running.use_terminals(self.terminals.terminals.launch)
+        self.code = CodeArea(
+            self.procs,
+            self.environment,
+            self.spool,
+            self.registry,
+            workdir=workdir_of(settings),
+            max_output=settings.max_output_bytes,
+        )
         self.files = FilesArea(workdir=workdir_of(settings), state_dir=state_dir_of(settings), procs=self.procs)
         self.system = SystemArea(
             identity=Identity(version=settings.version, home=home_of(settings), workdir=workdir_of(settings)),
@@ -154,6 +163,7 @@ class Daemon:
             self.system.api,
             self.proxy,
             ExecApi(self.exec),
+            self.code.api,
             self.terminals.api,
             self.running.api,
             self.files.api,
@@ -187,12 +197,14 @@ class Daemon:
         # Commands end first, so that requests which wait for them still get an answer.
         await asyncio.gather(
             self.exec.close(),
+            self.code.close(),
             self.running.close(),
             self.terminals.close(min(self.settings.grace_period, KILL_SECONDS)),
             self.entrypoint.close(min(self.settings.grace_period, DRAIN_SECONDS)),
             self.server.drain(DRAIN_SECONDS),
         )
         await self.exec.release()
+        await self.code.release()
         await self.registry.close()
         await self.procs.close(min(self.settings.grace_period, KILL_SECONDS))
         await self.spool.close()

@@ -11,7 +11,8 @@ import pathlib
 import re
 import signal
 import socket
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import aiohttp
@@ -48,7 +49,7 @@ class Served:
         core = (self.procs, self.env, shells, self.spool, self.registry)
         self.exec = Exec(*core, workdir=str(home), max_output=2**24)
         self.starter = Starter(*core, workdir=str(home))
-        self.area = RunningArea(self.registry, self.starter)
+        self.area = RunningArea(self.registry, self.starter, self.procs)
         routes = [*collect(ExecApi(self.exec)), *collect(self.area.api)]
         self.server = HttpServer(routes, Access(SigningKeys()), sandbox_id="box")
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -94,7 +95,11 @@ class Client:
         return await self.call("GET", f"/processes/{process}")
 
     async def wait(self, process: str) -> Any:
-        return await self.call("GET", f"/processes/{process}/wait")
+        result = await self.call("GET", f"/processes/{process}/wait")
+        details = result.pop("details")
+        assert (details["reason"], details.get("signal")) == (result["reason"], result.get("signal"))
+        assert details["durationMs"] >= 0
+        return result
 
     async def stdin(self, process: str, status: int = 204, **fields: Any) -> Any:
         return await self.call("POST", f"/processes/{process}/stdin", status, json=fields)
@@ -688,6 +693,123 @@ async def test_daemon_that_ends_tells_everybody(server: Served, client: Client) 
     ]
     with pytest.raises(ProcessLookupError):
         os.kill(made["pid"], signal.SIGCONT)
+
+
+async def test_processor_time_of_the_whole_tree_is_counted(client: Client) -> None:
+    process = await client.shell("sh -c 'i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done'; sleep 0.3")
+    await client.wait(process)
+    details = (await client.get(process))["details"]
+    assert details["cpuMs"] > 20
+    assert details["durationMs"] > details["cpuMs"] / 2
+    idle = await client.shell("sleep 0.3")
+    await client.wait(idle)
+    assert (await client.get(idle))["details"]["cpuMs"] < details["cpuMs"]
+
+
+async def test_peak_memory_is_told_where_it_is_known(client: Client) -> None:
+    allocate = f"{sys.executable} -c 'x = bytearray(400 << 20)'"
+    process = await client.shell(f"{allocate}; true")
+    await client.wait(process)
+    peak = (await client.get(process))["details"]["peakMemoryBytes"]
+    assert 400 << 20 < peak < 500 << 20
+    small = await client.shell("true")
+    await client.wait(small)
+    assert "peakMemoryBytes" not in (await client.get(small))["details"]
+
+
+LISTEN = """
+import socket, time
+server = socket.create_server(("127.0.0.1", 0))
+print(server.getsockname()[1], flush=True)
+time.sleep(100)
+"""
+
+
+@pytest.mark.parametrize("field", ["/processes", "/process/execute"])
+async def test_survivors_and_their_ports(client: Client, server: Served, field: str) -> None:
+    (server.home / "listen.py").write_text(LISTEN, encoding="utf-8")
+    command = (
+        f"{sys.executable} listen.py > port & while [ ! -s port ]; do sleep 0.02; done; echo $!; setsid sleep 100 &"
+    )
+    if field == "/processes":
+        process = await client.shell(command)
+        await client.wait(process)
+        details = (await client.get(process))["details"]
+    else:
+        body = {"command": command, "details": True}
+        details = (await client.call("POST", "/process/execute", json=body))["details"]
+    listener = details["survivors"][0]
+    assert listener["ports"] == [int((server.home / "port").read_text(encoding="utf-8"))]
+    assert listener["command"] == f"{sys.executable} listen.py"
+    os.kill(listener["pid"], signal.SIGKILL)
+
+
+async def test_details_of_a_command(client: Client) -> None:
+    body = {"command": "echo x; kill -TERM $$", "details": True}
+    answer = await client.call("POST", "/process/execute", json=body)
+    details = answer.pop("details")
+    assert answer == {"exitCode": 143, "result": "x\n"}
+    assert details["reason"] == "signaled"
+    assert details["signal"] == "SIGTERM"
+    assert details.keys() == {"reason", "signal", "durationMs", "cpuMs"}
+
+
+MEMORY = next(
+    (path for path in map(pathlib.Path, ("/sys/fs/cgroup/memory", "/sys/fs/cgroup")) if os.access(path, os.W_OK)), None
+)
+
+
+@pytest.fixture
+def small_memory() -> Iterator[pathlib.Path]:
+    """Return a memory cgroup of 48 MB; skip where none can be made."""
+    assert MEMORY is not None
+    group = MEMORY / f"toolbox-test-{os.getpid()}"
+    group.mkdir()
+    try:
+        for name in ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "memory.max", "memory.swap.max"):
+            if (group / name).exists():
+                (group / name).write_text(str(48 << 20), encoding="ascii")
+        if not any((group / name).exists() for name in ("memory.limit_in_bytes", "memory.max")):
+            pytest.skip("no memory controller here")
+        yield group
+    finally:
+        group.rmdir()
+
+
+@pytest.mark.skipif(MEMORY is None, reason="cgroups cannot be written")
+async def test_command_that_ran_out_of_memory_says_so(client: Client, small_memory: pathlib.Path) -> None:
+    allocate = f"{sys.executable} -c 'x = bytearray(200 << 20)'"
+    command = f"echo $$ > {small_memory}/cgroup.procs && {allocate}"
+    answer = await client.call("POST", "/process/execute", json={"command": command, "details": True})
+    assert answer["exitCode"] == 137
+    assert answer["details"]["cause"] == "out_of_memory"
+    answer = await client.call("POST", "/process/execute", json={"command": "kill -9 $$", "details": True})
+    assert "cause" not in answer["details"]
+
+
+async def test_details_of_a_timeout_and_of_a_long_answer(client: Client) -> None:
+    body = {"command": "echo x; sleep 100", "details": True, "timeout": 0.2}
+    answer = await client.call("POST", "/process/execute", 408, json=body)
+    assert answer["result"] == "x\n"
+    assert answer["details"]["reason"] == "timed_out"
+    assert answer["details"]["durationMs"] >= 150
+    answer = await client.call("POST", "/process/execute", json={"command": "seq 300000", "details": True})
+    assert answer["details"]["reason"] == "exited"
+    assert len(answer["result"]) > 1024 * 1024
+
+
+async def test_details_at_the_end_of_a_stream(client: Client) -> None:
+    headers = {"Accept": "application/x-ndjson"}
+    body = {"command": "exit 3", "details": True}
+    async with client.http.post("/process/execute", json=body, headers=headers) as answer:
+        lines = [json.loads(line) async for line in answer.content]
+    assert lines[-1]["exitCode"] == 3
+    assert lines[-1]["details"]["reason"] == "exited"
+
+
+async def test_nothing_is_added_where_it_was_not_asked_for(client: Client) -> None:
+    answer = await client.call("POST", "/process/execute", json={"command": "true"})
+    assert answer == {"exitCode": 0, "result": ""}
 
 
 def descriptors() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
+import resource
 import secrets
 import signal
 import time
@@ -38,6 +39,25 @@ class ExitStatus:
             return f"signal {self.signal}"
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Usage:
+    """What a process and the children it waited for have used; ``peak_memory`` in bytes where it is known."""
+
+    cpu_seconds: float
+    peak_memory: int | None
+
+    @classmethod
+    def of(cls, used: resource.struct_rusage) -> Usage:
+        """Read what ``wait4`` returns.
+
+        The kernel counts the memory that a child shared with us before it became another program, so a peak that is
+        not above our own says nothing.
+        """
+        ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        peak = used.ru_maxrss * 1024 if used.ru_maxrss > ours else None
+        return cls(used.ru_utime + used.ru_stime, peak)
+
+
 EndTree = Callable[["Child", float], Awaitable[None]]
 
 
@@ -50,6 +70,7 @@ class Child:
         self.started = time.time()
         self.ended = 0.0
         self.status: ExitStatus | None = None
+        self.usage: Usage | None = None
         self.stdin = feed
         self._pidfd = pidfd
         self._end_tree = end_tree
@@ -78,9 +99,10 @@ class Child:
         """End the whole tree: SIGTERM, up to ``grace`` seconds, SIGKILL; return once nothing of it runs."""
         await self._end_tree(self, grace)
 
-    def reaped(self, status: ExitStatus) -> None:
+    def reaped(self, status: ExitStatus, usage: Usage | None) -> None:
         """Take note of the exit; for the host only."""
         self.status = status
+        self.usage = usage
         self.ended = time.time()
         self._pidfd = None
         if self.stdin is not None:

@@ -18,15 +18,17 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from toolbox.errors import Unavailable
-from toolbox.host import reaper, tree
+from toolbox.host import reaper, survivors, tree
 from toolbox.host.accounts import Account
-from toolbox.host.child import Child, ExitStatus, Process
+from toolbox.host.child import Child, ExitStatus, Process, Usage
 from toolbox.host.lanes import Lane
 from toolbox.host.launch import PIPE, Launch, Plumbing, Stdin
 from toolbox.host.ledger import Channel, Ledger, Retention
+from toolbox.host.oom import OutOfMemory
 from toolbox.host.pipes import Feed, Pump
 from toolbox.host.spool import Spool
 from toolbox.host.strays import Sweeper
+from toolbox.host.survivors import Survivor
 from toolbox.host.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -72,6 +74,7 @@ class Procs:
         self._pumps: dict[Pump, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweeper: Sweeper | None = None
+        self._oom = OutOfMemory()
         self._closing = False
 
     def start_sweeping(self) -> None:
@@ -164,6 +167,15 @@ class Procs:
 
         return await self._launch(self._adopt, make, build)
 
+    async def out_of_memory(self) -> bool:
+        """Tell whether a process that just ended by SIGKILL was killed because memory ran out."""
+        return await self._worker.run(self._oom.take)
+
+    async def survivors(self, leader: int) -> list[Survivor]:
+        """Describe what still runs of the session of a process of ours that has ended."""
+        found = tree.family(leader, await self._tables.read(), exited=True)
+        return await self._tables.lane.run(survivors.describe, list(found))
+
     async def close(self, grace: float = 0.0) -> None:
         """End every process we own, leftovers too when sweeping, and give back every descriptor."""
         self._closing = True
@@ -183,10 +195,12 @@ class Procs:
     # Everything below up to the next comment runs in the spawning thread.
 
     def _start(self, launch: Launch) -> _Started:
+        self._oom.prime()
         with Plumbing() as plumbing:
             stdin = _or_null(plumbing.input(launch.stdin))
             stdout = _or_null(plumbing.output(launch.stdout))
             stderr = subprocess.STDOUT if launch.merge else _or_null(plumbing.output(launch.stderr))
+            user, group, groups = launch.identity
             popen = subprocess.Popen(
                 launch.command,
                 executable=launch.executable,
@@ -197,7 +211,9 @@ class Procs:
                 env=launch.env,
                 pass_fds=launch.pass_fds,
                 start_new_session=True,
-                **launch.identity,
+                user=user,
+                group=group,
+                extra_groups=groups,
             )
             ends = plumbing.detach()
         return _Started(popen.pid, self._register(popen.pid), popen, *ends)
@@ -293,20 +309,21 @@ class Procs:
 
     def _collect(self, child: Child) -> None:
         try:
-            status = os.waitpid(child.pid, os.WNOHANG)[1]
+            _, status, used = os.wait4(child.pid, os.WNOHANG)
         except ChildProcessError:
             log.error("exit status was taken by somebody else: pid %d", child.pid)  # noqa: TRY400 - no use in a trace
-            status = 255 << 8
-        self._reaped(child, status)
+            self._reaped(child, 255 << 8, None)
+        else:
+            self._reaped(child, status, Usage.of(used))
 
-    def _reaped(self, child: Child, status: int) -> None:
+    def _reaped(self, child: Child, status: int, usage: Usage | None) -> None:
         _, popen = self._live.pop(child.pid)
         self._own.discard(child.pid)
         result = ExitStatus.of(status)
         # Popen would otherwise wait for the pid itself when it is collected.
         if popen is not None:
             popen.returncode = result.code
-        child.reaped(result)
+        child.reaped(result, usage)
 
     async def _end(self, child: Child, grace: float) -> None:
         await asyncio.shield(self._own_task(self._end_tree(child, grace), "end process tree"))

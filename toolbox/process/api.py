@@ -78,7 +78,9 @@ class ExecApi:
         texts = {
             name: await render.whole(outcome.output, channel) for name, channel in render.fields(split=outcome.split)
         }
-        return Reply(ExecuteResponse(exit_code=outcome.exit_code, **texts), headers=_headers(outcome))
+        return Reply(
+            ExecuteResponse(exit_code=outcome.exit_code, details=outcome.details, **texts), headers=_headers(outcome)
+        )
 
     async def _late_answer(self, request: web.BaseRequest, run: Run) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": JSON})
@@ -127,6 +129,7 @@ async def _send_pages(request: web.BaseRequest, outcome: Outcome) -> web.StreamR
 
 
 async def _write_pages(response: web.StreamResponse, outcome: Outcome) -> None:
-    async for page in render.json_answer(outcome.exit_code, outcome.output, split=outcome.split):
+    pages = render.json_answer(outcome.exit_code, outcome.output, split=outcome.split, details=outcome.details)
+    async for page in pages:
         await response.write(page)
     await response.write_eof()

@@ -8,7 +8,9 @@ import dataclasses
 import errno
 import os
 from collections.abc import AsyncGenerator, Mapping
+from typing import Any
 
+from toolbox import wire
 from toolbox.errors import BadRequest, ExecutionTimeout, InvalidBody, Unavailable
 from toolbox.host import env
 from toolbox.host.child import Process
@@ -17,8 +19,10 @@ from toolbox.host.procs import Procs
 from toolbox.host.shells import Shell, Shells
 from toolbox.host.spool import Spool
 from toolbox.process import render
-from toolbox.process.running.job import Ending, Job
+from toolbox.process.running import describe
+from toolbox.process.running.job import TIMED_OUT, Ending, Job
 from toolbox.process.running.registry import Controls, Entry, Keep, Kind, Reason, Registry
+from toolbox.process.running.wire import Details
 from toolbox.process.wire import ExecuteRequest, ExitEvent, OutputEvent, StartEvent
 
 # The most that a request may ask for: it is disk space, not memory.
@@ -40,6 +44,7 @@ class Command:
     grace: float
     split: bool
     retention: Retention
+    details: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,6 +54,7 @@ class Outcome:
     exit_code: int
     output: Ledger
     split: bool
+    details: Details | None = None
 
 
 Event = StartEvent | OutputEvent | ExitEvent
@@ -64,6 +70,7 @@ class Run:
         self._command = command
         self._output = entry.output
         self._failure = failure
+        self._details: Details | None = None
         self._released = asyncio.Event()
 
     def release(self, *, keep: bool = False) -> None:
@@ -91,23 +98,30 @@ class Run:
             try:
                 await self._end()
             except Exception as error:  # noqa: BLE001 - handed to whoever waits for the result
-                self._fail(error, Ending(1, None, Reason.FAILED))
+                self._finish(Ending(1, None, Reason.FAILED))
+                self._fail(error)
             await self._released.wait()
 
     async def _end(self) -> None:
         ending = Ending(self._failure, None, Reason.FAILED) if self._job is None else await self._job.end()
-        if ending.reason is Reason.TIMED_OUT:
-            text = await render.whole(self._output, limit=TIMEOUT_OUTPUT)
-            detail = {"result": text, "exitCode": ending.code}
-            self._fail(ExecutionTimeout("command execution timeout", detail=detail), ending)
-        elif ending.reason is Reason.STOPPED:
-            self._fail(Unavailable("daemon is shutting down, the command was killed"), ending)
-        else:
-            self._finish(ending)
-            self.result.set_result(Outcome(ending.code, self._output, self._command.split))
-
-    def _fail(self, error: Exception, ending: Ending) -> None:
+        # Whatever is printed until the end is noted belongs to the command.
+        partial = await render.whole(self._output, limit=TIMEOUT_OUTPUT) if ending.reason is Reason.TIMED_OUT else ""
         self._finish(ending)
+        if self._command.details:
+            left = await self._job.survivors() if self._job is not None else None
+            self._details = describe.details(self.entry, left)
+        if ending.reason is Reason.TIMED_OUT:
+            self._fail(ExecutionTimeout("command execution timeout", detail=self._timeout_detail(partial)))
+        elif ending.reason is Reason.STOPPED:
+            self._fail(Unavailable("daemon is shutting down, the command was killed"))
+        else:
+            self.result.set_result(Outcome(ending.code, self._output, self._command.split, self._details))
+
+    def _timeout_detail(self, partial: str) -> dict[str, Any]:
+        detail: dict[str, Any] = {"result": partial, "exitCode": TIMED_OUT}
+        return detail if self._details is None else {**detail, "details": wire.to_plain(self._details)}
+
+    def _fail(self, error: Exception) -> None:
         self.result.set_exception(error)
         self.result.exception()  # perhaps nobody does
 
@@ -115,7 +129,7 @@ class Run:
         self._output.finish()
         if self._job is not None:
             self._job.process.release()
-        self.entry.finish(ending.code, ending.signal, ending.reason)
+        ending.note(self.entry)
 
     async def events(self) -> AsyncGenerator[tuple[str, Event], None]:
         """Yield what happens, by name, the exit last; the command waits for a slow reader."""
@@ -144,11 +158,12 @@ class Run:
                 yield channel.name.lower(), OutputEvent(data=rest, offset=expected)
 
     async def _exit_event(self) -> ExitEvent:
+        await asyncio.wait([self.result])
         end = await self.entry.wait()
-        error = self.result.exception() if self.result.done() else None
+        error = self.result.exception()
         if error is not None and end.reason is Reason.FAILED:
             raise error
-        return ExitEvent(exit_code=end.code, reason=end.reason.value, signal=end.signal)
+        return ExitEvent(exit_code=end.code, reason=end.reason.value, signal=end.signal, details=self._details)
 
 
 class Exec:
@@ -195,6 +210,7 @@ class Exec:
             grace=(request.kill_grace_ms or 0) / 1000,
             split=split or bool(request.split_output),
             retention=self._retention(request.max_output_bytes),
+            details=bool(request.details),
         )
 
     async def start(self, command: Command, *, two_pipes: bool = False) -> Run:
@@ -210,7 +226,7 @@ class Exec:
             failure, text = _explain(error, command.cwd)
             output.append(text.encode(errors="replace"))
         deadline = None if command.timeout is None else started + command.timeout
-        job = None if process is None else Job(process, deadline=deadline, grace=command.grace)
+        job = None if process is None else Job(process, self._procs, deadline=deadline, grace=command.grace)
         run = Run(command, self._register(command, output, process), job, failure)
         task = asyncio.create_task(run.live(), name="command")
         self._runs[task] = run

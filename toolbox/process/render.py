@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from toolbox import wire
 from toolbox.errors import Unavailable
 from toolbox.host.ledger import Channel, Chunk, Ledger
+from toolbox.process.running.wire import Details
 
 
 class Decoder:
@@ -60,9 +61,13 @@ async def _head_and_tail(output: Ledger, limit: int | None) -> AsyncIterator[Chu
         yield chunk
 
 
-async def json_answer(exit_code: int, output: Ledger, *, split: bool) -> AsyncIterator[bytes]:
+async def json_answer(
+    exit_code: int, output: Ledger, *, split: bool, details: Details | None = None
+) -> AsyncIterator[bytes]:
     """Yield the body of an execute answer."""
     yield b'{"exitCode":%d' % exit_code
+    if details is not None:
+        yield b',"details":' + wire.encode(details)
     for name, channel in fields(split=split):
         yield b',"%s":"' % name.encode()
         async for part in text(output, channel):

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
+from toolbox.process.running.wire import Details
 from toolbox.wire import Flag, Wire
 
 
@@ -20,6 +21,7 @@ class ExecuteRequest(Wire, kw_only=True):
     split_output: bool | None = None
     max_output_bytes: Annotated[int, msgspec.Meta(ge=0)] | None = None
     kill_grace_ms: Annotated[float, msgspec.Meta(ge=0, le=60_000)] | None = None
+    details: bool | None = None
 
 
 class ExecuteHeaders(msgspec.Struct, kw_only=True):
@@ -30,14 +32,15 @@ class ExecuteHeaders(msgspec.Struct, kw_only=True):
 
 
 class ExecuteResponse(Wire, kw_only=True):
-    """Report how a command ended; ``stdout`` and ``stderr`` only where they were asked for."""
+    """Report how a command ended; the rest only where it was asked for."""
 
-    additive: ClassVar[frozenset[str]] = frozenset({"stdout", "stderr"})
+    additive: ClassVar[frozenset[str]] = frozenset({"stdout", "stderr", "details"})
 
     exit_code: int
     result: str
     stdout: str | None = None
     stderr: str | None = None
+    details: Details | None = None
 
 
 class StartEvent(Wire, kw_only=True):
@@ -61,3 +64,4 @@ class ExitEvent(Wire, kw_only=True):
     exit_code: int
     reason: str
     signal: str | None = None
+    details: Details | None = None

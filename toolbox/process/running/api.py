@@ -69,12 +69,12 @@ class ProcessesApi:
     @endpoint("GET", "/processes", tag=TAG, errors=(BadRequest,))
     async def list_processes(self, query: ListQuery) -> list[Process]:
         """List what runs and what ended a moment ago, the eldest first."""
-        return self._processes.list(query)
+        return self._processes.select(query)
 
     @endpoint("GET", "/processes/{id}", tag=TAG, errors=(ProcessNotFound,))
     async def get_process(self, path: ProcessPath) -> Process:
-        """Describe a process."""
-        return self._processes.get(path.id)
+        """Describe a process; of one that has ended, what it left in the background too."""
+        return await self._processes.get(path.id)
 
     @endpoint("DELETE", "/processes/{id}", tag=TAG, status=204, errors=(ProcessNotFound, ProtectedProcess, Conflict))
     async def delete_process(self, path: ProcessPath) -> None:

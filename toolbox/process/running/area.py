@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from toolbox.host.procs import Procs
 from toolbox.process.running.api import ProcessesApi
 from toolbox.process.running.processes import Processes
 from toolbox.process.running.registry import Registry
@@ -11,9 +12,9 @@ from toolbox.process.running.start import OpenTerminal, Starter
 class RunningArea:
     """Own everything behind ``/processes``."""
 
-    def __init__(self, registry: Registry, starter: Starter) -> None:
+    def __init__(self, registry: Registry, starter: Starter, procs: Procs) -> None:
         self._starter = starter
-        self._processes = Processes(registry, starter)
+        self._processes = Processes(registry, starter, procs)
         self.api = ProcessesApi(self._processes)
 
     def use_terminals(self, open_terminal: OpenTerminal) -> None:

@@ -6,14 +6,31 @@ import datetime as dt
 from typing import Any
 
 from toolbox import wire
+from toolbox.host import survivors
 from toolbox.host.ledger import Ledger
 from toolbox.process.running.registry import Entry
-from toolbox.process.running.wire import Process, Terminal
+from toolbox.process.running.wire import Details, Process, Survivor, Terminal
 
 
-def process(entry: Entry) -> Process:
+def process(entry: Entry, left: list[survivors.Survivor] | None = None) -> Process:
     """Describe one process."""
-    return Process(**fields(entry))
+    return Process(**{**fields(entry), "details": details(entry, left)})
+
+
+def details(entry: Entry, left: list[survivors.Survivor] | None = None) -> Details | None:
+    """Describe the end of a process, if it has ended."""
+    if entry.exit is None:
+        return None
+    end, usage = entry.exit, entry.exit.usage
+    return Details(
+        reason=end.reason.value,
+        cause=None if end.cause is None else end.cause.value,
+        signal=end.signal,
+        duration_ms=round((end.ended - (entry.started or entry.created)) * 1000),
+        cpu_ms=None if usage is None else round(usage.cpu_seconds * 1000),
+        peak_memory_bytes=None if usage is None else usage.peak_memory,
+        survivors=[Survivor(pid=item.pid, command=item.command, ports=list(item.ports)) for item in left or ()] or None,
+    )
 
 
 def fields(entry: Entry) -> dict[str, Any]:
@@ -56,6 +73,7 @@ def _life(entry: Entry) -> dict[str, Any]:
             "exit_code": entry.exit.code,
             "signal": entry.exit.signal,
             "reason": entry.exit.reason.value,
+            "details": details(entry),
         }
     return facts
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import signal
 
-from toolbox.host.child import Process
-from toolbox.process.running.registry import Reason
+from toolbox.host.child import ExitStatus, Process, Usage
+from toolbox.host.procs import Procs
+from toolbox.host.survivors import Survivor
+from toolbox.process.running.registry import Cause, Entry, Reason
 
 # How long an answer waits for a killed tree to be gone, beyond the grace it was given.
 KILL_PATIENCE = 0.15
 # What the timeout program of coreutils reports.
 TIMED_OUT = 124
+KILLED = 128 + signal.SIGKILL
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -22,13 +26,20 @@ class Ending:
     code: int
     signal: str | None
     reason: Reason
+    cause: Cause | None = None
+    usage: Usage | None = None
+
+    def note(self, entry: Entry) -> None:
+        """Finish an entry with it."""
+        entry.finish(self.code, self.signal, self.reason, cause=self.cause, usage=self.usage)
 
 
 class Job:
     """Wait for a process, kill it at its deadline, and collect the rest of what it wrote."""
 
-    def __init__(self, process: Process, *, deadline: float | None = None, grace: float = 0.0) -> None:
+    def __init__(self, process: Process, procs: Procs, *, deadline: float | None = None, grace: float = 0.0) -> None:
         self.process = process
+        self._procs = procs
         self._deadline = deadline
         self._grace = grace
         self._aborted = False
@@ -40,12 +51,22 @@ class Job:
                 await self.process.wait()
         except TimeoutError:
             await self._expire()
-            return Ending(TIMED_OUT, None, Reason.TIMED_OUT)
+            return Ending(TIMED_OUT, None, Reason.TIMED_OUT, usage=self.process.usage)
         status = await self.process.settle()
         if self._aborted:
-            return Ending(status.code, status.signal_name, Reason.STOPPED)
+            return Ending(status.code, status.signal_name, Reason.STOPPED, usage=self.process.usage)
         reason = Reason.EXITED if status.signal is None else Reason.SIGNALED
-        return Ending(status.code, status.signal_name, reason)
+        return Ending(status.code, status.signal_name, reason, await self._cause(status), self.process.usage)
+
+    async def survivors(self) -> list[Survivor]:
+        """Describe what it left running in the background."""
+        return await self._procs.survivors(self.process.pid)
+
+    async def _cause(self, status: ExitStatus) -> Cause | None:
+        # A shell reports a child that was killed with the same number.
+        if status.code == KILLED and await self._procs.out_of_memory():
+            return Cause.OUT_OF_MEMORY
+        return None
 
     async def abort(self) -> None:
         """Kill it because the daemon ends."""

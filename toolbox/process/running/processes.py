@@ -17,6 +17,8 @@ from toolbox.errors import (
     StdinUnavailable,
     UnsupportedOperation,
 )
+from toolbox.host.procs import Procs
+from toolbox.host.survivors import Survivor
 from toolbox.process.running import describe, logs
 from toolbox.process.running.registry import Entry, Kind, Registry
 from toolbox.process.running.start import Starter
@@ -36,8 +38,9 @@ from toolbox.process.running.wire import (
 class Processes:
     """Serve the process API from the registry."""
 
-    def __init__(self, registry: Registry, starter: Starter) -> None:
+    def __init__(self, registry: Registry, starter: Starter, procs: Procs) -> None:
         self._registry = registry
+        self._procs = procs
         self._starter = starter
         self._escalations: set[asyncio.Task[None]] = set()
 
@@ -45,13 +48,14 @@ class Processes:
         """Start a process."""
         return describe.process(await self._starter.start(request))
 
-    def list(self, query: ListQuery) -> list[Process]:
+    def select(self, query: ListQuery) -> list[Process]:
         """Describe the processes that a query chooses, the eldest first."""
         return [describe.process(entry) for entry in self._registry if _chosen(entry, query)]
 
-    def get(self, process_id: str) -> Process:
-        """Describe one process."""
-        return describe.process(self._registry.get(process_id))
+    async def get(self, process_id: str) -> Process:
+        """Describe one process; of one that has ended, what it left in the background too."""
+        entry = self._registry.get(process_id)
+        return describe.process(entry, await self._survivors(entry))
 
     def delete(self, process_id: str) -> None:
         """Forget a process that has ended, with its output."""
@@ -121,11 +125,15 @@ class Processes:
                 end = await entry.wait()
         except TimeoutError:
             return ProcessResult(reason="timed_out")
-        return ProcessResult(reason=end.reason.value, exit_code=end.code, signal=end.signal)
+        details = describe.details(entry, await self._survivors(entry))
+        return ProcessResult(reason=end.reason.value, exit_code=end.code, signal=end.signal, details=details)
 
     def attachable(self, process_id: str) -> Entry:
         """Return an entry to attach to."""
         return self._registry.get(process_id)
+
+    async def _survivors(self, entry: Entry) -> list[Survivor] | None:
+        return None if entry.running or entry.pid is None else await self._procs.survivors(entry.pid)
 
     async def close(self) -> None:
         """Stop escalations; what they aim at is killed by the daemon anyway."""

@@ -18,7 +18,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from toolbox.errors import NameConflict, ProcessNotFound
-from toolbox.host.child import Child
+from toolbox.host.child import Child, Usage
 from toolbox.host.ledger import Ledger
 
 MIB = 1024 * 1024
@@ -51,6 +51,13 @@ class Reason(enum.StrEnum):
     FAILED = "failed"
 
 
+class Cause(enum.StrEnum):
+    """Say what was behind an end, where it is known."""
+
+    OUT_OF_MEMORY = "out_of_memory"
+    PID_LIMIT = "pid_limit"
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Exit:
     """How something ended: ``code`` as a shell reports it, ``signal`` by name."""
@@ -59,6 +66,8 @@ class Exit:
     signal: str | None
     reason: Reason
     ended: float
+    cause: Cause | None = None
+    usage: Usage | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -135,10 +144,18 @@ class Entry:
         """Tell whether somebody needs the output."""
         return self._holds > 0
 
-    def finish(self, code: int, signal: str | None = None, reason: Reason = Reason.EXITED) -> None:
+    def finish(
+        self,
+        code: int,
+        signal: str | None = None,
+        reason: Reason = Reason.EXITED,
+        *,
+        cause: Cause | None = None,
+        usage: Usage | None = None,
+    ) -> None:
         """Note the end, once its output is complete; only the first call counts."""
         if self.exit is None:
-            self.exit = Exit(code, signal, reason, time.time())
+            self.exit = Exit(code, signal, reason, time.time(), cause, usage)
             self._ended.set()
             self.output.wake()
             self._tell()

@@ -119,7 +119,7 @@ class Starter:
             raise
         entry.pid, entry.started, entry.controls = process.pid, process.started, Controls.of(process)
         deadline = None if entry.timeout is None else started + entry.timeout
-        job = Job(process, deadline=deadline, grace=(request.kill_grace_ms or 0) / 1000)
+        job = Job(process, self._procs, deadline=deadline, grace=(request.kill_grace_ms or 0) / 1000)
         task = asyncio.create_task(self._see_through(entry, job), name="process")
         self._jobs[task] = job
         task.add_done_callback(self._jobs.pop)
@@ -133,7 +133,7 @@ class Starter:
         finally:
             entry.output.finish()
             job.process.release()
-        entry.finish(ending.code, ending.signal, ending.reason)
+        ending.note(entry)
 
     def _entry(self, request: CreateProcessRequest, executable: str | None) -> Entry:
         return Entry(

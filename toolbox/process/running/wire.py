@@ -51,6 +51,26 @@ class CreateProcessRequest(Wire, kw_only=True):
     limits: Limits | None = None
 
 
+class Survivor(Wire, kw_only=True):
+    """Describe a process that a command left in the background, and the TCP ports it listens on."""
+
+    pid: int
+    command: str
+    ports: list[int]
+
+
+class Details(Wire, kw_only=True):
+    """Say what an end came from and what was used up to it; ``peakMemoryBytes`` only where it is known."""
+
+    reason: str
+    cause: Literal["out_of_memory", "pid_limit"] | None = None
+    signal: str | None = None
+    duration_ms: int
+    cpu_ms: int | None = None
+    peak_memory_bytes: int | None = None
+    survivors: list[Survivor] | None = None
+
+
 class Process(Wire, kw_only=True):
     """Describe a process; what it was not asked for or does not have is left out."""
 
@@ -80,6 +100,7 @@ class Process(Wire, kw_only=True):
     last_cursor: str | None = None
     truncated_head: bool | None = None
     system: bool | None = None
+    details: Details | None = None
 
 
 class ProcessLogFrame(Wire, kw_only=True):
@@ -129,6 +150,7 @@ class ProcessResult(Wire, kw_only=True):
     reason: str
     exit_code: int | None = None
     signal: str | None = None
+    details: Details | None = None
 
 
 class StdinRequest(Wire, kw_only=True):
