@@ -1,0 +1,121 @@
+"""What a program drew: read from its private descriptor, and from marker lines of wrappers that old SDKs embed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from toolbox import wire
+from toolbox.host.launch import file_of
+from toolbox.process.code.wire import Chart
+
+log = logging.getLogger(__name__)
+
+# The same bound as in the program: nobody else can write more, whatever the program does.
+CAPACITY = 64 * 1024 * 1024
+MARKER = "dtn_artifact_k39fd2:"
+
+
+class ChartFile:
+    """A nameless file that one program writes its charts to, a line of JSON each."""
+
+    def __init__(self) -> None:
+        self.fd = file_of(b"")
+
+    async def read(self) -> list[Chart]:
+        """Return the charts; a line that is not one is left out."""
+        # In memory, so this does not wait for anything.
+        if os.lseek(self.fd, 0, os.SEEK_END) == 0:
+            return []
+        return await asyncio.to_thread(_read, self.fd)
+
+    def close(self) -> None:
+        """Give the file up."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+def _read(fd: int) -> list[Chart]:
+    parts, done = [], 0
+    while done < CAPACITY and (part := os.pread(fd, CAPACITY - done, done)):
+        parts.append(part)
+        done += len(part)
+    return list(_decoded(b"".join(parts).split(b"\n")))
+
+
+def _decoded(lines: list[bytes]) -> Iterator[Chart]:
+    for line in lines:
+        if line:
+            try:
+                yield wire.decode(line, Chart)
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+                log.debug("chart cannot be read: %s", error)
+
+
+class Markers:
+    """Take marker lines out of text that comes in parts; only a line that begins with a marker is one."""
+
+    def __init__(self) -> None:
+        self.charts: list[Chart] = []
+        self._held = ""
+        self._line_start = True
+
+    def feed(self, text: str) -> str:
+        """Return what may be shown of the text so far."""
+        text, self._held = self._held + text, ""
+        last = text.rpartition("\n")[2]
+        if MARKER not in text and not (last and MARKER.startswith(last)):
+            self._line_start = not last if text else self._line_start
+            return text
+        return "".join(map(self._take, _lines(text)))
+
+    def finish(self) -> str:
+        """Return what is left at the end."""
+        held, self._held = self._held, ""
+        return "" if self._is_marker(held) else held
+
+    def _take(self, line: str) -> str:
+        whole = line.endswith("\n")
+        if self._line_start:
+            if not whole and (line.startswith(MARKER) or MARKER.startswith(line)):
+                self._held = line
+                return ""
+            if self._is_marker(line):
+                return ""
+        self._line_start = whole
+        return line
+
+    def _is_marker(self, line: str) -> bool:
+        if not line.startswith(MARKER):
+            return False
+        try:
+            value = json.loads(line[len(MARKER) :])
+            self.charts.append(_from_old_wrapper(value["value"]))
+        except (ValueError, KeyError, TypeError, RecursionError, msgspec.MsgspecError) as error:
+            log.debug("chart of an old wrapper cannot be read: %s", error)
+        return True
+
+
+def _lines(text: str) -> list[str]:
+    # Not splitlines, which also splits at characters that are no line ends in a terminal.
+    *whole, last = text.split("\n")
+    return [part + "\n" for part in whole] + ([last] if last else [])
+
+
+def _from_old_wrapper(value: dict[str, Any]) -> Chart:
+    """Read a chart as old wrappers wrote it: values of bars as numbers, ticks of dates as text."""
+    for name in ("x_ticks", "y_ticks"):
+        if not all(isinstance(tick, (int, float)) for tick in value.get(name) or ()):
+            del value[name]
+    for element in value.get("elements") or ():
+        if "value" in element and not isinstance(element["value"], str):
+            element["value"] = f"{element['value']:g}"
+    chart: Chart = wire.decode(json.dumps(value, allow_nan=False).encode(), Chart)
+    return chart

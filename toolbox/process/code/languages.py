@@ -1,0 +1,104 @@
+"""What to execute for a program: an argument list, never a shell."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import re
+from collections.abc import Mapping, Sequence
+
+from toolbox.host.procs import Procs
+from toolbox.process.code.programs import Programs
+from toolbox.process.code.typescript import Stripper
+
+PAYLOAD = pathlib.Path(__file__).with_name("toolbox_payload")
+START = str(PAYLOAD / "start.py")
+PYTHON = ("python3", "python")
+# Programs that run TypeScript, the fastest start first.
+_TYPESCRIPT = ("bun", "node", "tsx", "ts-node")
+_QUIET = {"NO_UPDATE_NOTIFIER": "1", "npm_config_loglevel": "error"}
+_TS_NODE = ("-T", "--ignore-diagnostics", "5107", "-O", '{"module":"CommonJS"}')
+_FLAGS = ("--input-type=commonjs-typescript", "--disable-warning=ExperimentalWarning")
+
+
+class NoRuntimeError(Exception):
+    """No program for a language; the text is what a shell would print."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plan:
+    """An argument list, what the program reads at its start, and variables beside those of the request."""
+
+    argv: Sequence[str]
+    stdin: bytes | None = None
+    env: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+class JavaScript:
+    """Plan JavaScript and TypeScript programs."""
+
+    def __init__(self, procs: Procs, programs: Programs, env: Mapping[str, str]) -> None:
+        self._procs = procs
+        self._programs = programs
+        self._env = env
+        self._versions: dict[str, tuple[int, int]] = {}
+        self._stripper = Stripper(procs, env)
+
+    async def javascript(self, code: str, argv: Sequence[str], path: str) -> Plan:
+        """Plan a JavaScript program: node, reading it from standard input, as CommonJS or ES module."""
+        node = await self._programs.find(("node",), path)
+        if node:
+            return _node(node, code, argv)
+        bun = await self._programs.find(("bun",), path)
+        if bun:
+            return _bun(bun, code, argv)
+        raise NoRuntimeError("sh: 1: node: not found\n")
+
+    async def typescript(self, code: str, argv: Sequence[str], path: str) -> Plan:
+        """Plan a TypeScript program on the fastest runtime there is."""
+        for name in _TYPESCRIPT:
+            program = await self._programs.find((name,), path)
+            plan = await self._typescript(name, program, code, argv) if program else None
+            if plan is not None:
+                return plan
+        raise NoRuntimeError("sh: 1: ts-node: not found\n")
+
+    async def close(self) -> None:
+        """End the helper that strips types."""
+        await self._stripper.close()
+
+    async def _typescript(self, name: str, program: str, code: str, argv: Sequence[str]) -> Plan | None:
+        if name == "bun":
+            return _bun(program, code, argv)
+        if name == "node":
+            return await self._stripped(program, code, argv)
+        loader = (*_TS_NODE, "-") if name == "ts-node" else ("-",)
+        return Plan([program, *loader, *argv], code.encode(), _QUIET)
+
+    async def _stripped(self, node: str, code: str, argv: Sequence[str]) -> Plan | None:
+        """Plan for node itself, with the types taken out by a helper that is warm; None if this node cannot."""
+        version = await self._version(node)
+        if version < (22, 7):
+            return None
+        if version >= (22, 13):
+            plain = await self._stripper.strip(node, code)
+            if plain is not None:
+                return _node(node, plain, argv)
+        # Slower by the time it takes to load the stripper; it also words the errors.
+        return _node(node, code, argv, "--experimental-transform-types", *_FLAGS)
+
+    async def _version(self, node: str) -> tuple[int, int]:
+        if node not in self._versions:
+            done = await self._procs.run([node, "--version"], env=self._env, cwd="/", limit=1000)
+            found = re.match(rb"v(\d+)\.(\d+)", done.stdout)
+            self._versions[node] = (int(found[1]), int(found[2])) if found else (0, 0)
+        return self._versions[node]
+
+
+def _node(node: str, code: str, argv: Sequence[str], *flags: str) -> Plan:
+    # The module takes "-" out of process.argv: programs expect their arguments from argv[1] on.
+    return Plan([node, "--require", str(PAYLOAD / "argv.cjs"), *flags, "-", *argv], code.encode())
+
+
+def _bun(bun: str, code: str, argv: Sequence[str]) -> Plan:
+    return Plan([bun, "--preload", str(PAYLOAD / "argv.cjs"), "run", "-", *argv], code.encode())

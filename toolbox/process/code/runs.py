@@ -1,0 +1,187 @@
+"""One program per request: start it warm or cold, own it to its end, keep what it printed until that is delivered."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import errno
+import os
+from collections.abc import Mapping, Sequence
+
+from toolbox.errors import BadRequest, Unavailable
+from toolbox.host import env
+from toolbox.host.child import Process
+from toolbox.host.launch import file_of
+from toolbox.host.ledger import Ledger, Retention
+from toolbox.host.procs import Procs
+from toolbox.host.spool import Spool
+from toolbox.process.code.charts import ChartFile
+from toolbox.process.code.job import CodeRun
+from toolbox.process.code.languages import PYTHON, START, JavaScript, NoRuntimeError
+from toolbox.process.code.programs import Programs
+from toolbox.process.code.warm import Spare, Warm
+from toolbox.process.code.wire import CodeRunRequest
+from toolbox.process.running.registry import Controls, Entry, Keep, Kind, Registry
+
+_FOREVER = 1e8
+_LANGUAGES = ("python", "javascript", "typescript")
+# What the list of processes shows of a program.
+_SHOWN = 4096
+_NOT_EXECUTABLE = {errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.E2BIG, errno.ELOOP, errno.ETXTBSY}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Code:
+    """A checked request."""
+
+    text: str
+    language: str
+    argv: Sequence[str]
+    envs: Mapping[str, str]
+    timeout: float | None
+
+
+class CodeRuns:
+    """Run programs."""
+
+    def __init__(
+        self,
+        procs: Procs,
+        environment: env.Environment,
+        spool: Spool,
+        registry: Registry,
+        warm: Warm,
+        *,
+        workdir: str,
+        max_output: int,
+    ) -> None:
+        self._procs = procs
+        self._environment = environment
+        self._spool = spool
+        self._registry = registry
+        self._warm = warm
+        self._workdir = workdir
+        self._retention = Retention.capped(max_output)
+        self._programs = Programs()
+        self._javascript = JavaScript(procs, self._programs, environment.merged())
+        self._runs: dict[asyncio.Task[None], CodeRun] = {}
+        self._closing = asyncio.Event()
+
+    def check(self, request: CodeRunRequest) -> Code:
+        """Refuse what cannot be run."""
+        if request.language not in _LANGUAGES:
+            raise BadRequest(f"bad request: unsupported language: {request.language}")
+        if any("\0" in argument for argument in request.argv or ()):
+            raise BadRequest("bad request: argv contains a nul character")
+        envs = {**(request.env or {}), **(request.envs or {})}
+        env.check_names(envs)
+        env.check(envs)
+        timeout = min(request.timeout, _FOREVER) if request.timeout else None
+        return Code(request.code, request.language, request.argv or (), envs, timeout)
+
+    async def start(self, code: Code) -> CodeRun:
+        """Start a program; a runtime that is missing is an outcome like any other."""
+        if self._closing.is_set():
+            raise Unavailable("daemon is shutting down")
+        started = asyncio.get_running_loop().time()
+        charts = ChartFile()
+        try:
+            process, output, failure = await self._begin(code, charts)
+        except BaseException:
+            charts.close()
+            raise
+        deadline = None if code.timeout is None else started + code.timeout
+        run = CodeRun(self._register(code, output, process), charts, process, deadline=deadline, failure=failure)
+        task = asyncio.create_task(run.live(), name="code run")
+        self._runs[task] = run
+        task.add_done_callback(self._runs.pop)
+        if self._closing.is_set():
+            await run.abort()
+        return run
+
+    async def close(self) -> None:
+        """Kill what runs and answer those who wait for it."""
+        self._closing.set()
+        await asyncio.gather(*(run.abort() for run in self._runs.values()))
+        waiting = [run.ended for run in self._runs.values()]
+        if waiting:
+            await asyncio.wait(waiting)
+        await self._javascript.close()
+
+    async def release(self) -> None:
+        """Let go of all output, also of what is being sent."""
+        for run in self._runs.values():
+            run.release()
+        if self._runs:
+            await asyncio.wait(list(self._runs))
+
+    async def _begin(self, code: Code, charts: ChartFile) -> tuple[Process | None, Ledger, int]:
+        """Return the process if there is one, its output, and else the exit code for having none."""
+        environ = self._environment.merged(code.envs)
+        try:
+            if code.language == "python":
+                return await self._python(code, environ, charts)
+            return await self._node(code, environ)
+        except NoRuntimeError as error:
+            return None, self._printed(str(error)), 127
+        except OSError as error:
+            status = _exit_code(error, self._workdir)
+            return None, self._printed(f"{error.filename}: {(error.strerror or str(error)).lower()}\n"), status
+
+    async def _python(self, code: Code, environ: dict[str, str], charts: ChartFile) -> tuple[Process, Ledger, int]:
+        python = await self._programs.find(PYTHON, environ.get("PATH", ""))
+        if not python:
+            raise NoRuntimeError("sh: 1: python3: not found\n")
+        spare = await self._warm.take(python, self._environment.merged(), code.envs)
+        if spare is not None:
+            return self._go(spare, code, environ, charts)
+        source = file_of(code.text.encode())
+        try:
+            argv = [python, "-u", START, str(source), str(charts.fd), *code.argv]
+            process = await self._spawn(argv, environ, pass_fds=(source, charts.fd))
+        finally:
+            # A large program is in memory, not on a disk.
+            os.close(source)
+        return process, process.output, 0
+
+    def _go(self, spare: Spare, code: Code, environ: dict[str, str], charts: ChartFile) -> tuple[Process, Ledger, int]:
+        spare.go(code.text, list(code.argv), environ, self._workdir, charts.fd)
+        return spare.process, spare.process.output, 0
+
+    async def _node(self, code: Code, environ: dict[str, str]) -> tuple[Process, Ledger, int]:
+        choose = self._javascript.javascript if code.language == "javascript" else self._javascript.typescript
+        plan = await choose(code.text, code.argv, environ.get("PATH", ""))
+        process = await self._spawn(plan.argv, {**plan.env, **environ}, stdin=plan.stdin)
+        return process, process.output, 0
+
+    async def _spawn(
+        self, argv: Sequence[str], environ: dict[str, str], *, stdin: bytes | None = None, pass_fds: Sequence[int] = ()
+    ) -> Process:
+        output = self._spool.ledger(self._retention)
+        return await self._procs.spawn(
+            argv, env=environ, cwd=self._workdir, stdin=stdin, ledger=output, pass_fds=pass_fds
+        )
+
+    def _printed(self, text: str) -> Ledger:
+        output = self._spool.ledger(self._retention)
+        output.append(text.encode(errors="replace"))
+        return output
+
+    def _register(self, code: Code, output: Ledger, process: Process | None) -> Entry:
+        entry = Entry(kind=Kind.CODE, output=output, keep=Keep.NONE, command=code.text[:_SHOWN], cwd=self._workdir)
+        entry.argv, entry.timeout = list(code.argv), code.timeout
+        if process is not None:
+            entry.id, entry.pid, entry.started = process.id, process.pid, process.started
+            entry.controls = Controls.of(process)
+        return self._registry.add(entry)
+
+
+def _exit_code(error: OSError, cwd: str) -> int:
+    """Return what a shell would for a program that cannot be started; let lack of resources rise."""
+    if error.filename == cwd:
+        return 1
+    if error.errno == errno.ENOENT:
+        return 127
+    if error.errno in _NOT_EXECUTABLE:
+        return 126
+    raise error

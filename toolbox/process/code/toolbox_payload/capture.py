@@ -1,0 +1,160 @@
+"""Decide when a figure is reported: when it is shown, and at the end of the program if it never was.
+
+Nothing here may change what the user's program does: every wrapper calls the original with what it was given, and a
+figure that cannot be read is reported without its data.
+"""
+
+import atexit
+import functools
+import logging
+import os
+import sys
+import warnings
+import weakref
+
+from . import sink
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, List
+
+# Figures reported already, so that each is reported once unless it changed.
+_reported: "Any" = weakref.WeakSet()
+_plotly: "List[Any]" = []
+_shown_plotly: "Any" = {}
+_main = {"pid": os.getpid()}
+
+
+def axes_loaded(module: "Any") -> None:
+    """Have the axes remember the numbers that drawing throws away."""
+    from . import records
+
+    axes = module.Axes
+    for name, note in records.NOTES.items():
+        if hasattr(axes, name):
+            setattr(axes, name, _noting(getattr(axes, name), note))
+
+
+def _noting(original: "Callable[..., Any]", note: "Callable[..., None]") -> "Callable[..., Any]":
+    @functools.wraps(original)
+    def wrapper(*args: "Any", **kwargs: "Any") -> "Any":
+        result = original(*args, **kwargs)
+        try:
+            note(result, *args, **kwargs)
+        except Exception:  # a record is missing, which the reader of figures can do without
+            return result
+        return result
+
+    return wrapper
+
+
+def figure_loaded(module: "Any") -> None:
+    """Have ``fig.show()`` report the figure."""
+
+    def show(self: "Any", *args: "Any", **kwargs: "Any") -> None:
+        report(self)
+
+    module.Figure.show = functools.wraps(module.Figure.show)(show)
+
+
+def pyplot_loaded(module: "Any") -> None:
+    """Have ``plt.show()`` report and close all figures; at the end of the program report those that are open."""
+    gcf = sys.modules["matplotlib._pylab_helpers"].Gcf
+
+    def show(*args: "Any", **kwargs: "Any") -> None:
+        report_open(gcf)
+        module.close("all")
+
+    module.show = functools.wraps(module.show)(show)
+    # Registered right behind the library's own function that destroys all figures, hence called before it.
+    atexit.register(at_end, gcf)
+
+
+def forked() -> None:
+    """Take the process of now for the one whose end counts, after a fork that is not the user's."""
+    _main["pid"] = os.getpid()
+
+
+def at_end(gcf: "Any") -> None:
+    """Report what was never shown; a process that the program forked has copies of figures that are not its own."""
+    if os.getpid() == _main["pid"]:
+        report_open(gcf)
+
+
+def report_open(gcf: "Any") -> None:
+    """Report the open figures in the order of their numbers."""
+    for _, manager in sorted(gcf.figs.items()):
+        report(manager.canvas.figure)
+
+
+def report(figure: "Any") -> None:
+    """Report one figure, unless it was and has not changed since."""
+    try:
+        if figure in _reported and not figure.stale:
+            return
+        with _quiet():
+            from . import figures
+
+            chart = figures.read(figure)
+        sink.put(chart)
+        _reported.add(figure)
+        figure.stale = False
+    except Exception:
+        return
+
+
+class _quiet:  # noqa: N801 - used like a function
+    """Keep warnings and the log of the plotting library out of the program's output."""
+
+    def __enter__(self) -> None:
+        self._caught = warnings.catch_warnings()
+        self._caught.__enter__()
+        warnings.simplefilter("ignore")
+        self._log = logging.getLogger("matplotlib")
+        self._level = self._log.level
+        self._log.setLevel(logging.CRITICAL + 1)
+
+    def __exit__(self, *error: "Any") -> None:
+        self._log.setLevel(self._level)
+        self._caught.__exit__(*error)
+
+
+def plotly_loaded(module: "Any") -> None:
+    """Have plotly's figures reported when shown, and at the end if none ever was."""
+    figure = module.BaseFigure
+    original = figure.__init__
+
+    @functools.wraps(original)
+    def init(self: "Any", *args: "Any", **kwargs: "Any") -> None:
+        original(self, *args, **kwargs)
+        _plotly.append(weakref.ref(self))
+
+    figure.__init__ = init
+    figure.show = functools.wraps(figure.show)(lambda self, *args, **kwargs: report_plotly(self))
+    atexit.register(plotly_at_end)
+
+
+def plotly_io_loaded(module: "Any") -> None:
+    """Have ``plotly.io.show`` do the same as the method."""
+    module.show = functools.wraps(module.show)(lambda fig, *args, **kwargs: report_plotly(fig))
+
+
+def plotly_at_end() -> None:
+    """Report figures that are still there if the program showed none."""
+    if _shown_plotly or os.getpid() != _main["pid"]:
+        return
+    for reference in _plotly:
+        figure = reference()
+        if figure is not None and len(figure.data):
+            report_plotly(figure)
+
+
+def report_plotly(figure: "Any") -> None:
+    """Report one plotly figure."""
+    try:
+        from . import plotly
+
+        sink.put(plotly.read(figure))
+        _shown_plotly[id(figure)] = figure
+    except Exception:
+        return

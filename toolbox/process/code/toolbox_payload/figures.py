@@ -1,0 +1,121 @@
+"""Read a matplotlib figure: which type of chart it is, its picture and the data that was drawn."""
+
+import base64
+import io
+
+from . import axis, records, series
+from .values import text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List
+
+DPI = 100
+# A figure of more pixels is drawn coarser.
+MAX_PIXELS = 4_000_000
+
+
+def read(figure: "Any") -> "Dict[str, Any]":
+    """Return the chart of a figure; what cannot be read is left out."""
+    # The picture first: drawing is what places ticks and writes their labels.
+    png = _picture(figure)
+    chart: Dict[str, Any] = {"type": "unknown", "title": _title(figure), "elements": []}
+    try:
+        chart = _chart(figure)
+    except Exception:
+        chart["elements"] = []
+    if png:
+        chart["png"] = png
+    return chart
+
+
+def _picture(figure: "Any") -> str:
+    try:
+        width, height = figure.get_size_inches()
+        dpi = min(DPI, (MAX_PIXELS / max(width * height, 0.01)) ** 0.5)
+        target = io.BytesIO()
+        figure.savefig(target, format="png", dpi=dpi, bbox_inches="tight")
+        return base64.b64encode(target.getvalue()).decode("ascii")
+    except Exception:
+        return ""
+
+
+def _title(figure: "Any") -> str:
+    """Return the title of a whole figure."""
+    title = getattr(figure, "_suptitle", None)
+    return text(title.get_text()) if title is not None else ""
+
+
+def _chart(figure: "Any") -> "Dict[str, Any]":
+    charts = [read_axes(axes) for axes in figure.axes if _has_data(axes)]
+    if not charts:
+        return {"type": "unknown", "title": _title(figure), "elements": []}
+    if len(charts) == 1:
+        charts[0]["title"] = charts[0]["title"] or _title(figure)
+        return charts[0]
+    return {"type": "composite_chart", "title": _title(figure), "elements": charts}
+
+
+def _has_data(axes: "Any") -> bool:
+    if axes.get_label() == "<colorbar>" or getattr(axes, "_colorbar", None) is not None:
+        return False
+    return bool(axes.has_data() or axes.get_images() or axes in records.pies)
+
+
+def read_axes(axes: "Any") -> "Dict[str, Any]":
+    """Return the chart of one pair of axes."""
+    kind, elements, vertical = "unknown", [], True
+    try:
+        kind, elements, vertical = _classify(axes)
+    except Exception:
+        elements = []
+    chart: Dict[str, Any] = {"type": kind, "title": _axes_title(axes)}
+    if kind != "pie":
+        first, second = ("x", "y") if vertical else ("y", "x")
+        for name, source in (("x", first), ("y", second)):
+            chart.update(axis.describe(axes, source, name))
+    chart["elements"] = elements
+    return chart
+
+
+def _axes_title(axes: "Any") -> str:
+    titles = [axes.get_title(loc) for loc in ("center", "left", "right")]
+    return text(next((title for title in titles if title), ""))
+
+
+def _classify(axes: "Any") -> "Any":
+    """Return the type of chart, its elements, and whether its values go up (rather than to the right)."""
+    if axes.name != "rectilinear":
+        return "unknown", [], True
+    if axes in records.boxes:
+        return "box_and_whisker", series.boxes(axes), True
+    if axes in records.pies:
+        return "pie", series.slices(axes), True
+    if _is_picture(axes):
+        return "unknown", [], True
+    if axes in records.histograms:
+        return "bar", series.histogram(axes), _upright(records.histograms[axes][0][3])
+    bars = series.bar_containers(axes)
+    if bars:
+        return "bar", series.bars(axes, bars), _upright(bars[0].orientation)
+    return _points(axes)
+
+
+def _upright(orientation: "Any") -> bool:
+    return bool(orientation != "horizontal")
+
+
+def _is_picture(axes: "Any") -> bool:
+    kinds = {base.__name__ for item in axes.collections for base in type(item).__mro__}
+    return bool(axes.get_images()) or bool(kinds & {"QuadMesh", "ContourSet", "TriMesh"})
+
+
+def _points(axes: "Any") -> "Any":
+    scatters, lines = series.scatters(axes), series.lines(axes)
+    labels: List[str] = series.labels([label for label, _ in scatters + lines])
+    elements = [{"label": label, "points": points} for label, (_, points) in zip(labels, scatters + lines)]
+    if not scatters:
+        return ("line" if lines else "unknown"), elements, True
+    for element in elements[len(scatters) :]:
+        element["type"] = "line"
+    return "scatter", elements, True

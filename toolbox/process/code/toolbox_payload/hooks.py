@@ -1,0 +1,74 @@
+"""Notice the import of a plotting library, whoever imports it, and only then load what reads figures."""
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any, Optional, Sequence
+
+_WATCHED = {
+    "matplotlib.axes._axes": "axes_loaded",
+    "matplotlib.figure": "figure_loaded",
+    "matplotlib.pyplot": "pyplot_loaded",
+    "plotly.basedatatypes": "plotly_loaded",
+    "plotly.io": "plotly_io_loaded",
+}
+
+
+class Finder:
+    """Find watched modules the usual way, and add a step behind their execution."""
+
+    def find_spec(self, name: str, path: "Optional[Sequence[str]]" = None, target: "Any" = None) -> "Any":
+        """Return the spec of a watched module, with our loader around its own."""
+        if name not in _WATCHED:
+            return None
+        for finder in sys.meta_path:
+            if finder is not self:
+                spec: Any = finder.find_spec(name, path, target)
+                if spec is not None and hasattr(spec.loader, "exec_module"):
+                    spec.loader = Loader(spec.loader)
+                    return spec
+        return None
+
+
+class Loader:
+    """Stand in for a loader while its module is executed."""
+
+    def __init__(self, loader: "Any") -> None:
+        self._loader = loader
+
+    def __getattr__(self, name: str) -> "Any":
+        return getattr(self._loader, name)
+
+    def create_module(self, spec: "Any") -> "Any":
+        """Create the module the loader's way."""
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: "ModuleType") -> None:
+        """Execute the module, then tell that it is there."""
+        spec: Any = module.__spec__
+        spec.loader = module.__loader__ = self._loader
+        self._loader.exec_module(module)
+        tell(module)
+
+
+def tell(module: "ModuleType") -> None:
+    """Patch a library that was just loaded; whatever goes wrong stays here."""
+    try:
+        from . import capture
+
+        getattr(capture, _WATCHED[module.__name__])(module)
+    except Exception:
+        return
+
+
+def install(fd: int) -> None:
+    """Watch imports from now on, with charts going to ``fd``; a figure needs no screen."""
+    import os
+
+    from . import sink
+
+    sink.open_on(fd)
+    os.environ.setdefault("MPLBACKEND", "Agg")
+    sys.meta_path.insert(0, Finder())

@@ -1,0 +1,52 @@
+"""What is noted while axes are drawn on, because it cannot be read off the artists afterwards."""
+
+import weakref
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List
+
+# By axes: boxes as (statistics, positions, vertical), histograms as (counts by dataset, edges, artists by dataset),
+# pies as (wedges, texts, percentages).
+boxes: "Any" = weakref.WeakKeyDictionary()
+histograms: "Any" = weakref.WeakKeyDictionary()
+pies: "Any" = weakref.WeakKeyDictionary()
+
+
+def _note_boxes(result: "Any", axes: "Any", bxpstats: "List[Dict[str, Any]]", *args: "Any", **kwargs: "Any") -> None:
+    positions = args[0] if args else kwargs.get("positions")
+    if positions is None:
+        positions = range(1, len(bxpstats) + 1)
+    vertical = kwargs.get("vert", args[2] if len(args) > 2 else None)
+    if vertical is None:
+        vertical = kwargs.get("orientation", "vertical") == "vertical"
+    boxes.setdefault(axes, []).append((list(bxpstats), list(positions), bool(vertical)))
+
+
+def _note_histogram(result: "Any", axes: "Any", *args: "Any", **kwargs: "Any") -> None:
+    counts, edges, artists = result
+    many = len(artists) > 0 and hasattr(artists[0], "__len__")
+    several = many or getattr(counts, "ndim", 1) == 2
+    groups = list(artists) if several else [artists]
+    rows = list(counts) if several else [counts]
+    label = kwargs.get("label")
+    labels = [_label(group) for group in groups]
+    if not any(labels) and label is not None:
+        labels = [str(each) for each in ([label] if isinstance(label, str) else label)]
+    if kwargs.get("stacked"):
+        rows = [row - (rows[number - 1] if number else 0) for number, row in enumerate(rows)]
+    histograms.setdefault(axes, []).append((rows, edges, labels, kwargs.get("orientation", "vertical")))
+
+
+def _label(artist: "Any") -> str:
+    if hasattr(artist, "get_label"):
+        return str(artist.get_label())
+    return str(artist[0].get_label()) if len(artist) else ""
+
+
+def _note_pie(result: "Any", axes: "Any", *args: "Any", **kwargs: "Any") -> None:
+    parts = list(result)
+    pies.setdefault(axes, []).append((parts[0], parts[1], parts[2] if len(parts) > 2 else []))
+
+
+NOTES = {"bxp": _note_boxes, "hist": _note_histogram, "pie": _note_pie}

@@ -1,0 +1,96 @@
+"""Run a program as ``python3 -u -`` would, and see to it that its charts are reported.
+
+Only what every program needs is imported here: this is most of the time that a cold start takes beyond Python's own.
+"""
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType, TracebackType
+    from typing import List, NoReturn, Optional, Sequence
+
+NAME = "<stdin>"
+_HERE = __file__.rpartition("/")[0] + "/"
+
+
+def main(argv: "List[str]") -> None:
+    """Run the program on descriptor ``argv[0]`` with its charts going to descriptor ``argv[1]``."""
+    from . import hooks
+
+    code = read(int(argv[0]))
+    charts = int(argv[1])
+    os.set_inheritable(charts, False)
+    hooks.install(charts)
+    status = execute(code, argv[2:])
+    if status:
+        sys.exit(status)
+
+
+def read(fd: int) -> str:
+    """Return the text of a descriptor that is at its start, and close it."""
+    with open(fd, "rb") as file:
+        return file.read().decode("utf-8", "surrogatepass")
+
+
+def execute(text: str, arguments: "Sequence[str]") -> int:
+    """Run a program as ``__main__``; return 1 after an exception that was reported, let ``SystemExit`` rise."""
+    module = new_main(arguments)
+    try:
+        # No flags of this file, no line of this file in a traceback.
+        exec(compile(text, NAME, "exec", dont_inherit=True), module.__dict__)
+    except SystemExit:
+        raise
+    except KeyboardInterrupt as error:
+        report(error, text)
+        die_of_interrupt()
+    except BaseException as error:
+        report(error, text)
+        return 1
+    return 0
+
+
+def new_main(arguments: "Sequence[str]") -> "ModuleType":
+    """Put a new ``__main__`` in place, with the path and the arguments of a program read from standard input."""
+    module = type(sys)("__main__")
+    module.__dict__.update(__builtins__=sys.modules["builtins"], __file__=NAME, __cached__=None)
+    sys.modules["__main__"] = module
+    sys.argv[:] = ["-"] + list(arguments)
+    if not getattr(sys.flags, "safe_path", False):
+        sys.path.insert(0, "")
+    return module
+
+
+def report(error: BaseException, text: str) -> None:
+    """Print a traceback with the user's frames only and with their source lines."""
+    trace = _users(error.__traceback__)
+    error = error.with_traceback(trace)
+    sys.last_type, sys.last_value, sys.last_traceback = type(error), error, trace
+    try:
+        if sys.excepthook is not sys.__excepthook__:
+            sys.excepthook(type(error), error, trace)
+            return
+        import linecache
+        import traceback
+
+        linecache.cache[NAME] = (len(text), None, text.splitlines(True), NAME)
+        sys.stderr.write("".join(traceback.format_exception(type(error), error, trace)))
+    except Exception:
+        # No standard error any more, or an exception that cannot be printed: the interpreter knows what to do.
+        sys.__excepthook__(type(error), error, trace)
+
+
+def _users(trace: "Optional[TracebackType]") -> "Optional[TracebackType]":
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_HERE):
+        trace = trace.tb_next
+    return trace
+
+
+def die_of_interrupt() -> "NoReturn":
+    """End as an interpreter does that was interrupted: by the signal itself."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGINT)
+    os._exit(130)
