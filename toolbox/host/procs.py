@@ -167,6 +167,23 @@ class Procs:
 
         return await self._launch(self._adopt, make, build)
 
+    async def adopt_process(self, pid: int, stdout: int, *, retention: Retention | None = None) -> Process:
+        """Watch an orphan of ours that leads a session, and record its output, whose pipe becomes ours with the call.
+
+        Only a process that orphans come to (``reaper.is_subreaper``) may call it.
+        """
+
+        def build(started: _Started) -> Process:
+            process = Process(started.pid, started.pidfd, self._end, self._spool.ledger(retention))
+            process.pumps.append(self._pump(stdout, Channel.STDOUT, process, last=False))
+            return process
+
+        try:
+            return await self._launch(self._adopt, lambda: pid, build)
+        except Unavailable:
+            os.close(stdout)
+            raise
+
     async def out_of_memory(self) -> bool:
         """Tell whether a process that just ended by SIGKILL was killed because memory ran out."""
         return await self._worker.run(self._oom.take)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 PR_SET_CHILD_SUBREAPER = 36
+PR_GET_CHILD_SUBREAPER = 37
 
 # Faults belong to the process that caused them, and a stopped init would leave its zombies behind.
 _NOT_FORWARDED = {
@@ -116,6 +117,18 @@ def set_subreaper() -> bool:
         return bool(ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
     except (AttributeError, OSError):
         return False
+
+
+def is_subreaper() -> bool:
+    """Tell whether orphans below this process are re-parented to it."""
+    import ctypes
+
+    answer = ctypes.c_int(0)
+    try:
+        known = ctypes.CDLL(None).prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(answer), 0, 0, 0) == 0
+    except (AttributeError, OSError):
+        return False
+    return os.getpid() == 1 or bool(known and answer.value)
 
 
 def default_signals() -> None:

@@ -24,7 +24,7 @@ class CodeArea:
         workdir: str,
         max_output: int,
     ) -> None:
-        self.warm = Warm(procs, spool, workdir=workdir, max_output=max_output)
+        self.warm = Warm(procs, workdir=workdir, max_output=max_output)
         self.runs = CodeRuns(procs, environment, spool, registry, self.warm, workdir=workdir, max_output=max_output)
         self.api = CodeApi(self.runs)
 

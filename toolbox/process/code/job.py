@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+from collections.abc import Awaitable, Callable
 
 from toolbox.errors import ExecutionTimeout, ToolboxError, Unavailable
 from toolbox.host.child import Process
@@ -18,6 +19,8 @@ from toolbox.process.running.registry import Entry, Keep, Reason
 TIMEOUT_OUTPUT = 1024 * 1024
 # How long an answer waits for a killed tree to be gone.
 KILL_PATIENCE = 0.15
+# How long the output of a program that told its end may take to end too, before it is taken for held by something else.
+TOLD_PATIENCE = 0.05
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -29,18 +32,27 @@ class Result:
     charts: list[Chart]
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Begun:
+    """A program that was started, or the exit code for not starting; ``told`` tells its exit status a little early."""
+
+    output: Ledger
+    process: Process | None = None
+    failure: int = 0
+    told: Callable[[], Awaitable[int | None]] | None = None
+
+
 class CodeRun:
     """A program under way; ``release`` it when its output is not needed any more."""
 
-    def __init__(
-        self, entry: Entry, charts: ChartFile, process: Process | None, *, deadline: float | None, failure: int = 0
-    ) -> None:
+    def __init__(self, entry: Entry, charts: ChartFile, begun: Begun, *, deadline: float | None) -> None:
         self.entry = entry
         self.ended: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._charts = charts
-        self._process = process
+        self._process = begun.process
+        self._failure = begun.failure
+        self._told = begun.told
         self._deadline = deadline
-        self._failure = failure
         self._aborted = False
         self._released = asyncio.Event()
 
@@ -79,15 +91,30 @@ class CodeRun:
             return Result(self._failure, self.entry.output, [])
         try:
             async with asyncio.timeout_at(self._deadline):
-                await self._process.wait()
+                told = await self._wait(self._process)
         except TimeoutError:
             raise await self._expired(self._process) from None
+        if told is not None:
+            self._finish(told, None, Reason.EXITED)
+            return Result(told, self.entry.output, await self._charts.read())
         status = await self._process.settle()
         if self._aborted:
             self._finish(status.code, status.signal_name, Reason.STOPPED)
             raise Unavailable("daemon is shutting down, the program was killed")
         self._finish(status.code, status.signal_name, Reason.EXITED if status.signal is None else Reason.SIGNALED)
         return Result(status.code, self.entry.output, await self._charts.read())
+
+    async def _wait(self, process: Process) -> int | None:
+        """Wait for the end; return the exit status if it was told, and nothing else holds the output."""
+        told = None if self._told is None else await self._told()
+        if told is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TOLD_PATIENCE):
+                    for pump in process.pumps:
+                        await pump.ended()
+                return told
+        await process.wait()
+        return None
 
     async def _expired(self, process: Process) -> ExecutionTimeout:
         """Kill the tree and make the error, with what was printed so far."""

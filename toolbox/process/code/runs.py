@@ -10,16 +10,15 @@ from collections.abc import Mapping, Sequence
 
 from toolbox.errors import BadRequest, Unavailable
 from toolbox.host import env
-from toolbox.host.child import Process
 from toolbox.host.launch import file_of
-from toolbox.host.ledger import Ledger, Retention
+from toolbox.host.ledger import Retention
 from toolbox.host.procs import Procs
 from toolbox.host.spool import Spool
 from toolbox.process.code.charts import ChartFile
-from toolbox.process.code.job import CodeRun
+from toolbox.process.code.job import Begun, CodeRun
 from toolbox.process.code.languages import PYTHON, START, JavaScript, NoRuntimeError
 from toolbox.process.code.programs import Programs
-from toolbox.process.code.warm import Spare, Warm
+from toolbox.process.code.warm import Warm
 from toolbox.process.code.wire import CodeRunRequest
 from toolbox.process.running.registry import Controls, Entry, Keep, Kind, Registry
 
@@ -86,12 +85,12 @@ class CodeRuns:
         started = asyncio.get_running_loop().time()
         charts = ChartFile()
         try:
-            process, output, failure = await self._begin(code, charts)
+            begun = await self._begin(code, charts)
         except BaseException:
             charts.close()
             raise
         deadline = None if code.timeout is None else started + code.timeout
-        run = CodeRun(self._register(code, output, process), charts, process, deadline=deadline, failure=failure)
+        run = CodeRun(self._register(code, begun), charts, begun, deadline=deadline)
         task = asyncio.create_task(run.live(), name="code run")
         self._runs[task] = run
         task.add_done_callback(self._runs.pop)
@@ -115,61 +114,58 @@ class CodeRuns:
         if self._runs:
             await asyncio.wait(list(self._runs))
 
-    async def _begin(self, code: Code, charts: ChartFile) -> tuple[Process | None, Ledger, int]:
-        """Return the process if there is one, its output, and else the exit code for having none."""
+    async def _begin(self, code: Code, charts: ChartFile) -> Begun:
+        """Return the process, or the exit code for having none."""
         environ = self._environment.merged(code.envs)
         try:
             if code.language == "python":
                 return await self._python(code, environ, charts)
             return await self._node(code, environ)
         except NoRuntimeError as error:
-            return None, self._printed(str(error)), 127
+            return self._failed(str(error), 127)
         except OSError as error:
             status = _exit_code(error, self._workdir)
-            return None, self._printed(f"{error.filename}: {(error.strerror or str(error)).lower()}\n"), status
+            return self._failed(f"{error.filename}: {(error.strerror or str(error)).lower()}\n", status)
 
-    async def _python(self, code: Code, environ: dict[str, str], charts: ChartFile) -> tuple[Process, Ledger, int]:
+    async def _python(self, code: Code, environ: dict[str, str], charts: ChartFile) -> Begun:
         python = await self._programs.find(PYTHON, environ.get("PATH", ""))
         if not python:
             raise NoRuntimeError("sh: 1: python3: not found\n")
-        spare = await self._warm.take(python, self._environment.merged(), code.envs)
+        spare = await self._warm.take(python, self._environment.merged(), code.envs, len(code.text))
         if spare is not None:
-            return self._go(spare, code, environ, charts)
+            spare.go(code.text, list(code.argv), environ, self._workdir, charts.fd)
+            return Begun(spare.process.output, spare.process, told=spare.told)
         source = file_of(code.text.encode())
         try:
             argv = [python, "-u", START, str(source), str(charts.fd), *code.argv]
-            process = await self._spawn(argv, environ, pass_fds=(source, charts.fd))
+            return await self._spawn(argv, environ, pass_fds=(source, charts.fd))
         finally:
             # A large program is in memory, not on a disk.
             os.close(source)
-        return process, process.output, 0
 
-    def _go(self, spare: Spare, code: Code, environ: dict[str, str], charts: ChartFile) -> tuple[Process, Ledger, int]:
-        spare.go(code.text, list(code.argv), environ, self._workdir, charts.fd)
-        return spare.process, spare.process.output, 0
-
-    async def _node(self, code: Code, environ: dict[str, str]) -> tuple[Process, Ledger, int]:
+    async def _node(self, code: Code, environ: dict[str, str]) -> Begun:
         choose = self._javascript.javascript if code.language == "javascript" else self._javascript.typescript
         plan = await choose(code.text, code.argv, environ.get("PATH", ""))
-        process = await self._spawn(plan.argv, {**plan.env, **environ}, stdin=plan.stdin)
-        return process, process.output, 0
+        return await self._spawn(plan.argv, {**plan.env, **environ}, stdin=plan.stdin)
 
     async def _spawn(
         self, argv: Sequence[str], environ: dict[str, str], *, stdin: bytes | None = None, pass_fds: Sequence[int] = ()
-    ) -> Process:
+    ) -> Begun:
         output = self._spool.ledger(self._retention)
-        return await self._procs.spawn(
+        process = await self._procs.spawn(
             argv, env=environ, cwd=self._workdir, stdin=stdin, ledger=output, pass_fds=pass_fds
         )
+        return Begun(output, process)
 
-    def _printed(self, text: str) -> Ledger:
+    def _failed(self, text: str, status: int) -> Begun:
         output = self._spool.ledger(self._retention)
         output.append(text.encode(errors="replace"))
-        return output
+        return Begun(output, failure=status)
 
-    def _register(self, code: Code, output: Ledger, process: Process | None) -> Entry:
-        entry = Entry(kind=Kind.CODE, output=output, keep=Keep.NONE, command=code.text[:_SHOWN], cwd=self._workdir)
-        entry.argv, entry.timeout = list(code.argv), code.timeout
+    def _register(self, code: Code, begun: Begun) -> Entry:
+        process = begun.process
+        entry = Entry(kind=Kind.CODE, output=begun.output, keep=Keep.NONE, command=code.text[:_SHOWN])
+        entry.argv, entry.timeout, entry.cwd = list(code.argv), code.timeout, self._workdir
         if process is not None:
             entry.id, entry.pid, entry.started = process.id, process.pid, process.started
             entry.controls = Controls.of(process)

@@ -1,5 +1,6 @@
 """Notice the import of a plotting library, whoever imports it, and only then load what reads figures."""
 
+import os
 import sys
 
 TYPE_CHECKING = False
@@ -65,10 +66,20 @@ def tell(module: "ModuleType") -> None:
 
 def install(fd: int) -> None:
     """Watch imports from now on, with charts going to ``fd``; a figure needs no screen."""
-    import os
-
     from . import sink
 
     sink.open_on(fd)
+    watch()
+
+
+def watch() -> None:
+    """Watch imports; charts have nowhere to go yet."""
     os.environ.setdefault("MPLBACKEND", "Agg")
     sys.meta_path.insert(0, Finder())
+
+
+def forked() -> None:
+    """Take this process for the one whose charts count."""
+    capture: Any = sys.modules.get("toolbox_payload.capture")
+    if capture is not None:
+        capture.forked()

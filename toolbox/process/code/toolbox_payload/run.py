@@ -9,9 +9,10 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType, TracebackType
-    from typing import List, NoReturn, Optional, Sequence
+    from typing import List, Optional, Sequence
 
 NAME = "<stdin>"
+INTERRUPTED = -2
 _HERE = __file__.rpartition("/")[0] + "/"
 
 
@@ -24,6 +25,10 @@ def main(argv: "List[str]") -> None:
     os.set_inheritable(charts, False)
     hooks.install(charts)
     status = execute(code, argv[2:])
+    if status == INTERRUPTED:
+        from . import end
+
+        end.finish(status, set(sys.modules))
     if status:
         sys.exit(status)
 
@@ -35,7 +40,7 @@ def read(fd: int) -> str:
 
 
 def execute(text: str, arguments: "Sequence[str]") -> int:
-    """Run a program as ``__main__``; return 1 after an exception that was reported, let ``SystemExit`` rise."""
+    """Run a program as ``__main__``; return 1 or ``INTERRUPTED`` after an exception, let ``SystemExit`` rise."""
     module = new_main(arguments)
     try:
         # No flags of this file, no line of this file in a traceback.
@@ -44,11 +49,28 @@ def execute(text: str, arguments: "Sequence[str]") -> int:
         raise
     except KeyboardInterrupt as error:
         report(error, text)
-        die_of_interrupt()
+        return INTERRUPTED
     except BaseException as error:
         report(error, text)
         return 1
     return 0
+
+
+def execute_to_status(text: str, arguments: "Sequence[str]") -> int:
+    """Do the same and return the exit status, also of ``SystemExit``."""
+    try:
+        return execute(text, arguments)
+    except SystemExit as error:
+        code = error.code
+    if code is None:
+        return 0
+    if isinstance(code, int):
+        return code
+    try:
+        sys.stderr.write("%s\n" % (code,))
+    except Exception:
+        return 1
+    return 1
 
 
 def new_main(arguments: "Sequence[str]") -> "ModuleType":
@@ -85,12 +107,3 @@ def _users(trace: "Optional[TracebackType]") -> "Optional[TracebackType]":
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_HERE):
         trace = trace.tb_next
     return trace
-
-
-def die_of_interrupt() -> "NoReturn":
-    """End as an interpreter does that was interrupted: by the signal itself."""
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    os.kill(os.getpid(), signal.SIGINT)
-    os._exit(130)

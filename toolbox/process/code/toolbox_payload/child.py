@@ -1,0 +1,68 @@
+"""One run in a forked child: take the program's place in the world, run it, and end as an interpreter ends."""
+
+import gc
+import json
+import os
+import socket
+import sys
+import time
+
+from . import end, hooks, run, sink
+from .server import receive
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, NoReturn
+
+
+def live(channel: socket.socket, state: "Any") -> "NoReturn":
+    """Prepare, wait for the program, run it."""
+    leader = os.getpid()
+    _prepare()
+    message, fds = receive(channel)
+    if not message:
+        os._exit(0)  # the daemon needs no more children
+    with open(fds[0], "rb") as file:
+        program = json.loads(file.read())
+    try:
+        os.chdir(program["cwd"])
+    except OSError as error:
+        os.write(2, ("chdir %s: %s\n" % (program["cwd"], error.strerror)).encode("utf-8", "replace"))
+        os._exit(1)
+    _take_environment(program["env"])
+    if state.is_shadowed() or not state.is_fresh():
+        _start_cold(program, fds[1])
+    sink.open_on(fds[1])
+    status = run.execute_to_status(program["code"], program["argv"])
+    end.finish(status, state.modules, channel if os.getpid() == leader else None)
+
+
+def _prepare() -> None:
+    """Do what a fresh interpreter would have done, and what need not wait for the program."""
+    random = sys.modules.get("numpy.random")
+    if random is not None:
+        random.seed()
+    hooks.forked()
+    gc.freeze()
+
+
+def _take_environment(environ: "Dict[str, str]") -> None:
+    zone = os.environ.get("TZ")
+    for name in set(os.environ) - set(environ):
+        del os.environ[name]
+    for name, value in environ.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
+    os.environ.setdefault("MPLBACKEND", "Agg")
+    if os.environ.get("TZ") != zone:
+        time.tzset()
+
+
+def _start_cold(program: "Dict[str, Any]", charts: int) -> "NoReturn":
+    """Become a fresh interpreter: what was imported here is not what this program would find."""
+    source = os.memfd_create("code", 0)
+    os.write(source, program["code"].encode("utf-8", "surrogatepass"))
+    os.lseek(source, 0, os.SEEK_SET)
+    os.set_inheritable(charts, True)
+    start = os.path.join(os.path.dirname(os.path.abspath(__file__)), "start.py")
+    os.execv(sys.executable, [sys.executable, "-u", start, str(source), str(charts), *program["argv"]])
