@@ -16,6 +16,7 @@ import sys
 
 from toolbox import __version__, logs
 from toolbox.fs.area import FilesArea
+from toolbox.git.area import GitArea
 from toolbox.host.env import Environment
 from toolbox.host.procs import Procs
 from toolbox.host.shells import Shells
@@ -146,6 +147,7 @@ class Daemon:
             max_output=settings.max_output_bytes,
         )
         self.files = FilesArea(workdir=workdir_of(settings), state_dir=state_dir_of(settings), procs=self.procs)
+        self.git = GitArea(self.procs, self.environment, workdir=workdir_of(settings), home=home_of(settings))
         self.system = SystemArea(
             identity=Identity(version=settings.version, home=home_of(settings), workdir=workdir_of(settings)),
             env=self.environment,
@@ -167,6 +169,7 @@ class Daemon:
             self.terminals.api,
             self.running.api,
             self.files.api,
+            self.git.api,
         ]
         access = Access(
             self.keys,
@@ -197,6 +200,7 @@ class Daemon:
         # Commands end first, so that requests which wait for them still get an answer.
         await asyncio.gather(
             self.exec.close(),
+            self.git.stop(),
             self.code.close(),
             self.running.close(),
             self.terminals.close(min(self.settings.grace_period, KILL_SECONDS)),
@@ -211,6 +215,7 @@ class Daemon:
         await self.server.close()
         await self.proxy.close()
         await self.files.close()
+        await self.git.close()
         await self.system.close()
 
 

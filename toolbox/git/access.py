@@ -1,0 +1,111 @@
+"""Credentials of one request on their way to git: in memory that only descendants of that git can open.
+
+Never in arguments, variables or files with a name. The helper is bound to scheme, host and port, so git does not ask
+it for the target of a redirect; and it replaces the user's helpers, so that nothing stores what it gives.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+
+from toolbox.git.names import credential_part
+from toolbox.git.redact import secrets_of
+from toolbox.git.urls import RemoteUrl
+
+# Accepted beside a token by the large hosts, where any name that is not empty works.
+TOKEN_USER = "git"  # noqa: S105 - a name
+_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Access:
+    """Who may be told to one host, and how TLS is treated there."""
+
+    scope: str = ""
+    username: str = ""
+    password: str = dataclasses.field(default="", repr=False)
+    rewrite: tuple[str, str] | None = dataclasses.field(default=None, repr=False)
+    insecure: bool = False
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """List what must not be shown."""
+        return secrets_of(self.username, self.password) if self.given else ()
+
+    @property
+    def given(self) -> bool:
+        """Tell whether there are credentials."""
+        return bool(self.scope and (self.username or self.password))
+
+
+def access_for(url: RemoteUrl, username: str | None, password: str | None, *, insecure: bool = False) -> Access:
+    """Choose the credentials of a request, else those in the URL."""
+    name, word = credential_part(username or "", "username"), credential_part(password or "", "password")
+    if not (name or word):
+        name, word = credential_part(url.username, "url"), credential_part(url.password, "url")
+    if word and not name:
+        name = TOKEN_USER
+    rewrite = _prefixes(url) if url.embedded else None
+    return Access(url.scope, name, word, rewrite, insecure)
+
+
+def _prefixes(url: RemoteUrl) -> tuple[str, str]:
+    """Return the beginnings of a URL with and without the credentials in it."""
+    scheme, _, rest = url.original.partition("://")
+    full = re.split("[/?#]", rest, maxsplit=1)[0]
+    return f"{scheme}://{full}", f"{scheme}://{full.rpartition('@')[2]}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Channel:
+    """What to start git with: options, and the descriptors they speak of."""
+
+    options: tuple[str, ...] = ()
+    fds: tuple[int, ...] = ()
+
+
+@contextlib.contextmanager
+def channel(access: Access) -> Iterator[Channel]:
+    """Open the way for one run of git."""
+    with contextlib.ExitStack() as stack:
+        options: list[str] = []
+        fds: list[int] = []
+        if access.insecure and access.scope:
+            options.append(f"http.{access.scope}/.sslVerify=false")
+        if access.given:
+            fd = _sealed(f"username={access.username}\npassword={access.password}\n", stack)
+            # An empty value takes back every helper configured so far.
+            options += ["credential.helper=", f"credential.{access.scope}.helper={_helper(fd)}"]
+            fds.append(fd)
+        if access.rewrite is not None:
+            fd = _sealed(_rewriting(*access.rewrite), stack)
+            options.append(f"include.path=/proc/self/fd/{fd}")
+            fds.append(fd)
+        yield Channel(tuple(options), tuple(fds))
+
+
+def _helper(fd: int) -> str:
+    script = "while IFS= read -r line; do printf '%s\\n' \"$line\"; done"
+    return f'!f() {{ test "$1" = get && {script} </proc/self/fd/{fd}; }}; f'
+
+
+def _rewriting(secret: str, clean: str) -> str:
+    """Write the configuration that keeps the credentials of a stored URL out of arguments."""
+    quoted = secret.replace("\\", "\\\\").replace('"', '\\"')
+    return f'[url "{clean}"]\n\tinsteadOf = "{quoted}"\n\tpushInsteadOf = "{quoted}"\n'
+
+
+def _sealed(text: str, stack: contextlib.ExitStack) -> int:
+    """Return a descriptor of nameless memory that can be opened again and again, and never changed."""
+    fd = os.memfd_create("git", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    stack.callback(os.close, fd)
+    data = text.encode("utf-8", "surrogateescape")
+    if os.pwrite(fd, data, 0) != len(data):
+        raise OSError("credentials do not fit into memory")
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
+    return fd

@@ -1,0 +1,242 @@
+"""The ``/git`` endpoints."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Coroutine
+from typing import Any, cast
+
+from aiohttp import web
+
+from toolbox.errors import (
+    BadRequest,
+    Conflict,
+    FileAccessDenied,
+    FileMissing,
+    Forbidden,
+    GitAuthFailed,
+    GitBranchExists,
+    GitBranchNotFound,
+    GitDirtyWorktree,
+    GitMergeConflict,
+    GitPushRejected,
+    GitRemoteRejected,
+    GitRepoNotFound,
+    GitTransportFailed,
+    InvalidBody,
+    NotFound,
+    Unprocessable,
+)
+from toolbox.git.branches import Branches
+from toolbox.git.checkout import Checkout
+from toolbox.git.cli import Said
+from toolbox.git.cloning import Cloning
+from toolbox.git.configuration import Configuration
+from toolbox.git.history import History
+from toolbox.git.progress import Reporter
+from toolbox.git.remotes import Remotes
+from toolbox.git.restoring import Restoring
+from toolbox.git.staging import Staging
+from toolbox.git.status import Status
+from toolbox.git.store import CredentialStore
+from toolbox.git.transfer import Transfer
+from toolbox.git.wire import (
+    DeleteBranchQuery,
+    GitAddRemoteRequest,
+    GitAddRequest,
+    GitAuthenticateRequest,
+    GitBranchRequest,
+    GitCheckoutRequest,
+    GitCloneRequest,
+    GitCommitInfo,
+    GitCommitRequest,
+    GitCommitResponse,
+    GitConfigQuery,
+    GitConfigResponse,
+    GitConfigureUserRequest,
+    GitDeleteBranchRequest,
+    GitFetchRequest,
+    GitInitRequest,
+    GitPullRequest,
+    GitPushRequest,
+    GitResetRequest,
+    GitRestoreRequest,
+    GitSetConfigRequest,
+    GitStatus,
+    HistoryQuery,
+    ListBranchResponse,
+    ListRemotesResponse,
+    RepoQuery,
+)
+from toolbox.http.endpoint import MIB, Request, endpoint
+from toolbox.http.presence import until, while_connected
+from toolbox.http.streams import disconnected, event_stream, wanted_stream
+
+TAG = "git"
+LONG_LISTS = 64 * MIB
+READ = (BadRequest, GitRepoNotFound)
+WRITE = (BadRequest, InvalidBody, GitRepoNotFound, Conflict, FileAccessDenied, Unprocessable)
+NETWORK = (*WRITE, GitAuthFailed, Forbidden, GitTransportFailed, GitBranchNotFound, NotFound)
+WORKTREE = (*WRITE, GitBranchNotFound, GitDirtyWorktree, GitMergeConflict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What the endpoints call."""
+
+    cloning: Cloning
+    status: Status
+    staging: Staging
+    transfer: Transfer
+    remotes: Remotes
+    branches: Branches
+    checkout: Checkout
+    history: History
+    restoring: Restoring
+    configuration: Configuration
+    store: CredentialStore
+
+
+class GitApi:
+    """Repositories."""
+
+    def __init__(self, services: Services) -> None:
+        self._git = services
+
+    @endpoint("POST", "/git/clone", tag=TAG, errors=(*NETWORK, GitDirtyWorktree))
+    async def clone_repository(self, request: Request, body: GitCloneRequest) -> None:
+        """Clone a repository.
+
+        Clone, push, pull and fetch take ``Accept: text/event-stream`` (or ``application/x-ndjson``): events
+        ``progress`` and ``remote``, then one ``result`` or ``error``. Only then does leaving end the operation.
+        """
+        return await _follow(request, lambda said: self._git.cloning.clone(body, said))
+
+    @endpoint("POST", "/git/init", tag=TAG, status=201, errors=(BadRequest, InvalidBody, Conflict, FileAccessDenied))
+    async def init_repository(self, body: GitInitRequest) -> None:
+        """Make a repository; one that exists stays as it is."""
+        await self._git.cloning.init(body)
+
+    @endpoint("GET", "/git/status", tag=TAG, errors=READ)
+    async def get_status(self, query: RepoQuery, request: Request) -> GitStatus:
+        """Tell what changed, and how the branch stands to its upstream."""
+        return await while_connected(request, self._git.status.status(query.path))
+
+    @endpoint("POST", "/git/add", tag=TAG, errors=(*WRITE, FileMissing), body_limit=LONG_LISTS)
+    async def add_files(self, body: GitAddRequest) -> None:
+        """Stage files, all or nothing."""
+        await self._git.staging.add(body)
+
+    @endpoint("POST", "/git/commit", tag=TAG, errors=(*WRITE, GitMergeConflict))
+    async def commit_changes(self, body: GitCommitRequest) -> GitCommitResponse:
+        """Commit what is staged; no hook runs."""
+        return await self._git.staging.commit(body)
+
+    @endpoint("POST", "/git/push", tag=TAG, errors=(*NETWORK, GitPushRejected, GitRemoteRejected))
+    async def push_changes(self, request: Request, body: GitPushRequest) -> None:
+        """Push a branch to the branch of the same name."""
+        return await _follow(request, lambda said: self._git.transfer.push(body, said))
+
+    @endpoint("POST", "/git/pull", tag=TAG, errors=(*NETWORK, GitDirtyWorktree, GitMergeConflict))
+    async def pull_changes(self, request: Request, body: GitPullRequest) -> None:
+        """Fetch the upstream branch and fast-forward to it."""
+        return await _follow(request, lambda said: self._git.transfer.pull(body, said))
+
+    @endpoint("POST", "/git/fetch", tag=TAG, errors=NETWORK)
+    async def fetch_changes(self, request: Request, body: GitFetchRequest) -> None:
+        """Fetch a branch, or everything a remote is configured for."""
+        return await _follow(request, lambda said: self._git.transfer.fetch(body, said))
+
+    @endpoint("GET", "/git/branches", tag=TAG, errors=READ)
+    async def list_branches(self, query: RepoQuery) -> ListBranchResponse:
+        """List local branches."""
+        return await self._git.branches.list_all(query.path)
+
+    @endpoint("POST", "/git/branches", tag=TAG, status=201, errors=(*WRITE, GitBranchExists, GitMergeConflict))
+    async def create_branch(self, body: GitBranchRequest) -> None:
+        """Make a branch at HEAD and switch to it."""
+        await self._git.branches.create(body)
+
+    @endpoint("DELETE", "/git/branches", tag=TAG, status=204, errors=(*WRITE, GitBranchNotFound))
+    async def delete_branch(self, query: DeleteBranchQuery, body: GitDeleteBranchRequest) -> None:
+        """Delete a branch, merged or not."""
+        await self._git.branches.delete(query, body)
+
+    @endpoint("POST", "/git/checkout", tag=TAG, errors=WORKTREE)
+    async def checkout_branch(self, body: GitCheckoutRequest) -> None:
+        """Switch to a branch, a tag or a commit."""
+        await self._git.checkout.checkout(body)
+
+    @endpoint("GET", "/git/history", tag=TAG, errors=(*READ, GitBranchNotFound))
+    async def get_commit_history(self, query: HistoryQuery, request: Request) -> list[GitCommitInfo]:
+        """List commits, the newest first: all of HEAD's, or a page, a revision, a file."""
+        whole = await self._git.history.whole(query)
+        if whole is not None:
+            return _ready(web.Response(body=whole, content_type="application/json", charset="utf-8"))
+        return _ready(await while_connected(request, self._pages(query, request)))
+
+    async def _pages(self, query: HistoryQuery, request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json; charset=utf-8"})
+        async with contextlib.aclosing(self._git.history.pages(query)) as pages:
+            async for page in pages:
+                if not response.prepared:
+                    await response.prepare(request)
+                await response.write(page)
+        await response.write_eof()
+        return response
+
+    @endpoint("GET", "/git/remotes", tag=TAG, errors=READ)
+    async def list_remotes(self, query: RepoQuery) -> ListRemotesResponse:
+        """List remotes with their URLs as configured."""
+        return await self._git.remotes.list_all(query.path)
+
+    @endpoint("POST", "/git/remotes", tag=TAG, status=201, errors=NETWORK)
+    async def add_remote(self, body: GitAddRemoteRequest) -> None:
+        """Add or replace a remote, and fetch it if asked to."""
+        await self._git.remotes.add(body)
+
+    @endpoint("POST", "/git/reset", tag=TAG, errors=WORKTREE, body_limit=LONG_LISTS)
+    async def reset_changes(self, body: GitResetRequest) -> None:
+        """Reset HEAD, or some files."""
+        await self._git.restoring.reset(body)
+
+    @endpoint("POST", "/git/restore", tag=TAG, errors=(*WORKTREE, FileMissing), body_limit=LONG_LISTS)
+    async def restore_files(self, body: GitRestoreRequest) -> None:
+        """Take files from the index or from a revision."""
+        await self._git.restoring.restore(body)
+
+    @endpoint("GET", "/git/config", tag=TAG, errors=READ)
+    async def get_config(self, query: GitConfigQuery) -> GitConfigResponse:
+        """Read a configuration key in one scope."""
+        return await self._git.configuration.get(query)
+
+    @endpoint("POST", "/git/config", tag=TAG, errors=WRITE)
+    async def set_config(self, body: GitSetConfigRequest) -> None:
+        """Give a configuration key one value."""
+        await self._git.configuration.set(body)
+
+    @endpoint("POST", "/git/config/user", tag=TAG, errors=WRITE)
+    async def configure_user(self, body: GitConfigureUserRequest) -> None:
+        """Set name and address for commits."""
+        await self._git.configuration.set_user(body)
+
+    @endpoint("POST", "/git/credentials", tag=TAG, errors=(BadRequest, InvalidBody, Conflict, FileAccessDenied))
+    async def authenticate(self, body: GitAuthenticateRequest) -> None:
+        """Store credentials for a host, in plain text, for git here and in terminals."""
+        await self._git.store.approve(body)
+
+
+async def _follow(request: web.BaseRequest, operate: Callable[[Said | None], Coroutine[Any, Any, None]]) -> None:
+    """Run an operation to its end, or with a stream of its progress for as long as the client is there."""
+    media = wanted_stream(request)
+    if media is None:
+        return await operate(None)
+    async with event_stream(request, media) as out:
+        await until(disconnected(request), Reporter().run(operate, out.send))
+    return cast("None", out.response)
+
+
+def _ready(response: web.StreamResponse) -> list[GitCommitInfo]:
+    """Pass off a response as the declared answer, which is what the table describes."""
+    return cast("list[GitCommitInfo]", response)

@@ -1,0 +1,284 @@
+"""What a failure of git means: pure functions from its output (in the C locale) to an error of ours.
+
+The rows are tried in order and the first hit wins, so the order is part of the table. Two sentences follow every
+failure of their kind and say nothing: "failed to push some refs" and "Could not read from remote repository".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+from toolbox.errors import (
+    BadRequest,
+    Conflict,
+    FileAccessDenied,
+    FileMissing,
+    Forbidden,
+    GitAuthFailed,
+    GitBranchExists,
+    GitBranchNotFound,
+    GitDirtyWorktree,
+    GitMergeConflict,
+    GitPushRejected,
+    GitRemoteRejected,
+    GitRepoNotFound,
+    GitTransportFailed,
+    InternalError,
+    StorageFull,
+    ToolboxError,
+)
+
+MAX_MESSAGE = 4096
+_PREFIX = {400: "bad request", 401: "unauthorized", 403: "forbidden", 404: "not found", 409: "conflict"}
+
+_ROWS: tuple[tuple[type[ToolboxError], tuple[str, ...]], ...] = (
+    (
+        GitAuthFailed,
+        (
+            r"could not read (?:username|password)",
+            r"terminal prompts disabled",
+            r"authentication failed for",
+            r"invalid username or password",
+            r"http basic: access denied",
+            r"returned error: 401",
+            r"permission denied \(.*publickey",
+        ),
+    ),
+    (
+        Forbidden,
+        (
+            r"returned error: 403",
+            r"remote: permission to .* denied",
+            r"write access to repository not granted",
+        ),
+    ),
+    (
+        GitTransportFailed,
+        (
+            r"could not resolve (?:host|hostname)\b",
+            r"failed to connect",
+            r"couldn't connect",
+            r"connection refused",
+            r"connection timed out",
+            r"connection reset",
+            r"network is unreachable",
+            r"operation too slow",
+            r"operation timed out",
+            r"certificate verification failed",
+            r"server certificate",
+            r"ssl certificate",
+            r"gnutls_handshake",
+            r"gnutls recv",
+            r"ssl_connect",
+            r"ssl_error",
+            r"host key verification failed",
+            r"kex_exchange_identification",
+            r"early eof",
+            r"rpc failed",
+            r"unexpected disconnect",
+            r"empty reply from server",
+            r"port \d+: connection",
+            r"returned error: (?:407|429|5\d\d)",
+            r"unable to connect to",
+            r"recv failure",
+        ),
+    ),
+    (
+        GitRepoNotFound,
+        (
+            r"repository '[^\n]*' not found",
+            r"repository not found",
+            r"returned error: (?:404|410)",
+            r"does not appear to be a git repository",
+            r"repository '[^\n]*' does not exist",
+        ),
+    ),
+    (
+        GitBranchNotFound,
+        (
+            r"remote branch .* not found in upstream",
+            r"couldn't find remote ref",
+            r"src refspec .* does not match any",
+            r"not our ref",
+            r"invalid reference:",
+            r"not currently on a branch",
+            r"unknown revision",
+            r"bad revision",
+            r"not a valid object name",
+            r"could not resolve",
+            r"reference is not a tree",
+            r"no such ref",
+            r"bad object",
+        ),
+    ),
+    (
+        GitMergeConflict,
+        (
+            r"conflict \(",
+            r"automatic merge failed",
+            r"unmerged files",
+            r"in the middle of a ",
+            r"cannot switch branch while",
+            r"have not concluded your merge",
+            r"not possible to fast-forward",
+            r"divergent branches",
+            r"unrelated histories",
+            r"needs merge",
+            r"you need to resolve your current index first",
+            r"path '[^\n]*' is unmerged",
+        ),
+    ),
+    (
+        GitDirtyWorktree,
+        (
+            r"would be overwritten by",
+            r"commit your changes or stash them",
+            r"move or remove them before",
+            r"not uptodate\. cannot merge",
+            r"could not reset index file",
+            r"would lose untracked files",
+        ),
+    ),
+    (
+        GitBranchExists,
+        (
+            r"a branch named '[^\n]*' already exists",
+            r"cannot lock ref 'refs/heads/[^\n]*': '[^\n]*' exists",
+        ),
+    ),
+    (
+        BadRequest,
+        (
+            r"is not a valid (?:branch|tag|remote) name",
+            r"invalid initial branch name",
+            r"cannot do .* reset with paths",
+            r"depth .* is not a positive number",
+            r"invalid key",
+            r"key does not contain",
+            r"transport '[^\n]*' not allowed",
+            r"is outside repository",
+            r"name consists only of disallowed characters",
+            r"empty ident name",
+            r"must be run in a work tree",
+            r"has only \d+ lines",
+            r"invalid path '",
+        ),
+    ),
+    (
+        FileMissing,
+        (
+            r"did not match any file",
+            r"no such path",
+            r"unable to read tree",
+            r"no such file or directory in the index",
+        ),
+    ),
+    (
+        Conflict,
+        (
+            r"already exists and is not an empty directory",
+            r"remote [^\n]* already exists",
+            r"cannot delete branch",
+            r"nothing to commit",
+            r"nothing added to commit",
+            r"\.lock': file exists",
+            r"tag '[^\n]*' already exists",
+        ),
+    ),
+    (GitRepoNotFound, (r"not a git repository",)),
+    (GitTransportFailed, ("the remote end hung up", "broken pipe", "connection closed by")),
+    (
+        StorageFull,
+        (
+            r"no space left on device",
+            r"disk quota exceeded",
+        ),
+    ),
+    (
+        FileAccessDenied,
+        (
+            r"permission denied",
+            r"insufficient permission",
+            r"read-only file system",
+        ),
+    ),
+)
+_TABLE = tuple((kind, re.compile("|".join(texts), re.IGNORECASE)) for kind, texts in _ROWS)
+_NOISE = re.compile(r"^(?:hint:.*|Cloning into .*|(?:remote: )?[A-Z][a-z]+(?: [a-z]+)*: +\d+%.*|\s*)$")
+_LOCKED = re.compile(r"\.lock': File exists")
+_MISSING_PATH = re.compile(r"pathspec '(?::\([a-z,]+\))?(.*)' did not match any")
+
+
+def classify(output: str) -> ToolboxError:
+    """Say what a failure means, from what git wrote to standard error (and standard output)."""
+    for kind, pattern in _TABLE:
+        if pattern.search(output):
+            return kind(message(kind, output))
+    return InternalError(message(InternalError, output))
+
+
+def message(kind: type[ToolboxError], output: str) -> str:
+    """Keep what a person needs of git's output, begun with the word that older clients look for."""
+    text = " ".join(_telling(output))[-MAX_MESSAGE:]
+    text = re.sub(r"^(?:fatal|error): ", "", text) or "git failed without a word"
+    if kind is GitAuthFailed:
+        text += " (authentication required or repository not found)"
+    prefix = _PREFIX.get(kind.status)
+    return f"{prefix}: {text}" if prefix else text
+
+
+def _telling(output: str) -> list[str]:
+    lines = [line.rpartition("\r")[2].strip() for line in output.replace("\r\n", "\n").split("\n")]
+    return [line for line in lines if not _NOISE.match(line)]
+
+
+def locked(output: str) -> bool:
+    """Tell whether git gave up because another git holds a lock."""
+    return bool(_LOCKED.search(output))
+
+
+def missing_path(output: str) -> str | None:
+    """Return the path that git did not find."""
+    match = _MISSING_PATH.search(output)
+    return match[1] if match else None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Pushed:
+    """One line of ``push --porcelain``."""
+
+    flag: str
+    source: str
+    target: str
+    summary: str
+
+    @property
+    def refused(self) -> bool:
+        """Tell whether the reference was not updated."""
+        return self.flag == "!"
+
+
+def parse_push(stdout: str) -> list[Pushed]:
+    """Read what became of each reference."""
+    found = []
+    for line in stdout.splitlines():
+        flag, tab, rest = line.partition("\t")
+        names, second, summary = rest.partition("\t")
+        if tab and second and len(flag) == 1:
+            source, _, target = names.partition(":")
+            found.append(Pushed(flag, source, target, summary))
+    return found
+
+
+def classify_push(stdout: str, stderr: str) -> ToolboxError:
+    """Say what a failed push means: the flags come first, then the texts."""
+    for line in parse_push(stdout):
+        if line.refused and line.summary.startswith("[rejected]"):
+            return GitPushRejected(
+                f"conflict: push rejected: {line.target}: {line.summary.removeprefix('[rejected] ')}"
+            )
+        if line.refused:
+            said = [text for text in _telling(stderr) if text.startswith("remote:")]
+            return GitRemoteRejected(" ".join([f"push refused by the remote: {line.summary}", *said])[:MAX_MESSAGE])
+    return classify(stderr)

@@ -1,0 +1,260 @@
+"""Run git: hardened, as the owner of the repository, with its output recorded, redacted and bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import os
+import re
+import shutil
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+
+from toolbox.errors import GitTransportFailed, ToolboxError, Unavailable
+from toolbox.git import harden
+from toolbox.git.access import Access, channel
+from toolbox.git.classify import classify, locked
+from toolbox.git.redact import redact
+from toolbox.git.repository import Repo
+from toolbox.host.accounts import Account
+from toolbox.host.child import ExitStatus, Process
+from toolbox.host.env import Environment
+from toolbox.host.lanes import Lane
+from toolbox.host.ledger import Channel, Retention
+from toolbox.host.procs import Procs
+
+log = logging.getLogger(__name__)
+
+MINIMUM = (2, 25)
+MIB = 1024 * 1024
+MAX_OUTPUT = 512 * MIB
+ERRORS = 64 * 1024
+# On SIGTERM git removes what it began; after that it is killed.
+GRACE = 5.0
+# How long somebody else's lock is waited for, in growing steps.
+_PATIENCE = (0.05, 0.1, 0.2, 0.4, 0.6, 0.65)
+# Operations that use the network, at once; the others wait.
+NETWORK = 4
+
+Said = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Output:
+    """What a run of git left; ``stderr`` is redacted text, at most its last 64 KiB."""
+
+    code: int
+    stdout: bytes
+    stderr: str
+    killed: bool = False
+
+    @property
+    def text(self) -> str:
+        """Return standard output as text."""
+        return self.stdout.decode("utf-8", "surrogateescape")
+
+    @property
+    def line(self) -> str:
+        """Return the only line of standard output."""
+        return self.text.strip("\n")
+
+    def failure(self) -> ToolboxError:
+        """Say what went wrong."""
+        if self.killed:
+            return GitTransportFailed("git was killed before it was done")
+        return classify(f"{self.stderr}\n{redact(self.text[-ERRORS:])}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """Where git runs without a repository, and as whom."""
+
+    folder: str
+    account: Account | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Job:
+    """One run of git: where, with which arguments, and what goes in."""
+
+    where: Repo | Place
+    argv: Sequence[str]
+    stdin: bytes | None = None
+    env: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    access: Access = dataclasses.field(default_factory=Access)
+    said: Said | None = None
+    network: bool = False
+
+
+class Cli:
+    """The git program, if there is one."""
+
+    def __init__(self, procs: Procs, environment: Environment, lane: Lane) -> None:
+        self._procs = procs
+        self._environment = environment
+        self._lane = lane
+        self._binary: str | None = None
+        self._running: set[Process] = set()
+        self._network = asyncio.Semaphore(NETWORK)
+        self._closing = False
+
+    async def available(self) -> bool:
+        """Tell whether git can be used; looked for again until it is found, because users install it later."""
+        if self._binary is None:
+            binary = await self._lane.run(shutil.which, "git", path=self._environment.get("PATH"))
+            if binary is not None and await self._version(binary) >= MINIMUM:
+                self._binary = binary
+        return self._binary is not None
+
+    async def run(self, job: Job) -> Output:
+        """Run git to its end, whatever that is."""
+        if job.network:
+            async with self._network:
+                return await self._run(job)
+        return await self._run(job)
+
+    async def attempt(self, job: Job) -> Output:
+        """Run git to its end, and again for a while as long as it meets the lock of another git."""
+        for pause in _PATIENCE:
+            output = await self.run(job)
+            if output.code == 0 or not locked(output.stderr):
+                return output
+            await asyncio.sleep(pause)
+        return await self.run(job)
+
+    async def check(self, job: Job) -> Output:
+        """Run git and raise what its failure means."""
+        output = await self.attempt(job)
+        if output.code:
+            raise output.failure()
+        return output
+
+    async def has_lfs(self) -> bool:
+        """Tell whether git can keep large files."""
+        return await self._lane.run(shutil.which, "git-lfs", path=self._environment.get("PATH")) is not None
+
+    async def lines(self, job: Job) -> AsyncGenerator[bytes, None]:
+        """Yield standard output in pieces as it comes; git waits for a slow reader."""
+        async with _Run(self, job) as process:
+            async for chunk in process.output.follow(hold=True):
+                if chunk.channel is Channel.STDOUT:
+                    yield chunk.data
+            status = await process.wait()
+            if status.code:
+                errors = await _text(process, Channel.STDERR)
+                raise classify(redact(errors, job.access.secrets))
+
+    async def close(self) -> None:
+        """End what runs, so that whoever waits for it gets an answer."""
+        self._closing = True
+        await asyncio.gather(*(process.terminate(GRACE) for process in list(self._running)))
+
+    async def _run(self, job: Job) -> Output:
+        async with _Run(self, job) as process:
+            status = await _settle(process, job)
+            if self._closing:
+                raise Unavailable("daemon is shutting down")
+            stdout = await _bytes(process, Channel.STDOUT)
+            errors = redact(await _text(process, Channel.STDERR), job.access.secrets)
+        if status.code:
+            log.debug("git %s failed with %d", job.argv[0], status.code)
+        return Output(status.code, stdout, errors, killed=status.signal is not None)
+
+    async def start(self, job: Job, options: tuple[str, ...], fds: tuple[int, ...]) -> Process:
+        """Start git; for ``_Run``."""
+        if self._closing:
+            raise Unavailable("daemon is shutting down")
+        if not await self.available() or self._binary is None:
+            raise Unavailable("git is not installed")
+        repo = job.where if isinstance(job.where, Repo) else None
+        folder = job.where.path if isinstance(job.where, Repo) else job.where.folder
+        if repo is not None:
+            options = (*options, f"safe.directory={repo.path}")
+        ceiling = repo.ceiling if repo is not None else folder
+        variables = harden.environment(self._environment.merged(), ceiling, job.where.account)
+        process = await self._procs.spawn(
+            [*harden.arguments(self._binary, options), *job.argv],
+            env={**variables, **await self._ssh(job, variables), **job.env},
+            cwd=os.fsencode(folder),
+            stdin=job.stdin,
+            merge=False,
+            retention=Retention(head=MAX_OUTPUT, tail=ERRORS),
+            pass_fds=fds,
+            account=job.where.account,
+        )
+        self._running.add(process)
+        return process
+
+    def stopped(self, process: Process) -> None:
+        """Forget a run; for ``_Run``."""
+        self._running.discard(process)
+
+    async def _ssh(self, job: Job, variables: Mapping[str, str]) -> dict[str, str]:
+        """Choose the ssh program: the user's, never a repository's own, else ours, which does not prompt."""
+        if not job.network or "GIT_SSH_COMMAND" in variables or "GIT_SSH" in variables:
+            return {}
+        place = Place("/", job.where.account)
+        chosen = await self._run(Job(place, ["config", "--get", "core.sshCommand"]))
+        return {"GIT_SSH_COMMAND": chosen.line or harden.SSH}
+
+    async def _version(self, binary: str) -> tuple[int, ...]:
+        done = await self._procs.run([binary, "version"], env=self._environment.merged(), cwd="/")
+        match = re.search(rb"(\d+)\.(\d+)", done.stdout)
+        return (int(match[1]), int(match[2])) if match else (0,)
+
+
+class _Run:
+    """One process of git from start to end, with its credentials open meanwhile."""
+
+    def __init__(self, cli: Cli, job: Job) -> None:
+        self._cli = cli
+        self._job = job
+        self._process: Process | None = None
+
+    async def __aenter__(self) -> Process:
+        with channel(self._job.access) as way:
+            self._process = await self._cli.start(self._job, way.options, way.fds)
+        return self._process
+
+    async def __aexit__(self, *_: object) -> None:
+        process = self._process
+        if process is None:
+            return
+        try:
+            if process.running:
+                await asyncio.shield(process.terminate(GRACE))
+        finally:
+            self._cli.stopped(process)
+            process.release()
+            await process.output.close()
+
+
+async def _settle(process: Process, job: Job) -> ExitStatus:
+    """Wait for the end, and hand on what is said on the way."""
+    if job.said is None:
+        return await process.settle()
+    listener = asyncio.create_task(_listen(process, job.said, job.access.secrets), name="git progress")
+    try:
+        return await process.settle()
+    finally:
+        # A helper in the background may hold the pipe for ever.
+        process.output.finish()
+        await asyncio.wait([listener])
+
+
+async def _listen(process: Process, said: Said, secrets: tuple[str, ...]) -> None:
+    """Hand on each line of standard error as it comes; git rewrites lines of progress with carriage returns."""
+    rest = ""
+    async for chunk in process.output.follow():
+        if chunk.channel is Channel.STDERR:
+            *lines, rest = re.split(r"[\r\n]+", rest + chunk.data.decode("utf-8", "replace"))
+            for line in lines:
+                said(redact(line, secrets))
+
+
+async def _bytes(process: Process, wanted: Channel) -> bytes:
+    return b"".join([chunk.data async for chunk in process.output.chunks() if chunk.channel is wanted])
+
+
+async def _text(process: Process, wanted: Channel) -> str:
+    return (await _bytes(process, wanted))[-ERRORS:].decode("utf-8", "replace")

@@ -1,0 +1,60 @@
+"""How git is started so that a repository, an inherited variable or a prompt cannot surprise us."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from toolbox.host.accounts import Account
+
+# Everything that moves a repository, logs, prompts, pages or edits; identities are given per commit.
+_DROPPED = re.compile(
+    r"GIT_(?:DIR|WORK_TREE|INDEX_FILE|INDEX_VERSION|OBJECT_DIRECTORY|ALTERNATE_OBJECT_DIRECTORIES|NAMESPACE|COMMON_DIR"
+    r"|CEILING_DIRECTORIES|CONFIG.*|TRACE.*|CURL_VERBOSE|ASKPASS|EXTERNAL_DIFF|DIFF_OPTS|PAGER|EDITOR"
+    r"|SEQUENCE_EDITOR|AUTHOR_.*|COMMITTER_.*|(?:LITERAL|GLOB|NOGLOB|ICASE)_PATHSPECS|PREFIX|TEMPLATE_DIR"
+    r"|SHALLOW_FILE|GRAFT_FILE|REPLACE_REF_BASE|NO_REPLACE_OBJECTS|QUARANTINE_PATH|PUSH_OPTION.*|ATTR_.*"
+    r"|DEFAULT_HASH|REDIRECT_.*|PROTOCOL_FROM_USER|ALLOW_PROTOCOL|SSL_NO_VERIFY)"
+    r"|SSH_ASKPASS|LANGUAGE|LANG|LC_.*"
+)
+# The files behind global and system configuration are the user's choice.
+_KEPT = frozenset({"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"})
+_SET = {
+    "LC_ALL": "C",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_ASKPASS": "/bin/false",
+    "SSH_ASKPASS": "/bin/false",
+    "SSH_ASKPASS_REQUIRE": "never",
+    "GCM_INTERACTIVE": "never",
+    "GIT_EDITOR": "true",
+    "GIT_PAGER": "cat",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_MERGE_AUTOEDIT": "no",
+}
+# A peer that sends less than this for this long is dead; who sets the variables decides otherwise.
+_STALL = {"GIT_HTTP_LOW_SPEED_LIMIT": "1000", "GIT_HTTP_LOW_SPEED_TIME": "60"}
+SSH = "ssh -o BatchMode=yes -o ConnectTimeout=30 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
+
+OPTIONS = (
+    "core.hooksPath=/dev/null",  # --no-verify alone still runs several hooks
+    "core.fsmonitor=false",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "protocol.ext.allow=never",
+    "advice.detachedHead=false",
+    "core.quotePath=false",
+)
+
+
+def environment(variables: Mapping[str, str], ceiling: str, account: Account | None) -> dict[str, str]:
+    """Return what git starts with; ``ceiling`` is where it stops looking for a repository."""
+    kept = {name: value for name, value in variables.items() if name in _KEPT or not _DROPPED.fullmatch(name)}
+    identity = account.variables if account is not None else {}
+    return {**_STALL, **kept, **_SET, **identity, "GIT_CEILING_DIRECTORIES": ceiling}
+
+
+def arguments(binary: str, options: tuple[str, ...]) -> list[str | bytes]:
+    """Begin a command line."""
+    argv: list[str | bytes] = [binary]
+    for option in (*OPTIONS, *options):
+        argv += ["-c", option]
+    return argv

@@ -1,0 +1,227 @@
+"""Quick work on metadata with libgit2, in this process: references, remotes, configuration, short histories.
+
+The only module that imports pygit2 here; the services import it inside of the thread they call it in. It runs no
+hook, no filter and no network, so it may look at repositories of other users, but it writes only into our own.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import os
+from collections.abc import Iterator
+
+import pygit2  # noqa: TID253 - this module itself is imported late, in a thread
+from pygit2.enums import RepositoryOpenFlag, RepositoryState, SortMode  # noqa: TID253
+
+from toolbox.errors import (
+    BadRequest,
+    Conflict,
+    GitBranchExists,
+    GitBranchNotFound,
+    GitMergeConflict,
+    InternalError,
+    ToolboxError,
+)
+from toolbox.git.commits import Commit
+
+# libgit2 executes nothing, so whose files it reads does not matter.
+pygit2.settings.owner_validation = False
+_FOREIGN = (
+    "unsupported extension",
+    "unsupported mandatory extension",
+    "unknown object format",
+    "unsupported repository",
+)
+
+
+class Unsupported(Exception):
+    """Say that libgit2 cannot read this repository, so that git has to."""
+
+
+@contextlib.contextmanager
+def opened(path: str) -> Iterator[pygit2.Repository]:
+    """Open exactly the repository at ``path`` and let go of its packs afterwards."""
+    try:
+        repo = pygit2.Repository(path, RepositoryOpenFlag.NO_SEARCH)
+    except pygit2.GitError as error:
+        if any(text in str(error) for text in _FOREIGN):
+            raise Unsupported(str(error)) from error
+        raise InternalError(f"repository cannot be opened: {error}") from error
+    try:
+        yield repo
+    except (pygit2.GitError, OSError) as error:
+        raise _meaning(error) from error
+    finally:
+        repo.free()
+
+
+def _meaning(error: Exception) -> ToolboxError:
+    text = str(error)
+    if isinstance(error, pygit2.InvalidSpecError):
+        return BadRequest(f"bad request: {text}")
+    if "failed to lock" in text or ".lock'" in text:
+        return Conflict(f"conflict: {text}")
+    return InternalError(text)
+
+
+def current_of(repo: pygit2.Repository) -> str:
+    """Return the branch HEAD is on, made or not; empty if it is on none."""
+    target = repo.lookup_reference("HEAD").raw_target
+    return target.removeprefix(b"refs/heads/").decode("utf-8", "surrogateescape") if isinstance(target, bytes) else ""
+
+
+def branches(path: str) -> tuple[list[str], str]:
+    """Return the local branches, sorted, and the current one."""
+    with opened(path) as repo:
+        return sorted(repo.branches.local), current_of(repo)
+
+
+def create_branch(path: str, name: str) -> None:
+    """Make a branch at HEAD and switch to it; no file is touched."""
+    with opened(path) as repo:
+        if repo.state() == RepositoryState.MERGE:
+            raise GitMergeConflict("conflict: cannot switch branch while merging")
+        reference = f"refs/heads/{name}"
+        if not repo.head_is_unborn:
+            _make(repo, name)
+        repo.set_head(reference)
+
+
+def _make(repo: pygit2.Repository, name: str) -> None:
+    try:
+        repo.branches.local.create(name, repo.head.peel(pygit2.Commit))
+    except pygit2.AlreadyExistsError as error:
+        raise GitBranchExists(f"conflict: a branch named '{name}' already exists") from error
+    except OSError as error:
+        raise GitBranchExists(f"conflict: a branch named like '{name}' already exists: {error}") from error
+    except pygit2.GitError as error:
+        clash = any(text in str(error) for text in ("parent is not directory", "is a directory", "path to reference"))
+        raise (GitBranchExists(f"conflict: {error}") if clash else _meaning(error)) from error
+
+
+def delete_branch(path: str, name: str) -> None:
+    """Delete a branch and its tracking configuration."""
+    with opened(path) as repo:
+        branch = repo.lookup_branch(name)
+        if branch is None:
+            raise GitBranchNotFound(f"not found: branch '{name}' not found")
+        try:
+            branch.delete()
+        except pygit2.GitError as error:
+            if "checked out" in str(error) or "current HEAD" in str(error):
+                raise Conflict(f"conflict: {error}") from error
+            raise
+
+
+def remotes(path: str) -> list[tuple[str, str]]:
+    """Return names and first URLs, as configured: expanded ones often hold tokens."""
+    with opened(path) as repo:
+        config = repo.config.snapshot()
+        return sorted((name, _first(config, f"remote.{name}.url")) for name in repo.remotes.names() if name)
+
+
+def _first(config: pygit2.Config, key: str) -> str:
+    return next((value or "" for value in config.get_multivar(key)), "") if key in config else ""
+
+
+def head(path: str) -> str:
+    """Return the id of the commit HEAD is at, empty before the first."""
+    with opened(path) as repo:
+        return "" if repo.head_is_unborn else str(repo.head.target)
+
+
+def init(path: str, *, bare: bool, initial: str) -> None:
+    """Make a repository, or leave one as it is."""
+    try:
+        pygit2.init_repository(path, bare=bare, initial_head=initial or None).free()
+    except (pygit2.GitError, OSError) as error:
+        raise InternalError(f"repository cannot be made: {error}") from error
+
+
+def history(path: str, limit: int) -> list[Commit] | None:
+    """Return at most ``limit`` commits, the newest first; None if there are more."""
+    with opened(path) as repo:
+        if repo.head_is_unborn:
+            return []
+        found: list[Commit] = []
+        for commit in repo.walk(repo.head.target, SortMode.TIME):
+            if len(found) == limit:
+                return None
+            found.append(_commit(commit))
+        return found
+
+
+def _commit(commit: pygit2.Commit) -> Commit:
+    author, encoding = commit.author, _codec(commit.message_encoding)
+    name, email, message = (
+        raw.decode(encoding, "replace") for raw in (author.raw_name, author.raw_email, commit.raw_message)
+    )
+    return Commit(str(commit.id), name, email, message, author.time, author.offset)
+
+
+def _codec(name: str | None) -> str:
+    try:
+        return codecs.lookup(name).name if name else "utf-8"
+    except LookupError:
+        return "utf-8"
+
+
+def config_get(file: str, key: str) -> str | None:
+    """Return the last value of a key in one file; an implicit true reads as nothing."""
+    if not os.path.exists(file):
+        return None
+    with open(file, "rb") as source:
+        if b"[include" in source.read().lower():
+            raise Unsupported("libgit2 follows includes")
+    config = _config(file)
+    return (config[key] or "") if key in config else None
+
+
+def config_set(file: str, values: dict[str, str]) -> None:
+    """Give keys one value each in a file, which is made if it is not there."""
+    with _written(file) as config:
+        for key, value in values.items():
+            # set_multivar writes line ends unescaped, which destroys the file.
+            if key in config and len(list(config.get_multivar(key))) > 1:
+                config.delete_multivar(key, ".*")
+            config[key] = value
+
+
+def config_section(file: str, prefix: str) -> dict[str, list[str]]:
+    """Return the values of every key that begins with ``prefix``, by the rest of the key."""
+    found: dict[str, list[str]] = {}
+    for entry in _config(file):
+        if entry.name.startswith(prefix):
+            found.setdefault(entry.name.removeprefix(prefix), []).append(entry.value or "")
+    return found
+
+
+def config_replace(file: str, prefix: str, values: dict[str, list[str]]) -> None:
+    """Give keys exactly these values; a key without any is removed."""
+    with _written(file) as config:
+        for key, wanted in values.items():
+            if f"{prefix}{key}" in config:
+                config.delete_multivar(f"{prefix}{key}", ".*")
+            for value in wanted:
+                config.set_multivar(f"{prefix}{key}", "^$", value)
+
+
+@contextlib.contextmanager
+def _written(file: str) -> Iterator[pygit2.Config]:
+    """Open a file to change it; it stays its owner's."""
+    status = os.stat(file) if os.path.exists(file) else None
+    os.makedirs(os.path.dirname(file), exist_ok=True)
+    try:
+        yield _config(file)
+    except pygit2.GitError as error:
+        raise _meaning(error) from error
+    if status is not None and os.geteuid() == 0:
+        os.chown(file, status.st_uid, status.st_gid)
+
+
+def _config(file: str) -> pygit2.Config:
+    try:
+        return pygit2.Config(file)
+    except pygit2.GitError as error:
+        raise InternalError(str(error)) from error

@@ -1,0 +1,151 @@
+"""Find a repository exactly where the client says, know whose it is, and let one change at a time into it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import pwd
+import stat
+from collections.abc import AsyncIterator
+
+from toolbox.errors import BadRequest, Conflict, GitRepoNotFound
+from toolbox.host.accounts import Account
+from toolbox.host.lanes import Lane
+from toolbox.host.paths import Workdir, decode, show
+
+_POINTER_BYTES = 4096
+_MARKS = {
+    "MERGE_HEAD": "merge",
+    "rebase-merge": "rebase",
+    "rebase-apply": "rebase",
+    "CHERRY_PICK_HEAD": "cherry-pick",
+    "REVERT_HEAD": "revert",
+    "BISECT_LOG": "bisect",
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Repo:
+    """A repository: ``path`` as resolved, ``gitdir`` of this worktree, ``common`` of all of them.
+
+    ``account`` is the owner if that is not who we are: git runs as the owner, so that neither its hooks and filters
+    gain our rights nor the owner loses access to new objects.
+    """
+
+    path: str
+    gitdir: str
+    common: str
+    bare: bool
+    account: Account | None = None
+
+    @property
+    def ceiling(self) -> str:
+        """Return the folder in which git stops looking."""
+        return os.path.dirname(self.path)
+
+    def with_files(self) -> Repo:
+        """Return the same repository, which must have a working tree."""
+        if self.bare:
+            raise BadRequest("bad request: repository is bare, it must be run in a work tree")
+        return self
+
+
+class Repositories:
+    """Open repositories, and hold the lock of each."""
+
+    def __init__(self, workdir: str, home: str, lane: Lane) -> None:
+        self._root = Workdir(workdir)
+        self._home = home
+        self._lane = lane
+        self._locks: dict[str, tuple[asyncio.Lock, list[object]]] = {}
+
+    def resolve(self, text: str) -> str:
+        """Return an absolute path, with ``~`` standing for the home directory."""
+        if text == "~" or text.startswith("~/"):
+            text = self._home + text[1:]
+        return os.path.normpath(decode(self._root.resolve(text)))
+
+    async def open(self, text: str) -> Repo:
+        """Return the repository at a path, never one above it."""
+        return await self._lane.run(find, self.resolve(text))
+
+    @contextlib.asynccontextmanager
+    async def changing(self, key: str, *, wait: bool = True) -> AsyncIterator[None]:
+        """Hold the only right to change what ``key`` names; without ``wait`` being second is a conflict."""
+        lock, users = self._locks.setdefault(key, (asyncio.Lock(), []))
+        if users and not wait:
+            raise Conflict(f"conflict: another operation is under way: {key}")
+        mark = object()
+        users.append(mark)
+        try:
+            async with lock:
+                yield
+        finally:
+            users.remove(mark)
+            if not users:
+                del self._locks[key]
+
+
+def find(path: str) -> Repo:
+    """Look for a repository at exactly ``path``; blocks."""
+    raw = os.fsencode(path)
+    try:
+        real = os.path.realpath(raw, strict=True)
+        status = os.stat(real)
+    except OSError as error:
+        raise _missing(path) from error
+    if not stat.S_ISDIR(status.st_mode):
+        raise _missing(path)
+    inner = os.path.join(real, b".git")
+    gitdir = _pointed(inner) if os.path.isfile(inner) else inner
+    bare = not os.path.isdir(gitdir)
+    if bare:
+        gitdir = real
+    if not _is_gitdir(gitdir):
+        raise _missing(path)
+    return Repo(decode(real), decode(gitdir), decode(_common(gitdir)), bare, owner(status))
+
+
+def unfinished(repo: Repo) -> str:
+    """Name the operation that is not finished, if there is one; blocks."""
+    return next((name for mark, name in _MARKS.items() if os.path.exists(os.path.join(repo.gitdir, mark))), "")
+
+
+def _missing(path: str) -> GitRepoNotFound:
+    return GitRepoNotFound(f"not found: not a git repository: {show(os.fsencode(path))}")
+
+
+def _pointed(file: bytes) -> bytes:
+    """Read where a ``.git`` file of a worktree or submodule points to."""
+    with open(file, "rb") as source:
+        line = source.read(_POINTER_BYTES).partition(b"\n")[0]
+    target = line.removeprefix(b"gitdir:").strip()
+    return os.path.realpath(os.path.join(os.path.dirname(file), target))
+
+
+def _is_gitdir(gitdir: bytes) -> bool:
+    common = _common(gitdir)
+    return os.path.lexists(os.path.join(gitdir, b"HEAD")) and os.path.isdir(os.path.join(common, b"objects"))
+
+
+def _common(gitdir: bytes) -> bytes:
+    try:
+        with open(os.path.join(gitdir, b"commondir"), "rb") as source:
+            text = source.read(_POINTER_BYTES).strip()
+    except OSError:
+        return os.path.realpath(gitdir)
+    return os.path.realpath(os.path.join(gitdir, text))
+
+
+def owner(status: os.stat_result) -> Account | None:
+    """Return who to run git as, None for ourselves; blocks."""
+    if os.geteuid() != 0 or status.st_uid == 0:
+        return None
+    try:
+        found = pwd.getpwuid(status.st_uid)
+    except KeyError:
+        return Account(status.st_uid, status.st_gid, (), str(status.st_uid), "/")
+    groups = tuple(os.getgrouplist(found.pw_name, found.pw_gid))
+    return Account(found.pw_uid, found.pw_gid, groups, found.pw_name, found.pw_dir)

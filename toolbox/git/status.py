@@ -1,0 +1,147 @@
+"""What changed in a working tree, and how its branch stands to the remote."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from toolbox.errors import ToolboxError
+from toolbox.git.cli import Job
+from toolbox.git.repository import Repo, unfinished
+from toolbox.git.tools import Tools
+from toolbox.git.wire import FileStatus, GitStatus
+
+log = logging.getLogger(__name__)
+
+DETACHED = "HEAD"
+_WORDS = {
+    ".": "Unmodified",
+    "M": "Modified",
+    "T": "Modified",
+    "A": "Added",
+    "D": "Deleted",
+    "R": "Renamed",
+    "C": "Copied",
+    "U": "Updated but unmerged",
+}
+UNTRACKED, UNMERGED = "Untracked", "Updated but unmerged"
+# Fields before the path in each kind of record.
+_BEFORE_PATH = {"1": 8, "2": 9, "u": 10}
+# A slower status has hashed files again whose times changed; writing the index once makes the next one quick.
+_SLOW = 0.2
+_OFF_LOOP = 64 * 1024
+
+
+class Parser:
+    """Read ``status --porcelain=v2 -z --branch``."""
+
+    def __init__(self) -> None:
+        self.headers: dict[str, str] = {}
+        self._files: dict[str, FileStatus] = {}
+
+    def parse(self, output: bytes) -> GitStatus:
+        """Return the whole answer."""
+        records = iter(output.decode("utf-8", "replace").split("\0"))
+        for record in records:
+            if record:
+                old = next(records, "") if record.startswith("2 ") else ""
+                self._record(record, old)
+        head = self.headers.get("branch.head", "")
+        ahead, behind = self._distance()
+        return GitStatus(
+            current_branch=DETACHED if head == "(detached)" else head,
+            file_status=[self._files[name] for name in sorted(self._files)],
+            branch_published="branch.ab" in self.headers,
+            ahead=ahead,
+            behind=behind,
+            detached=head == "(detached)",
+            upstream=self.headers.get("branch.upstream", ""),
+        )
+
+    def _distance(self) -> tuple[int, int]:
+        ahead, _, behind = self.headers.get("branch.ab", "+0 -0").partition(" ")
+        return int(ahead), -int(behind)
+
+    def _record(self, record: str, old: str) -> None:
+        kind, _, rest = record.partition(" ")
+        if kind == "#":
+            name, _, value = rest.partition(" ")
+            self.headers[name] = value
+        elif kind == "?":
+            self._untracked(rest)
+        elif kind in _BEFORE_PATH:
+            fields = record.split(" ", _BEFORE_PATH[kind])
+            staging, worktree = (UNMERGED, UNMERGED) if kind == "u" else (_WORDS[fields[1][0]], _WORDS[fields[1][1]])
+            name = fields[-1]
+            self._files[name] = FileStatus(name=name, extra=old, staging=staging, worktree=worktree)
+
+    def _untracked(self, name: str) -> None:
+        known = self._files.get(name)
+        # Removed from the index but still on disk comes as two records.
+        staging = known.staging if known is not None else UNTRACKED
+        self._files[name] = FileStatus(name=name, extra="", staging=staging, worktree=UNTRACKED)
+
+
+def parse(output: bytes) -> GitStatus:
+    """Read the output of one status."""
+    return Parser().parse(output)
+
+
+class Status:
+    """Tell the status of repositories."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._t = tools
+        self._refreshing: dict[str, asyncio.Task[None]] = {}
+
+    async def status(self, path: str) -> GitStatus:
+        """Return the changed files and the branch."""
+        repo = (await self._t.repos.open(path)).with_files()
+        found = await self._status(repo)
+        found.state = await self._t.lane.run(unfinished, repo)
+        return found
+
+    async def close(self) -> None:
+        """Wait for what runs in the background."""
+        if self._refreshing:
+            await asyncio.wait(list(self._refreshing.values()))
+
+    async def _status(self, repo: Repo) -> GitStatus:
+        if not await self._t.cli.available():
+            answer = await self._t.worker.call("status", repo)
+            files = [FileStatus(**file) for file in answer.pop("file_status")]
+            return GitStatus(**answer, file_status=files)
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        argv = ["status", "--porcelain=v2", "-z", "--branch", "--untracked-files=all", "--find-renames"]
+        output = await self._t.cli.check(Job(repo, argv))
+        if clock() - started > _SLOW:
+            self._refresh(repo)
+        big = len(output.stdout) > _OFF_LOOP
+        found = await self._t.lane.run(parse, output.stdout) if big else parse(output.stdout)
+        if not found.upstream and not found.detached:
+            await self._compare(repo, found)
+        return found
+
+    async def _compare(self, repo: Repo, status: GitStatus) -> None:
+        """Count against the branch of the same name on the remote, where no upstream is configured."""
+        branch = status.current_branch
+        chosen = await self._t.cli.run(Job(repo, ["config", "--get", f"branch.{branch}.remote"]))
+        refs = f"refs/heads/{branch}...refs/remotes/{chosen.line or 'origin'}/{branch}"
+        counted = await self._t.cli.run(Job(repo, ["rev-list", "--left-right", "--count", refs, "--"]))
+        if counted.code == 0:
+            ahead, behind = counted.text.split()
+            status.branch_published, status.ahead, status.behind = True, int(ahead), int(behind)
+
+    def _refresh(self, repo: Repo) -> None:
+        if repo.common not in self._refreshing:
+            task = asyncio.create_task(self._write_index(repo), name="git index refresh")
+            self._refreshing[repo.common] = task
+            task.add_done_callback(lambda _: self._refreshing.pop(repo.common, None))
+
+    async def _write_index(self, repo: Repo) -> None:
+        try:
+            async with self._t.repos.changing(repo.common):
+                await self._t.cli.run(Job(repo, ["update-index", "-q", "--refresh"]))
+        except (OSError, ToolboxError) as error:
+            log.debug("index was not refreshed: %s: %s", repo.path, error)

@@ -1,0 +1,93 @@
+"""Git's own store of credentials: plain text that the user asked for, readable by nobody else."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from urllib.parse import quote_from_bytes
+
+from toolbox.errors import BadRequest, Conflict
+from toolbox.git import names
+from toolbox.git.configuration import Configuration
+from toolbox.git.tools import Tools
+from toolbox.git.wire import GitAuthenticateRequest
+from toolbox.host.env import Environment
+
+_HOST = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
+_PROTOCOLS = ("https", "http")
+
+
+class CredentialStore:
+    """Keep credentials for hosts, in the file and the format of ``git credential-store``."""
+
+    def __init__(self, tools: Tools, environment: Environment, configuration: Configuration, home: str) -> None:
+        self._t = tools
+        self._environment = environment
+        self._configuration = configuration
+        self._home = home
+
+    async def approve(self, request: GitAuthenticateRequest) -> None:
+        """Store credentials, and have git use them for that host only."""
+        host, protocol = request.host or "github.com", request.protocol or "https"
+        username = names.credential_part(request.username, "username")
+        password = names.credential_part(request.password, "password")
+        if protocol not in _PROTOCOLS:
+            raise BadRequest(f"bad request: unknown protocol '{protocol[:20]}', one of {', '.join(_PROTOCOLS)}")
+        if not _HOST.fullmatch(host):
+            raise BadRequest("bad request: invalid host, give a name or address, and a port if it is not the usual one")
+        home = self._environment.get("HOME") or self._home
+        file = os.path.join(home, ".git-credentials")
+        async with self._t.repos.changing(file):
+            await self._t.lane.run(store, file, Entry(protocol, username, password, host))
+        await self._configuration.enable(f"credential.{protocol}://{host}.helper", "store")
+
+
+class Entry:
+    """One line of the store."""
+
+    def __init__(self, protocol: str, username: str, password: str, host: str) -> None:
+        self._user = f"{protocol}://{_quoted(username)}:"
+        self._host = f"@{_quoted(host)}"
+        self.line = f"{self._user}{_quoted(password)}{self._host}"
+
+    def replaces(self, line: str) -> bool:
+        """Tell whether a line is for the same user of the same host."""
+        return line.startswith(self._user) and line.endswith(self._host)
+
+
+def _quoted(text: str) -> str:
+    """Encode the way git does: lower-case digits, the colon of a port too."""
+    raw = quote_from_bytes(text.encode("utf-8", "surrogateescape"), safe="")
+    return re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), raw)
+
+
+def store(file: str, entry: Entry) -> None:
+    """Put an entry first, under the lock that git itself takes; blocks."""
+    lock = f"{file}.lock"
+    try:
+        fd = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError as error:
+        raise Conflict(f"conflict: {lock} exists, another git is writing") from error
+    try:
+        with os.fdopen(fd, "w", encoding="utf-8", errors="surrogateescape") as new:
+            kept = [line for line in _lines(file) if not entry.replaces(line)]
+            new.write("".join(f"{line}\n" for line in [entry.line, *kept]))
+            _keep_owner(file, new.fileno())
+        os.rename(lock, file)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(lock)
+        raise
+
+
+def _lines(file: str) -> list[str]:
+    with contextlib.suppress(FileNotFoundError), open(file, encoding="utf-8", errors="surrogateescape") as old:
+        return old.read().splitlines()
+    return []
+
+
+def _keep_owner(file: str, fd: int) -> None:
+    with contextlib.suppress(OSError):
+        status = os.stat(file)
+        os.fchown(fd, status.st_uid, status.st_gid)

@@ -1,0 +1,20 @@
+"""What every service of this area works with."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from toolbox.git.cli import Cli
+from toolbox.git.repository import Repositories
+from toolbox.git.worker import Worker
+from toolbox.host.lanes import Lane
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tools:
+    """Repositories, the git program, libgit2 in a process of its own, and threads for libgit2 in this one."""
+
+    repos: Repositories
+    cli: Cli
+    worker: Worker
+    lane: Lane

@@ -1,0 +1,105 @@
+"""What a remote URL means: its transport, whom credentials may go to, and what may be shown of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from toolbox.errors import BadRequest
+
+_HTTP = ("http", "https")
+_TRANSPORTS = frozenset({"http", "https", "ssh", "git", "file"})
+_PORTS = {"http": 80, "https": 443}
+# ``transport::address`` starts a helper program of that name.
+_HELPER = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.-]*::")
+_SCP = re.compile(r"(?:[^/@]+@)?(?:\[[^]]+\]|[^/:]+):")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RemoteUrl:
+    """A URL taken apart.
+
+    ``text`` is what git is given: it holds no credentials, because arguments of a process are visible to all.
+    ``scope`` is scheme, host and port of HTTP URLs, as far as credentials may travel; empty for other transports.
+    """
+
+    text: str
+    original: str
+    scheme: str
+    scope: str = ""
+    username: str = ""
+    password: str = ""
+
+    @property
+    def local(self) -> bool:
+        """Tell whether it is a folder of this machine, without a scheme."""
+        return self.scheme == ""
+
+    @property
+    def embedded(self) -> bool:
+        """Tell whether the URL carries credentials."""
+        return self.text != self.original and bool(self.username or self.password)
+
+
+def check(url: str) -> None:
+    """Refuse what git would take for an option or a program."""
+    if url.startswith("-") or _CONTROL.search(url) or not url.strip():
+        raise BadRequest("bad request: invalid url")
+    helper = _HELPER.match(url)
+    scheme = url.partition("://")[0].lower() if "://" in url else ""
+    if helper or (scheme and scheme not in _TRANSPORTS):
+        name = helper[0].rstrip(":") if helper else scheme
+        raise BadRequest(f"bad request: transport '{name[:40]}' is not allowed, use https, http, ssh, git or file")
+
+
+def parse(url: str, *, workdir: str = "/") -> RemoteUrl:
+    """Take a URL apart and complete it; blocks, because a relative path is told from a host by looking."""
+    check(url)
+    if "://" in url:
+        return _with_scheme(url)
+    path = os.path.join(workdir, url)
+    if url.startswith(("/", ".")) or os.path.exists(path):
+        return RemoteUrl(path, url, "")
+    if _SCP.match(url):
+        return RemoteUrl(url, url, "ssh")
+    first = url.partition("/")[0]
+    if "." in first or first == "localhost":
+        return _with_scheme(f"https://{url}")
+    return RemoteUrl(path, url, "")
+
+
+def _with_scheme(url: str) -> RemoteUrl:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise BadRequest("bad request: invalid url") from error
+    if parts.scheme not in _HTTP:
+        return RemoteUrl(_without_password(parts, url), url, parts.scheme)
+    if not host:
+        raise BadRequest("bad request: url has no host")
+    text = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if "@" in parts.netloc else url
+    return RemoteUrl(
+        text,
+        url,
+        parts.scheme,
+        scope_of(parts.scheme, host, port),
+        unquote(parts.username or ""),
+        unquote(parts.password or ""),
+    )
+
+
+def _without_password(parts: SplitResult, url: str) -> str:
+    """Drop a password that ssh could not use anyway."""
+    if not parts.password:
+        return url
+    return parts._replace(netloc=f"{parts.username or ''}@{parts.netloc.rpartition('@')[2]}").geturl()
+
+
+def scope_of(scheme: str, host: str, port: int | None) -> str:
+    """Return what git matches a configured credential helper against."""
+    name = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{name}" if port in (None, _PORTS[scheme]) else f"{scheme}://{name}:{port}"

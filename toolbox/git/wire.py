@@ -1,0 +1,444 @@
+"""What the git endpoints send and receive; requests are snake_case on the wire, answers camelCase.
+
+In optional fields an empty string means the same as none: published examples send it everywhere.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import msgspec
+
+from toolbox.wire import Flag, Needed, Wire
+
+Filled = Annotated[str, msgspec.Meta(min_length=1)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Request(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Base of bodies: field names as written."""
+
+
+class RepoQuery(Wire, kw_only=True):
+    """Name a repository."""
+
+    path: Needed = ""
+
+
+class RepoRequest(Request, kw_only=True):
+    """Name a repository in a body."""
+
+    path: Filled
+
+
+class GitCloneRequest(RepoRequest, kw_only=True):
+    """Ask for a clone; ``commit_id`` may be abbreviated, ``depth`` 0 means the whole history."""
+
+    url: Filled
+    branch: str | None = None
+    commit_id: str | None = None
+    username: str | None = None
+    password: str | None = None
+    insecure_skip_tls: bool | None = None
+    depth: Count | None = None
+
+
+class GitInitRequest(RepoRequest, kw_only=True):
+    """Ask for a new repository."""
+
+    bare: bool | None = None
+    initial_branch: str | None = None
+
+
+class GitAddRequest(RepoRequest, kw_only=True):
+    """Name what to stage; ``.`` is everything."""
+
+    files: list[str]
+
+
+class GitCommitRequest(RepoRequest, kw_only=True):
+    """Describe a commit of what is staged."""
+
+    message: Filled
+    author: Filled
+    email: Filled
+    allow_empty: bool | None = None
+
+
+class GitCommitResponse(Wire, kw_only=True):
+    """Name the commit that was made."""
+
+    hash: str
+
+
+class RemoteRequest(RepoRequest, kw_only=True):
+    """Name a remote, a branch, and who asks."""
+
+    username: str | None = None
+    password: str | None = None
+    branch: str | None = None
+    remote: str | None = None
+
+
+class GitPushRequest(RemoteRequest, kw_only=True):
+    """Ask for a push of one branch."""
+
+    set_upstream: bool | None = None
+
+
+class GitPullRequest(RemoteRequest, kw_only=True):
+    """Ask for a fetch and a fast-forward."""
+
+
+class GitFetchRequest(RemoteRequest, kw_only=True):
+    """Ask for a fetch of one branch, or of what the remote is configured for."""
+
+    prune: bool | None = None
+
+
+class FileStatus(Wire, kw_only=True):
+    """Describe a changed file; ``extra`` is where a renamed or copied file was before."""
+
+    name: str
+    extra: str
+    staging: str
+    worktree: str
+
+
+class GitStatus(Wire, kw_only=True):
+    """Describe a working tree; ``state`` names an operation that is not finished: merge, rebase, ..."""
+
+    additive: ClassVar[frozenset[str]] = frozenset({"detached", "upstream", "state"})
+
+    current_branch: str
+    file_status: list[FileStatus]
+    branch_published: bool
+    ahead: int
+    behind: int
+    detached: bool
+    upstream: str
+    state: str = ""
+
+    def wire_size(self) -> int:
+        """Estimate the length of the JSON."""
+        return 150 * len(self.file_status)
+
+
+class ListBranchResponse(Wire, kw_only=True):
+    """List local branches by name."""
+
+    additive: ClassVar[frozenset[str]] = frozenset({"current"})
+
+    branches: list[str]
+    current: str
+
+
+class GitBranchRequest(RepoRequest, kw_only=True):
+    """Name a branch to make."""
+
+    name: Filled
+
+
+class GitDeleteBranchRequest(Request, kw_only=True):
+    """Name a branch to delete, here or in the query."""
+
+    path: Needed = ""
+    name: Needed = ""
+
+
+class DeleteBranchQuery(Wire, kw_only=True):
+    """Name a branch to delete where a proxy drops bodies."""
+
+    path: str = ""
+    name: str = ""
+
+
+class GitCheckoutRequest(RepoRequest, kw_only=True):
+    """Name a branch, tag or commit."""
+
+    branch: Filled
+
+
+class GitCommitInfo(Wire, kw_only=True):
+    """Describe a commit; ``timestamp`` is the author's, in the author's zone."""
+
+    hash: str
+    author: str
+    email: str
+    message: str
+    timestamp: str
+
+
+class HistoryQuery(Wire, kw_only=True):
+    """Page through history: of a revision, of a file, by an author, since a date."""
+
+    path: Needed = ""
+    limit: Count | None = None
+    skip: Count | None = None
+    ref: str | None = None
+    file: str | None = None
+    author: str | None = None
+    since: str | None = None
+
+
+class GitRemote(Wire, kw_only=True):
+    """Describe a remote; its URL is as configured."""
+
+    name: str
+    url: str
+
+
+class ListRemotesResponse(Wire, kw_only=True):
+    """List remotes by name."""
+
+    remotes: list[GitRemote]
+
+
+class GitAddRemoteRequest(RepoRequest, kw_only=True):
+    """Describe a remote to add."""
+
+    name: Filled
+    url: Filled
+    fetch: bool | None = None
+    overwrite: bool | None = None
+
+
+class GitResetRequest(RepoRequest, kw_only=True):
+    """Ask for a reset: soft, mixed, hard, merge or keep."""
+
+    mode: str | None = None
+    target: str | None = None
+    files: list[str] | None = None
+
+
+class GitRestoreRequest(RepoRequest, kw_only=True):
+    """Name files to restore, and where."""
+
+    files: Annotated[list[str], msgspec.Meta(min_length=1)]
+    staged: bool | None = None
+    worktree: bool | None = None
+    source: str | None = None
+
+
+class GitConfigQuery(Wire, kw_only=True):
+    """Name a configuration key: global, local or system."""
+
+    key: Needed = ""
+    scope: str | None = None
+    path: str | None = None
+
+
+class GitConfigResponse(Wire, kw_only=True):
+    """Hold a configured value; null if there is none."""
+
+    value: str | None
+
+
+class GitSetConfigRequest(Request, kw_only=True):
+    """Set a configuration key to one value."""
+
+    key: Filled
+    value: str
+    scope: str | None = None
+    path: str | None = None
+
+
+class GitConfigureUserRequest(Request, kw_only=True):
+    """Set the identity of commits made by hand."""
+
+    name: Filled
+    email: Filled
+    scope: str | None = None
+    path: str | None = None
+
+
+class GitAuthenticateRequest(Request, kw_only=True):
+    """Store credentials for a host in git's own store, in plain text."""
+
+    username: Filled
+    password: Filled
+    host: str | None = None
+    protocol: str | None = None
+
+
+class Progress(Wire, kw_only=True):
+    """Tell how far an operation is."""
+
+    phase: str
+    percent: int = 0
+    current: int = 0
+    total: int = 0
+    transferred: str = ""
+
+
+class RemoteLine(Wire, kw_only=True):
+    """Pass on what the remote says."""
+
+    line: str
+
+
+class Result(Wire, kw_only=True):
+    """End a stream that went well."""
+
+    status: str
+
+
+class Failure(Wire, kw_only=True):
+    """End a stream with an error."""
+
+    status_code: int
+    code: str
+    message: str
+
+
+class DiffQuery(Wire, kw_only=True):
+    """Choose what to compare: the working tree with the index, ``staged`` with HEAD, or revisions."""
+
+    path: Needed = ""
+    base: str | None = msgspec.field(name="from", default=None)
+    to: str | None = None
+    staged: Flag | None = None
+    format: str | None = None
+    paths: list[str] | None = None
+    context: Annotated[int, msgspec.Meta(ge=0, le=10_000)] | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1)] | None = None
+
+
+class DiffFile(Wire, kw_only=True):
+    """Describe one changed file; counts are absent for binary files."""
+
+    path: str
+    old_path: str = ""
+    status: str = ""
+    additions: int | None = None
+    deletions: int | None = None
+
+
+class GitDiff(Wire, kw_only=True):
+    """Hold the changed files, and the patch where it was asked for."""
+
+    files: list[DiffFile]
+    patch: str = ""
+    truncated: bool = False
+
+
+class BlameQuery(Wire, kw_only=True):
+    """Choose a file, a revision, and lines (``10,20``)."""
+
+    path: Needed = ""
+    file: Needed = ""
+    ref: str | None = None
+    lines: str | None = None
+
+
+class BlameLine(Wire, kw_only=True):
+    """Say where a line comes from."""
+
+    line: int
+    hash: str
+    original_line: int
+    author: str
+    email: str
+    timestamp: int
+    summary: str
+    content: str
+
+
+class GitBlame(Wire, kw_only=True):
+    """Hold a file line by line."""
+
+    lines: list[BlameLine]
+
+
+class StashEntry(Wire, kw_only=True):
+    """Describe a stash."""
+
+    index: int
+    hash: str
+    message: str
+    timestamp: str
+
+
+class ListStashResponse(Wire, kw_only=True):
+    """List stashes, the newest first."""
+
+    stashes: list[StashEntry]
+
+
+class StashPushRequest(RepoRequest, kw_only=True):
+    """Put local changes away."""
+
+    message: str | None = None
+    untracked: bool | None = None
+
+
+class StashRequest(RepoRequest, kw_only=True):
+    """Name a stash; 0 is the newest."""
+
+    index: Count | None = None
+
+
+class GitTag(Wire, kw_only=True):
+    """Describe a tag; ``commit`` is what it leads to."""
+
+    name: str
+    commit: str
+    message: str = ""
+
+
+class ListTagsResponse(Wire, kw_only=True):
+    """List tags by name."""
+
+    tags: list[GitTag]
+
+
+class GitTagRequest(RepoRequest, kw_only=True):
+    """Describe a tag to make; with a message it is annotated and needs an identity."""
+
+    name: Filled
+    target: str | None = None
+    message: str | None = None
+    author: str | None = None
+    email: str | None = None
+
+
+class TagQuery(Wire, kw_only=True):
+    """Name a tag."""
+
+    path: Needed = ""
+    name: Needed = ""
+
+
+class GitMergeRequest(RepoRequest, kw_only=True):
+    """Name what to merge; ``action`` continues or aborts a merge that stopped."""
+
+    branch: str | None = None
+    action: str | None = None
+    message: str | None = None
+    author: str | None = None
+    email: str | None = None
+    fast_forward_only: bool | None = None
+
+
+class GitMergeResponse(Wire, kw_only=True):
+    """Say where HEAD is after a merge, and whether it moved."""
+
+    hash: str
+    changed: bool
+
+
+class GitWorktree(Wire, kw_only=True):
+    """Describe a worktree of a repository."""
+
+    path: str
+    hash: str = ""
+    branch: str = ""
+    bare: bool = False
+    detached: bool = False
+    locked: bool = False
+
+
+class ListWorktreesResponse(Wire, kw_only=True):
+    """List worktrees, the main one first."""
+
+    worktrees: list[GitWorktree]
