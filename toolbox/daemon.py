@@ -18,6 +18,7 @@ from toolbox import __version__, logs
 from toolbox.fs.area import FilesArea
 from toolbox.git.area import GitArea
 from toolbox.host.env import Environment
+from toolbox.host.limits import Limiter, Limits
 from toolbox.host.procs import Procs
 from toolbox.host.shells import Shells
 from toolbox.host.spool import Spool
@@ -81,6 +82,11 @@ def spool_dir_of() -> pathlib.Path:
     return next((place for place in places if os.access(place, os.W_OK)), pathlib.Path("/tmp"))  # noqa: S108
 
 
+def limits_of(settings: Settings) -> Limits:
+    """Return the limits of a command that asks for none."""
+    return Limits(settings.command_memory or None, settings.command_pids or None, settings.command_cpus or None)
+
+
 def _resource(settings: Settings) -> dict[str, str]:
     """Return the attributes that telemetry sends with everything."""
     known = {
@@ -118,7 +124,7 @@ class Daemon:
         self.environment = Environment(settings.child_env)
         self.port = 0
         self.spool = Spool(spool_dir_of())
-        self.procs = Procs(self.spool)
+        self.procs = Procs(self.spool, limiter=Limiter(oom_score=settings.oom_score))
         self.shells = Shells(self.environment.get, settings.shell)
         self.registry = Registry()
         self.exec = Exec(
@@ -129,9 +135,16 @@ class Daemon:
             self.registry,
             workdir=workdir_of(settings),
             max_output=settings.max_output_bytes,
+            limits=limits_of(settings),
         )
         starter = Starter(
-            self.procs, self.environment, self.shells, self.spool, self.registry, workdir=workdir_of(settings)
+            self.procs,
+            self.environment,
+            self.shells,
+            self.spool,
+            self.registry,
+            workdir=workdir_of(settings),
+            limits=limits_of(settings),
         )
         self.running = RunningArea(self.registry, starter, self.procs)
         self.terminals = TerminalsArea(

@@ -80,6 +80,16 @@ class _Parse:
         return read
 
     @staticmethod
+    def between(low: int, high: int) -> Callable[[str], int]:
+        def read(text: str) -> int:
+            value = int(text)
+            if not low <= value <= high:
+                raise ValueError(f"expected {low} to {high}")
+            return value
+
+        return read
+
+    @staticmethod
     def port(text: str) -> int:
         value = int(text)
         if not 0 <= value <= 65535:
@@ -159,6 +169,34 @@ SETTINGS = (
         str(16 * 1024 * 1024),
         "most bytes of output in one exec answer; head and tail are kept",
     ),
+    Setting(
+        "command_memory",
+        "TOOLBOX_COMMAND_MEMORY_BYTES",
+        _Parse.at_least(int, 0),
+        "0",
+        "most memory of one command and what it starts; 0: no limit",
+    ),
+    Setting(
+        "command_pids",
+        "TOOLBOX_COMMAND_PIDS",
+        _Parse.at_least(int, 0),
+        "0",
+        "most processes and threads of one command; 0: no limit",
+    ),
+    Setting(
+        "command_cpus",
+        "TOOLBOX_COMMAND_CPUS",
+        _Parse.at_least(float, 0),
+        "0",
+        "processors that one command may use, also as `nproc` sees them; 0: all",
+    ),
+    Setting(
+        "oom_score",
+        "TOOLBOX_COMMAND_OOM_SCORE",
+        _Parse.between(0, 1000),
+        "100",
+        "by how much the kernel prefers to kill a process of the user over the daemon when memory runs out",
+    ),
     Setting("version", "TOOLBOX_VERSION", str, "0.226.1", "protocol level reported by /version"),
     Setting("sandbox_id", "DAYTONA_SANDBOX_ID", str, "", "id of this sandbox, also a path prefix; default: host name"),
     Setting("sandbox_snapshot", "DAYTONA_SANDBOX_SNAPSHOT", str, "", "telemetry attribute"),
@@ -219,6 +257,10 @@ class Settings:
     state_dir: str
     shell: str
     max_output_bytes: int
+    command_memory: int
+    command_pids: int
+    command_cpus: float
+    oom_score: int
     version: str
     sandbox_id: str
     sandbox_snapshot: str

@@ -19,6 +19,7 @@ import aiohttp
 import pytest
 
 from toolbox.host.env import Environment
+from toolbox.host.limits import Limits
 from toolbox.host.procs import Procs
 from toolbox.host.shells import Shells
 from toolbox.host.spool import Spool
@@ -467,14 +468,21 @@ async def test_answer_that_nobody_took_is_kept(client: Client) -> None:
     assert (await client.output(found[0]["id"])) == f"{found[0]['pid']}\nx\n"
 
 
-async def test_answer_that_was_taken_leaves_no_output(client: Client) -> None:
+async def test_answer_that_was_taken_leaves_nothing(client: Client) -> None:
     answer = await client.call("POST", "/process/execute", json={"command": "echo x; exit 2"})
     assert answer == {"exitCode": 2, "result": "x\n"}
-    (found,) = await client.call("GET", "/processes")
-    assert (found["exitCode"], found["shellCommand"], found["keepLogs"]) == (2, "echo x; exit 2", "none")
-    while (page := await client.logs(found["id"]))["frames"]:
+    while await client.call("GET", "/processes"):
         await asyncio.sleep(0)
-    assert page["eof"]
+
+
+async def test_long_command_is_shown_cut(client: Client) -> None:
+    command = "sleep 100 #" + "x" * 100_000
+    asked = asyncio.create_task(client.call("POST", "/process/execute", json={"command": command}))
+    while not (found := await client.call("GET", "/processes")):
+        await asyncio.sleep(0)
+    assert found[0]["shellCommand"] == command[:4096]
+    await client.signal(found[0]["id"], signal="KILL")
+    assert (await asked)["exitCode"] == 137
 
 
 async def test_input_and_its_end(client: Client) -> None:
@@ -832,3 +840,30 @@ async def test_many_at_once_leave_nothing(client: Client, server: Served) -> Non
         await client.call("DELETE", f"/processes/{process}", 204)
     assert server.procs.live == []
     assert descriptors() == before
+
+
+async def test_limits_hold_and_are_told(client: Client) -> None:
+    made = await client.create(
+        shellCommand=f"nproc; {sys.executable} -c 'bytearray(300 << 20)'", limits={"cpus": 1, "memoryBytes": 200 << 20}
+    )
+    enforced = made["limits"].pop("enforcedBy")
+    assert made["limits"] == {"memoryBytes": 200 << 20, "cpus": 1}
+    assert (await client.output(made["id"])).startswith("1\n")
+    ended = await client.get(made["id"])
+    assert ended["exitCode"] == (137 if enforced == "cgroup" else 1)
+
+
+async def test_limits_of_a_command(client: Client) -> None:
+    body = {"command": "nproc; exit 4", "limits": {"cpus": 0.5}}
+    assert await client.call("POST", "/process/execute", json=body) == {"exitCode": 4, "result": "1\n"}
+
+
+async def test_limits_that_make_no_sense(client: Client) -> None:
+    for limits in ({"cpus": 0}, {"memoryBytes": 5}, {"pids": 0}, {"cpus": "1"}):
+        answer = await client.create(400, argv=["true"], limits=limits)
+        assert answer["code"] == "INVALID_REQUEST_BODY"
+
+
+async def test_usual_limits_hold_for_everything(client: Client, server: Served) -> None:
+    server.starter._limits = Limits(cpus=1)
+    assert await client.output(await client.shell("nproc")) == "1\n"

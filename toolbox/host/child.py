@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
-import resource
 import secrets
 import signal
 import time
 from collections.abc import Awaitable, Callable
 
+from toolbox.host.cgroups import Group
 from toolbox.host.ledger import Ledger
 from toolbox.host.pipes import Feed, Pump
+from toolbox.host.usage import Usage
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,25 +40,6 @@ class ExitStatus:
             return f"signal {self.signal}"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Usage:
-    """What a process and the children it waited for have used; ``peak_memory`` in bytes where it is known."""
-
-    cpu_seconds: float
-    peak_memory: int | None
-
-    @classmethod
-    def of(cls, used: resource.struct_rusage) -> Usage:
-        """Read what ``wait4`` returns.
-
-        The kernel counts the memory that a child shared with us before it became another program, so a peak that is
-        not above our own says nothing.
-        """
-        ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        peak = used.ru_maxrss * 1024 if used.ru_maxrss > ours else None
-        return cls(used.ru_utime + used.ru_stime, peak)
-
-
 EndTree = Callable[["Child", float], Awaitable[None]]
 
 
@@ -71,6 +53,7 @@ class Child:
         self.ended = 0.0
         self.status: ExitStatus | None = None
         self.usage: Usage | None = None
+        self.group: Group | None = None
         self.stdin = feed
         self._pidfd = pidfd
         self._end_tree = end_tree

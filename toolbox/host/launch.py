@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 
 from toolbox.host.accounts import Account
+from toolbox.host.limits import Limits, gated
 
 PIPE = -1
 
@@ -24,6 +25,7 @@ class Launch:
     ``stdout`` and ``stderr``: a descriptor, ``PIPE``, or None for ``/dev/null``; ``merge`` sends stderr where
     stdout goes. ``terminal`` is the path of a terminal to be the controlling one and all three streams; a program
     that cannot be started there ends with status 126 or 127, as in a shell. ``account``: who to run as, if not as us.
+    With ``limits`` it starts through a gate, and its first argument becomes the path of the program.
     """
 
     argv: Sequence[str | bytes]
@@ -37,11 +39,13 @@ class Launch:
     pass_fds: Sequence[int] = ()
     terminal: str = ""
     account: Account | None = None
+    limits: Limits | None = None
 
     @property
-    def command(self) -> Sequence[str | bytes]:
-        """Return the arguments to execute."""
-        return [*_TAKE_TERMINAL, self.terminal, *self.argv] if self.terminal else self.argv
+    def command(self) -> tuple[Sequence[str | bytes], str | None]:
+        """Return the arguments to start with, and what to execute if that is not the first of them."""
+        argv = [*_TAKE_TERMINAL, self.terminal, *self.argv] if self.terminal else self.argv
+        return (gated(argv, self.executable, self.env), None) if self.limits else (argv, self.executable)
 
     @property
     def identity(self) -> tuple[int | None, int | None, Sequence[int] | None]:

@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import logging
 import os
+import signal
 import subprocess
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -20,15 +21,18 @@ from typing import Any, TypeVar
 from toolbox.errors import Unavailable
 from toolbox.host import reaper, survivors, tree
 from toolbox.host.accounts import Account
-from toolbox.host.child import Child, ExitStatus, Process, Usage
+from toolbox.host.cgroups import Group
+from toolbox.host.child import Child, ExitStatus, Process
 from toolbox.host.lanes import Lane
 from toolbox.host.launch import PIPE, Launch, Plumbing, Stdin
 from toolbox.host.ledger import Channel, Ledger, Retention
+from toolbox.host.limits import Limiter, Limits
 from toolbox.host.oom import OutOfMemory
 from toolbox.host.pipes import Feed, Pump
 from toolbox.host.spool import Spool
 from toolbox.host.strays import Sweeper
 from toolbox.host.survivors import Survivor
+from toolbox.host.usage import Usage, Verdict
 from toolbox.host.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -48,6 +52,7 @@ class _Started:
     stdin: int | None = None
     stdout: int | None = None
     stderr: int | None = None
+    group: Group | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,10 +68,18 @@ class Completed:
 class Procs:
     """Spawn, watch, and in the end terminate every process of ours."""
 
-    def __init__(self, spool: Spool, *, pidfds: bool = True, after_spawn: Callable[[int], None] | None = None) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        *,
+        pidfds: bool = True,
+        after_spawn: Callable[[int], None] | None = None,
+        limiter: Limiter | None = None,
+    ) -> None:
         self._spool = spool
         self._pidfds = pidfds and hasattr(os, "pidfd_open")
         self._after_spawn = after_spawn
+        self._limiter = limiter or Limiter()
         self._worker = Worker("spawn")
         self._tables = tree.Tables(Lane("process-scan", 2))
         self._live: dict[int, tuple[Child, subprocess.Popen[bytes] | None]] = {}
@@ -101,17 +114,19 @@ class Procs:
         retention: Retention | None = None,
         pass_fds: Sequence[int] = (),
         account: Account | None = None,
+        limits: Limits | None = None,
     ) -> Process:
         """Start a program with its output recorded, both streams through one pipe (in order) or one pipe each.
 
         The caller closes ``output``; a ledger handed in stays open at the end of the process. ``OSError``: its
         ``filename`` is the directory if that was the trouble, else the program.
         """
-        launch = Launch(argv, env, cwd, executable, stdin, PIPE, PIPE, merge, pass_fds, account=account)
+        launch = Launch(argv, env, cwd, executable, stdin, PIPE, PIPE, merge, pass_fds, account=account, limits=limits)
 
         def build(started: _Started) -> Process:
             output = self._spool.ledger(retention) if ledger is None else ledger
             process = Process(started.pid, started.pidfd, self._end, output, _feed(started))
+            process.group = started.group
             for fd, channel in ((started.stdout, Channel.STDOUT), (started.stderr, Channel.STDERR)):
                 if fd is not None:
                     process.pumps.append(self._pump(fd, channel, process, last=ledger is None))
@@ -125,7 +140,9 @@ class Procs:
             raise ValueError("a raw child writes to descriptors of the caller's")
 
         def build(started: _Started) -> Child:
-            return Child(started.pid, started.pidfd, self._end, _feed(started))
+            child = Child(started.pid, started.pidfd, self._end, _feed(started))
+            child.group = started.group
+            return child
 
         return await self._launch(self._start, launch, build)
 
@@ -184,9 +201,13 @@ class Procs:
             os.close(stdout)
             raise
 
-    async def out_of_memory(self) -> bool:
-        """Tell whether a process that just ended by SIGKILL was killed because memory ran out."""
-        return await self._worker.run(self._oom.take)
+    async def examine(self, child: Child) -> Verdict:
+        """Say what a child that has ended used and ran out of; its cgroup goes as soon as it is empty."""
+        if child.group is not None:
+            return await self._tables.lane.run(child.group.examine)
+        # A shell reports a child that was killed with the same number.
+        killed = child.status is not None and child.status.code == 128 + signal.SIGKILL
+        return Verdict(child.usage, out_of_memory=killed and await self._worker.run(self._oom.take))
 
     async def survivors(self, leader: int) -> list[Survivor]:
         """Describe what still runs of the session of a process of ours that has ended."""
@@ -204,6 +225,7 @@ class Procs:
             await asyncio.wait(self._tasks)
         for pump in list(self._pumps):
             pump.close()
+        await self._worker.run(lambda: self._limiter.sweep(everything=True))
         await self._tables.close()
         if self._sweeper is not None:
             await self._sweeper.close()
@@ -217,10 +239,11 @@ class Procs:
             stdin = _or_null(plumbing.input(launch.stdin))
             stdout = _or_null(plumbing.output(launch.stdout))
             stderr = subprocess.STDOUT if launch.merge else _or_null(plumbing.output(launch.stderr))
+            command, executable = launch.command
             user, group, groups = launch.identity
             popen = subprocess.Popen(
-                launch.command,
-                executable=launch.executable,
+                command,
+                executable=executable,
                 stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,
@@ -232,8 +255,10 @@ class Procs:
                 group=group,
                 extra_groups=groups,
             )
-            ends = plumbing.detach()
-        return _Started(popen.pid, self._register(popen.pid), popen, *ends)
+            ours_in, ours_out, ours_err = [*plumbing.detach(), None][:3]
+        started = _Started(popen.pid, self._register(popen.pid), popen, ours_in, ours_out, ours_err)
+        started.group = self._limiter.started(popen.pid, launch.limits)
+        return started
 
     def _register(self, pid: int) -> int | None:
         self._own.add(pid)
@@ -249,6 +274,7 @@ class Procs:
 
     def _adopt(self, make: Callable[[], int]) -> _Started:
         pid = make()
+        self._limiter.started(pid, None)
         return _Started(pid, self._register(pid))
 
     # From here on everything runs on the loop.
@@ -349,7 +375,12 @@ class Procs:
         def find(entries: dict[int, tree.Entry]) -> dict[int, tree.Entry]:
             return tree.family(child.pid, entries, exited=not child.running)
 
+        if child.group is not None and not grace:
+            await self._tables.lane.run(child.group.kill)
         await self._end_found(find, grace)
+        if child.group is not None:
+            # Whatever left the tree is in the group still.
+            await self._tables.lane.run(child.group.kill)
         # It has ended, the event that says so may still be on its way; unless it is stuck in the kernel.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(tree.KILL_SECONDS):

@@ -15,11 +15,12 @@ from toolbox.errors import BadRequest, ExecutionTimeout, InvalidBody, Unavailabl
 from toolbox.host import env
 from toolbox.host.child import Process
 from toolbox.host.ledger import Channel, Ledger, Retention
+from toolbox.host.limits import Limits
 from toolbox.host.procs import Procs
 from toolbox.host.shells import Shell, Shells
 from toolbox.host.spool import Spool
 from toolbox.process import render
-from toolbox.process.running import describe
+from toolbox.process.running import bounds, describe
 from toolbox.process.running.job import TIMED_OUT, Ending, Job
 from toolbox.process.running.registry import Controls, Entry, Keep, Kind, Reason, Registry
 from toolbox.process.running.wire import Details
@@ -29,7 +30,10 @@ from toolbox.process.wire import ExecuteRequest, ExitEvent, OutputEvent, StartEv
 OUTPUT_CEILING = 1024 * 1024 * 1024
 # What a timeout error carries of the output; an error body is built in memory.
 TIMEOUT_OUTPUT = 1024 * 1024
+# What is shown of a command, which may be megabytes long, to those who list processes.
+SHOWN = 4096
 _FOREVER = 1e8
+NO_LIMITS = Limits()
 _NOT_EXECUTABLE = {errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.E2BIG, errno.ELOOP, errno.ETXTBSY}
 
 
@@ -44,7 +48,8 @@ class Command:
     grace: float
     split: bool
     retention: Retention
-    details: bool = False
+    details: bool
+    limits: Limits
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -179,7 +184,9 @@ class Exec:
         *,
         workdir: str,
         max_output: int,
+        limits: Limits = NO_LIMITS,
     ) -> None:
+        self._limits = limits
         self._procs = procs
         self._environment = environment
         self._shells = shells
@@ -211,6 +218,7 @@ class Exec:
             split=split or bool(request.split_output),
             retention=self._retention(request.max_output_bytes),
             details=bool(request.details),
+            limits=bounds.wanted(request.limits, self._limits),
         )
 
     async def start(self, command: Command, *, two_pipes: bool = False) -> Run:
@@ -251,11 +259,12 @@ class Exec:
             await asyncio.wait(list(self._runs))
 
     def _register(self, command: Command, output: Ledger, process: Process | None) -> Entry:
-        text = command.text.decode("utf-8", "replace")
-        entry = Entry(kind=Kind.EXEC, output=output, keep=Keep.NONE, command=text, cwd=command.cwd)
+        text = command.text[:SHOWN].decode("utf-8", "replace")
+        entry = Entry(kind=Kind.EXEC, output=output, keep=Keep.NONE, passing=True, command=text, cwd=command.cwd)
         if process is not None:
             entry.id, entry.pid, entry.started = process.id, process.pid, process.started
             entry.controls = Controls.of(process)
+            entry.limits = bounds.report(command.limits, process)
         return self._registry.add(entry)
 
     async def _spawn(self, command: Command, output: Ledger, *, merge: bool) -> Process:
@@ -279,6 +288,7 @@ class Exec:
             stdin=script,
             merge=merge,
             ledger=output,
+            limits=command.limits,
         )
 
     def _resolve(self, cwd: str) -> str:

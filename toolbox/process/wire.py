@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
-from toolbox.process.running.wire import Details
+from toolbox.process.running.wire import Details, LimitsRequest
 from toolbox.wire import Flag, Wire
 
 
@@ -22,6 +22,7 @@ class ExecuteRequest(Wire, kw_only=True):
     max_output_bytes: Annotated[int, msgspec.Meta(ge=0)] | None = None
     kill_grace_ms: Annotated[float, msgspec.Meta(ge=0, le=60_000)] | None = None
     details: bool | None = None
+    limits: LimitsRequest | None = None
 
 
 class ExecuteHeaders(msgspec.Struct, kw_only=True):

@@ -62,6 +62,7 @@ def _request(entry: Entry) -> dict[str, Any]:
         "timeout_ms": None if entry.timeout is None else round(entry.timeout * 1000),
         "terminal": None if entry.size is None else Terminal(cols=entry.size[0], rows=entry.size[1]),
         "keep_logs": entry.keep.value,
+        "limits": entry.limits,
     }
 
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import signal
 
-from toolbox.host.child import ExitStatus, Process, Usage
+from toolbox.host.child import ExitStatus, Process
 from toolbox.host.procs import Procs
 from toolbox.host.survivors import Survivor
+from toolbox.host.usage import Usage, Verdict
 from toolbox.process.running.registry import Cause, Entry, Reason
 
 # How long an answer waits for a killed tree to be gone, beyond the grace it was given.
 KILL_PATIENCE = 0.15
 # What the timeout program of coreutils reports.
 TIMED_OUT = 124
-KILLED = 128 + signal.SIGKILL
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,22 +50,18 @@ class Job:
                 await self.process.wait()
         except TimeoutError:
             await self._expire()
-            return Ending(TIMED_OUT, None, Reason.TIMED_OUT, usage=self.process.usage)
+            verdict = await self._procs.examine(self.process)
+            return Ending(TIMED_OUT, None, Reason.TIMED_OUT, usage=verdict.usage)
         status = await self.process.settle()
-        if self._aborted:
-            return Ending(status.code, status.signal_name, Reason.STOPPED, usage=self.process.usage)
+        verdict = await self._procs.examine(self.process)
         reason = Reason.EXITED if status.signal is None else Reason.SIGNALED
-        return Ending(status.code, status.signal_name, reason, await self._cause(status), self.process.usage)
+        if self._aborted:
+            reason = Reason.STOPPED
+        return Ending(status.code, status.signal_name, reason, _cause(status, verdict), verdict.usage)
 
     async def survivors(self) -> list[Survivor]:
         """Describe what it left running in the background."""
         return await self._procs.survivors(self.process.pid)
-
-    async def _cause(self, status: ExitStatus) -> Cause | None:
-        # A shell reports a child that was killed with the same number.
-        if status.code == KILLED and await self._procs.out_of_memory():
-            return Cause.OUT_OF_MEMORY
-        return None
 
     async def abort(self) -> None:
         """Kill it because the daemon ends."""
@@ -83,3 +78,11 @@ class Job:
                 await self.process.terminate(self._grace)
         for pump in self.process.pumps:
             pump.catch_up()
+
+
+def _cause(status: ExitStatus, verdict: Verdict) -> Cause | None:
+    if status.code and verdict.out_of_memory:
+        return Cause.OUT_OF_MEMORY
+    if status.code and verdict.out_of_pids:
+        return Cause.PID_LIMIT
+    return None

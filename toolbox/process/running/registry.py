@@ -18,8 +18,10 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from toolbox.errors import NameConflict, ProcessNotFound
-from toolbox.host.child import Child, Usage
+from toolbox.host.child import Child
 from toolbox.host.ledger import Ledger
+from toolbox.host.usage import Usage
+from toolbox.process.running.wire import LimitsReport
 
 MIB = 1024 * 1024
 PRUNE_INTERVAL = 10.0
@@ -113,6 +115,8 @@ class Entry:
     output: Ledger
     owned: bool = True
     keep: Keep = Keep.ON_EXIT_TTL
+    # Its answer carries all there is to know: nothing stays after its end unless its output is to be kept.
+    passing: bool = False
     id: str = dataclasses.field(default_factory=lambda: secrets.token_hex(16))
     pid: int | None = None
     controls: Controls = dataclasses.field(default_factory=Controls)
@@ -129,6 +133,7 @@ class Entry:
     login: bool = False
     timeout: float | None = None
     size: tuple[int, int] | None = None
+    limits: LimitsReport | None = None
     exit: Exit | None = None
     _holds: int = 0
     _ended: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
@@ -244,6 +249,9 @@ class Registry:
         if entry.id not in self._entries:
             if not entry.held:
                 self._close_output(entry)
+            return
+        if entry.passing and entry.keep is Keep.NONE and not entry.held:
+            self.discard(entry)
             return
         self._count(entry)
         self._prune()

@@ -13,15 +13,18 @@ from toolbox.errors import BadRequest, InvalidBody, StartFailed, Unavailable, Un
 from toolbox.host import accounts, env, shells
 from toolbox.host.launch import PIPE, Stdin
 from toolbox.host.ledger import Retention
+from toolbox.host.limits import Limits
 from toolbox.host.procs import Procs
 from toolbox.host.shells import Shell, Shells
 from toolbox.host.spool import Spool
+from toolbox.process.running import bounds
 from toolbox.process.running.job import Job
 from toolbox.process.running.registry import Controls, Entry, Keep, Kind, Reason, Registry
 from toolbox.process.running.wire import CreateProcessRequest, Terminal
 
 # The tail that is kept of a process that writes for ever.
 LOG_BYTES = 64 * 1024 * 1024
+NO_LIMITS = Limits()
 
 
 class OpenTerminal(Protocol):
@@ -54,7 +57,9 @@ class Starter:
         registry: Registry,
         *,
         workdir: str,
+        limits: Limits = NO_LIMITS,
     ) -> None:
+        self._limits = limits
         self._procs = procs
         self._environment = environment
         self._shells = shell_choice
@@ -99,6 +104,7 @@ class Starter:
         started = asyncio.get_running_loop().time()
         account = await asyncio.to_thread(accounts.find, request.user) if request.user else None
         argv, executable, stdin = await self._command(request)
+        limits = bounds.wanted(request.limits, self._limits)
         entry = self._registry.add(self._entry(request, executable))
         try:
             process = await self._procs.spawn(
@@ -110,6 +116,7 @@ class Starter:
                 merge=False,
                 ledger=entry.output,
                 account=account,
+                limits=limits,
             )
         except BaseException as error:
             entry.finish(127, None, Reason.FAILED)
@@ -118,6 +125,7 @@ class Starter:
                 raise _failed(error) from error
             raise
         entry.pid, entry.started, entry.controls = process.pid, process.started, Controls.of(process)
+        entry.limits = bounds.report(limits, process)
         deadline = None if entry.timeout is None else started + entry.timeout
         job = Job(process, self._procs, deadline=deadline, grace=(request.kill_grace_ms or 0) / 1000)
         task = asyncio.create_task(self._see_through(entry, job), name="process")
@@ -176,6 +184,8 @@ class Starter:
     async def _start_terminal(self, request: CreateProcessRequest) -> Entry:
         if self.open_terminal is None:
             raise UnsupportedOperation("terminals are not available")
+        if request.limits is not None or request.user is not None or request.timeout_ms:
+            raise UnsupportedOperation("a terminal takes no limits, user or timeoutMs")
         size = request.terminal or Terminal()
         argv = request.argv
         if request.shell_command is not None:

@@ -21,12 +21,21 @@ class Terminal(Wire, kw_only=True):
     term: str | None = None
 
 
-class Limits(Wire, kw_only=True):
+class LimitsRequest(Wire, kw_only=True):
     """Bound what a command and everything below it may use."""
 
     memory_bytes: Annotated[int, msgspec.Meta(ge=1024 * 1024, le=2**60)] | None = None
     pids: Annotated[int, msgspec.Meta(ge=1, le=2**22)] | None = None
     cpus: Annotated[float, msgspec.Meta(ge=0.01, le=4096)] | None = None
+
+
+class LimitsReport(Wire, kw_only=True):
+    """Say which limits hold: in a ``cgroup`` for the whole tree, as ``rlimit`` for each process."""
+
+    memory_bytes: int | None = None
+    pids: int | None = None
+    cpus: float | None = None
+    enforced_by: Literal["cgroup", "rlimit"]
 
 
 class CreateProcessRequest(Wire, kw_only=True):
@@ -48,7 +57,7 @@ class CreateProcessRequest(Wire, kw_only=True):
     terminal: Terminal | None = None
     keep_logs: Literal["until_cleanup", "on_exit_ttl", "none"] | None = None
     max_log_bytes: Annotated[int, msgspec.Meta(ge=1, le=2**30)] | None = None
-    limits: Limits | None = None
+    limits: LimitsRequest | None = None
 
 
 class Survivor(Wire, kw_only=True):
@@ -100,6 +109,7 @@ class Process(Wire, kw_only=True):
     last_cursor: str | None = None
     truncated_head: bool | None = None
     system: bool | None = None
+    limits: LimitsReport | None = None
     details: Details | None = None
 
 

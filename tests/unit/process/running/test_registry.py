@@ -98,6 +98,17 @@ async def test_what_is_not_kept_loses_its_output_when_nobody_holds_it(registry: 
     assert registry.get(one.id) is one
 
 
+async def test_what_passes_is_forgotten_unless_its_output_is_to_be_kept(registry: Registry, spool: Spool) -> None:
+    gone, kept = (registry.add(entry(spool, keep=Keep.NONE, passing=True)) for _ in range(2))
+    with kept.hold():
+        gone.finish(0)
+        kept.finish(0)
+        kept.keep = Keep.ON_EXIT_TTL
+    await settle()
+    assert list(registry) == [kept]
+    assert await content(gone.output) == b""
+
+
 async def test_held_output_survives_being_discarded(registry: Registry, spool: Spool) -> None:
     one = registry.add(entry(spool))
     one.finish(0)
