@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import functools
 import logging
 import math
 import os
@@ -17,6 +18,7 @@ import resource
 import shutil
 import signal
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from toolbox.host.cgroups import Cgroups, Group
 
@@ -97,17 +99,10 @@ class Limiter:
 
     def _raise_score(self, pid: int) -> None:
         """Make the kernel prefer a child over us when memory runs out; what it starts inherits that."""
-        try:
-            if self._score_text is None:
-                with open("/proc/self/oom_score_adj", "rb") as file:
-                    self._score_text = b"%d" % min(int(file.read()) + self._score, 1000)
-            fd = os.open(f"/proc/{pid}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
-            try:
-                os.write(fd, self._score_text)
-            finally:
-                os.close(fd)
-        except OSError as error:
-            log.debug("oom score cannot be raised: pid %d: %s", pid, error)
+        if self._score_text is None:
+            self._score_text = _score_above_ours(self._score)
+        if self._score_text:
+            _write_locked(b"/proc/%d/oom_score_adj" % pid, self._score_text)
 
     def sweep(self, *, everything: bool = False) -> None:
         """Remove the cgroups of what has ended."""
@@ -120,6 +115,34 @@ class Limiter:
         chosen = {ours[(self._turn + number) % len(ours)] for number in range(count)}
         self._turn += count
         os.sched_setaffinity(pid, chosen)
+
+
+def _score_above_ours(more: int) -> bytes:
+    try:
+        with open("/proc/self/oom_score_adj", "rb") as file:
+            return b"%d" % min(int(file.read()) + more, 1000)
+    except OSError:
+        return b""
+
+
+def _write_locked(path: bytes, text: bytes) -> None:
+    """Write to a file of the kernel's in microseconds; what fails is left.
+
+    With ``os.write`` and its like the thread would give the interpreter to the loop and wait to get it back, three
+    times per command.
+    """
+    libc = _libc()
+    fd = libc.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    if fd >= 0:
+        libc.write(fd, text, len(text))
+        libc.close(fd)
+
+
+@functools.cache
+def _libc() -> Any:
+    import ctypes
+
+    return ctypes.PyDLL(None)
 
 
 def _set_rlimits(pid: int, limits: Limits, held: Collection[str]) -> None:

@@ -250,8 +250,9 @@ class Registry:
             if not entry.held:
                 self._close_output(entry)
             return
-        if entry.passing and entry.keep is Keep.NONE and not entry.held:
-            self.discard(entry)
+        if entry.passing and entry.keep is Keep.NONE:
+            if not entry.held:
+                self.discard(entry)
             return
         self._count(entry)
         self._prune()
