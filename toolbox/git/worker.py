@@ -37,9 +37,10 @@ class Worker:
         account = where.account if isinstance(where, Repo) else None
         access = access or Access()
         secret = {"scope": access.scope, "username": access.username, "password": access.password}
-        request = {"operation": operation, "path": path, "access": secret, "insecure": access.insecure, **options}
+        home = account.home if account is not None else self._environment.get("HOME", "/")
+        request = {"operation": operation, "path": path, "access": secret, "insecure": access.insecure, "home": home}
         # Credentials go through standard input, which is nameless memory.
-        code, stdout = await self._run(json.dumps(request).encode(), account)
+        code, stdout = await self._run(json.dumps({**request, **options}).encode(), account)
         try:
             answer = json.loads(stdout)
         except ValueError as error:

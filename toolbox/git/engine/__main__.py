@@ -1,0 +1,58 @@
+"""Read a request, carry it out, write the answer: ``python -m toolbox.git.engine``."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pygit2  # noqa: TID253 - this process exists for it
+
+from toolbox.errors import ToolboxError, from_os_error
+from toolbox.git.engine import commits, files, transfer
+from toolbox.git.engine.meaning import meaning
+
+OPERATIONS: dict[str, Callable[..., Any]] = {
+    "status": files.status,
+    "add": files.add,
+    "checkout": files.checkout,
+    "reset": files.reset,
+    "restore": files.restore,
+    "commit": commits.commit,
+    "history": commits.history,
+    "clone": transfer.clone,
+    "fetch": transfer.fetch,
+    "pull": transfer.pull,
+    "push": transfer.push,
+}
+# A server that is silent for this long, in milliseconds, is dead.
+CONNECT, SILENCE = 30_000, 60_000
+
+
+def main() -> None:
+    """Answer one request."""
+    request = json.loads(sys.stdin.buffer.read())
+    # What libgit2 prints must not end up in the answer.
+    answer_fd = os.dup(1)
+    os.dup2(2, 1)
+    pygit2.settings.server_connect_timeout = CONNECT
+    pygit2.settings.server_timeout = SILENCE
+    operation = OPERATIONS[request.pop("operation")]
+    try:
+        answer: dict[str, Any] = {"value": operation(**request)}
+    except ToolboxError as error:
+        answer = {"error": type(error).__name__, "message": error.message}
+    except (pygit2.GitError, KeyError, ValueError) as error:
+        found = meaning(error)
+        answer = {"error": type(found).__name__, "message": found.message}
+    except OSError as error:
+        found = meaning(error) if error.errno is None else from_os_error(error)
+        answer = {"error": type(found).__name__, "message": found.message}
+    with os.fdopen(answer_fd, "w", encoding="utf-8", errors="surrogateescape") as out:
+        json.dump(answer, out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""What an error of libgit2 means; its texts are its own, not git's."""
+
+from __future__ import annotations
+
+import re
+
+from toolbox.errors import (
+    BadRequest,
+    Conflict,
+    FileAccessDenied,
+    Forbidden,
+    GitAuthFailed,
+    GitBranchExists,
+    GitBranchNotFound,
+    GitDirtyWorktree,
+    GitPushRejected,
+    GitRepoNotFound,
+    GitTransportFailed,
+    InternalError,
+    ToolboxError,
+    Unprocessable,
+)
+
+_ROWS: tuple[tuple[type[ToolboxError], tuple[str, ...]], ...] = (
+    (
+        GitAuthFailed,
+        (
+            r"authentication replays",
+            r"authentication required",
+            r"no credentials",
+            r"unexpected http status code: 401",
+        ),
+    ),
+    (Forbidden, (r"status code: 403",)),
+    (
+        GitRepoNotFound,
+        (
+            r"status code: 4(?:04|10)",
+            r"repository not found",
+            r"could not find repository",
+            r"is not owned by",
+            r"unsupported url protocol",  # what libgit2 says of a folder that is not there
+        ),
+    ),
+    (
+        GitTransportFailed,
+        (
+            r"failed to resolve",
+            r"failed to connect",
+            r"timed out",
+            r"hostkey",
+            r"status code: (?:429|5\d\d)",
+            r"certificate",
+            r"ssl error",
+            r"could not read from socket",
+            r"connection (?:reset|refused)",
+            r"unexpected eof",
+            r"early eof",
+            r"failed to send request",
+            r"error sending data",
+            r"recv",
+        ),
+    ),
+    (
+        Unprocessable,
+        (
+            r"unsupported (?:mandatory )?extension",
+            r"unknown object format",
+            r"shallow fetch is not supported",
+            r"cannot fetch a specific object",
+            r"index.*unsupported",
+        ),
+    ),
+    (
+        GitPushRejected,
+        (
+            r"commits that are not present locally",
+            r"non-fastforwardable",
+            r"non-fast-forward",
+        ),
+    ),
+    (GitDirtyWorktree, (r"conflicts? prevents? checkout",)),
+    (GitBranchExists, (r"refs/heads/\S+.*already exists",)),
+    (
+        GitBranchNotFound,
+        (
+            r"src refspec",
+            r"revspec",
+            r"reference '.*' not found",
+            r"object not found",
+            r"branch not found",
+            r"no reference",
+        ),
+    ),
+    (
+        BadRequest,
+        (
+            r"is not valid",
+            r"not a valid branch name",
+        ),
+    ),
+    (
+        Conflict,
+        (
+            r"failed to lock",
+            r"already exists",
+            r"exists and is not an empty",
+        ),
+    ),
+    (FileAccessDenied, (r"permission denied",)),
+)
+_TABLE = tuple((kind, re.compile("|".join(texts), re.IGNORECASE)) for kind, texts in _ROWS)
+_TYPES: dict[str, type[ToolboxError]] = {
+    "AuthError": GitAuthFailed,
+    "CertificateError": GitTransportFailed,
+    "InvalidSpecError": BadRequest,
+}
+_PREFIX = {400: "bad request", 401: "unauthorized", 403: "forbidden", 404: "not found", 409: "conflict"}
+
+
+def meaning(error: BaseException) -> ToolboxError:
+    """Say what an exception means, by its type and then by its text."""
+    text = str(error).strip("'\"")
+    kind = _TYPES.get(type(error).__name__) or _by_text(text)
+    if kind is InternalError and isinstance(error, KeyError):
+        kind = GitBranchNotFound
+    prefix = _PREFIX.get(kind.status)
+    return kind(f"{prefix}: {text}" if prefix else text)
+
+
+def _by_text(text: str) -> type[ToolboxError]:
+    return next((kind for kind, pattern in _TABLE if pattern.search(text)), InternalError)
