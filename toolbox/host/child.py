@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from toolbox.host.cgroups import Group
 from toolbox.host.ledger import Ledger
-from toolbox.host.pipes import Feed, Pump
+from toolbox.host.pipes import Feed, Pump, drained
 from toolbox.host.usage import Usage
 
 
@@ -130,34 +130,10 @@ class Process(Child):
         ``cap`` seconds in all, are enough.
         """
         status = await self.wait()
-        loop = asyncio.get_running_loop()
-        exited = loop.time()
-        while self.writers_left:
-            limit = min(max(self._last_output(), exited) + quiet, exited + cap)
-            try:
-                async with asyncio.timeout_at(limit):
-                    for pump in self.pumps:
-                        await pump.ended()
-            except TimeoutError:
-                if not self._paused() and self._silent(exited, quiet, cap):
-                    break
-                # A paused pump waits for the disk or for a held reader; what is in its pipe belongs to the command.
-                exited = loop.time() if self._paused() else exited
-        for pump in self.pumps:
-            pump.catch_up()
+        await drained(self.pumps, asyncio.get_running_loop().time(), quiet, cap)
         return status
 
     def release(self) -> None:
         """Give up the output: what is left in the background may go on writing, it goes nowhere."""
         for pump in self.pumps:
             pump.discard()
-
-    def _last_output(self) -> float:
-        return max(pump.last for pump in self.pumps)
-
-    def _paused(self) -> bool:
-        return any(pump.paused for pump in self.pumps)
-
-    def _silent(self, exited: float, quiet: float, cap: float) -> bool:
-        now = asyncio.get_running_loop().time()
-        return now >= exited + cap or now >= max(self._last_output(), exited) + quiet

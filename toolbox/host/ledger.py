@@ -15,7 +15,7 @@ import enum
 import logging
 import sys
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Protocol
 
 from toolbox.host.lanes import Lane
@@ -221,7 +221,7 @@ class Ledger:
             if start >= self._gap_end or end <= self._gap_start:
                 return self._index.cut(start, data)
 
-    async def chunks(self, offset: int = 0, stop: int | None = None) -> AsyncIterator[Chunk]:
+    async def chunks(self, offset: int = 0, stop: int | None = None) -> AsyncGenerator[Chunk, None]:
         """Yield what is recorded so far, from ``offset`` up to ``stop``."""
         stop = self.size if stop is None else stop
         while offset < stop:

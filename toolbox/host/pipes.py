@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from toolbox.host.ledger import Channel, Ledger
 
@@ -115,6 +115,28 @@ class Pump:
             return
         self._loop.remove_reader(self._fd)
         self._timer = self._loop.call_later(DISCARD_INTERVAL, self._loop.add_reader, self._fd, self._readable)
+
+
+async def drained(pumps: Sequence[Pump], since: float, quiet: float = 0.25, cap: float = 1.0) -> None:
+    """Wait for the rest of the output of what ended at ``since``, in the loop's time.
+
+    Something in the background may hold a pipe for ever, so ``quiet`` seconds of silence, or ``cap`` seconds in all, are
+    enough. A paused pump waits for the disk or for a held reader; what is in its pipe belongs to what ended.
+    """
+    loop = asyncio.get_running_loop()
+    while not all(pump.closed for pump in pumps):
+        last = max(since, *(pump.last for pump in pumps))
+        try:
+            async with asyncio.timeout_at(min(last + quiet, since + cap)):
+                for pump in pumps:
+                    await pump.ended()
+        except TimeoutError:
+            if any(pump.paused for pump in pumps):
+                since = loop.time()
+            elif loop.time() >= min(max(since, *(pump.last for pump in pumps)) + quiet, since + cap):
+                break
+    for pump in pumps:
+        pump.catch_up()
 
 
 class Feed:
