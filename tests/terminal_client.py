@@ -1,0 +1,158 @@
+"""The terminals area alone on a port, and a client that reads one terminal byte for byte."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import pathlib
+import re
+import socket
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import aiohttp
+
+from toolbox.host.env import Environment
+from toolbox.host.procs import Procs
+from toolbox.host.shells import Shells
+from toolbox.host.spool import Spool
+from toolbox.http.access import Access
+from toolbox.http.endpoint import collect
+from toolbox.http.server import HttpServer
+from toolbox.http.signing import SigningKeys
+from toolbox.process.running.registry import Registry
+from toolbox.process.terminal.area import TerminalsArea
+
+EXIT_CONTROL = "X-Daytona-Pty-Exit-Control"
+IN_BAND = "X-Toolbox-Pty-Control"
+CONNECTED = '{"type":"control","status":"connected"}'
+# A shell without start-up files, prompt and line editor: what it writes is known to the byte.
+PLAIN = "/bin/sh"
+MATCH = 4096
+
+
+@dataclasses.dataclass
+class Served:
+    """The terminals area, served."""
+
+    url: str
+    port: int
+    work: pathlib.Path
+    area: TerminalsArea
+    registry: Registry
+    procs: Procs
+    environment: Environment
+    server: HttpServer
+
+
+@contextlib.asynccontextmanager
+async def serve(work: pathlib.Path, *, shell: str = PLAIN) -> AsyncIterator[Served]:
+    """Serve terminals whose shells start in ``work`` with a prompt of ``$ ``."""
+    spool = Spool(work)
+    procs, registry = Procs(spool), Registry()
+    variables = {"HOME": str(work), "PATH": "/usr/local/bin:/usr/bin:/bin", "PS1": "$ ", "LANG": "C.UTF-8"}
+    environment = Environment(variables, own=())
+    area = TerminalsArea(procs, environment, Shells(environment.get, shell), spool, registry, workdir=str(work))
+    server = HttpServer(collect(area.api), Access(SigningKeys()), sandbox_id="box")
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    await server.start([listener])
+    try:
+        yield Served(f"http://127.0.0.1:{port}", port, work, area, registry, procs, environment, server)
+    finally:
+        await server.close_websockets()
+        await area.close(0)
+        await server.drain(5)
+        await registry.close()
+        await procs.close()
+        await spool.close()
+        await server.close()
+
+
+class Tty:
+    """One connection to one terminal."""
+
+    def __init__(self, ws: aiohttp.ClientWebSocketResponse) -> None:
+        self.ws = ws
+        self.output = bytearray()
+        self.frames: list[dict[str, Any]] = []
+        self.close: tuple[int, str] | None = None
+
+    async def type(self, text: str | bytes) -> None:
+        """Send input, text as a text frame."""
+        if isinstance(text, str):
+            await self.ws.send_str(text)
+        else:
+            await self.ws.send_bytes(text)
+
+    async def step(self) -> bool:
+        """Take one frame; False once the connection has ended."""
+        message = await self.ws.receive()
+        if message.type is aiohttp.WSMsgType.BINARY:
+            self.output += message.data
+        elif message.type is aiohttp.WSMsgType.TEXT:
+            self.frames.append(json.loads(message.data))
+        elif message.type is aiohttp.WSMsgType.CLOSE:
+            self.close = (message.data, message.extra or "")
+            return False
+        else:
+            return False
+        return True
+
+    async def until(self, pattern: str | bytes) -> re.Match[bytes]:
+        """Read until the output since the last match has a match."""
+        wanted = re.compile(pattern.encode() if isinstance(pattern, str) else pattern, re.DOTALL)
+        at = 0
+        while not (found := wanted.search(self.output, at)):
+            # Not again through all of a flood; what is looked for is short.
+            at = max(len(self.output) - MATCH, 0)
+            assert await self.step(), f"{wanted.pattern!r} never came: {bytes(self.output[-2000:])!r}"
+        groups = re.match(wanted, bytes(self.output[found.start() : found.end()]))
+        del self.output[: found.end()]
+        assert groups is not None
+        return groups
+
+    async def told(self, status: str) -> dict[str, Any]:
+        """Read until a control frame with a status has come."""
+        while not (found := [frame for frame in self.frames if frame["status"] == status]):
+            assert await self.step(), f"{status} never came"
+        self.frames.remove(found[0])
+        return found[0]
+
+    async def end(self) -> tuple[int, str]:
+        """Read to the end; return code and reason of the close frame."""
+        while await self.step():
+            pass
+        assert self.close is not None, "connection was cut"
+        return self.close
+
+
+@contextlib.asynccontextmanager
+async def connected(
+    session: aiohttp.ClientSession, path: str, *, protocols: Sequence[str] = (EXIT_CONTROL,), **options: Any
+) -> AsyncIterator[Tty]:
+    """Connect, and check that the first frame is what every client waits for."""
+    async with session.ws_connect(f"/process/pty/{path}", protocols=protocols, **options) as ws:
+        first = await ws.receive()
+        assert (first.type, first.data) == (aiohttp.WSMsgType.TEXT, CONNECTED)
+        yield Tty(ws)
+
+
+def same(got: bytes | bytearray, wanted: bytes) -> bool:
+    """Compare much data; an assertion on the data itself would spend minutes on showing the difference."""
+    return bytes(got) == wanted
+
+
+def new(name: str, **query: Any) -> str:
+    """Return the path that creates a terminal and connects to it."""
+    more = "".join(f"&{key}={value}" for key, value in query.items())
+    return f"create-connect?id={name}{more}"
+
+
+async def gone(pid: int) -> None:
+    """Wait until a process that is not ours to wait for has ended."""
+    async with asyncio.timeout(10):
+        while pathlib.Path(f"/proc/{pid}/stat").exists():
+            await asyncio.sleep(0.02)
