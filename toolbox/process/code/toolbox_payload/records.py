@@ -39,9 +39,10 @@ def _note_histogram(result: "Any", axes: "Any", *args: "Any", **kwargs: "Any") -
 
 
 def _label(artist: "Any") -> str:
-    if hasattr(artist, "get_label"):
-        return str(artist.get_label())
-    return str(artist[0].get_label()) if len(artist) else ""
+    """Return the label of a group of bars, which some releases keep at its first bar."""
+    candidates = [artist, *(artist[:1] if hasattr(artist, "__len__") else ())]
+    found = [str(each.get_label()) for each in candidates if hasattr(each, "get_label")]
+    return next((label for label in found if label and not label.startswith("_")), "")
 
 
 def _note_pie(result: "Any", axes: "Any", *args: "Any", **kwargs: "Any") -> None:

@@ -57,12 +57,33 @@ def _line_label(axes: "Any", line: "Any") -> str:
     label = plain_label(line.get_label())
     if label:
         return label
+    found = legend_label(axes, line.get_color())
+    if found:
+        return found
     # The label of an error bar or a stem plot belongs to the whole of it.
     for container in axes.containers:
         if getattr(container, "lines", None) or hasattr(container, "markerline"):
             main = getattr(container, "markerline", None) or container[0]
             if main is line:
                 return plain_label(container.get_label())
+    return ""
+
+
+def legend_label(axes: "Any", color: "Any") -> str:
+    """Return the text of the legend beside a color, for artists that have no label of their own."""
+    from matplotlib.colors import to_rgba
+
+    legend = axes.get_legend()
+    if legend is None:
+        return ""
+    handles = getattr(legend, "legend_handles", None) or getattr(legend, "legendHandles", [])
+    for handle, label in zip(handles, legend.get_texts()):
+        shown = handle.get_color() if hasattr(handle, "get_color") else getattr(handle, "get_facecolor", tuple)()
+        try:
+            if to_rgba(shown) == to_rgba(color):
+                return plain_label(label.get_text())
+        except ValueError:
+            continue
     return ""
 
 
@@ -104,7 +125,7 @@ def bars(axes: "Any", containers: "List[Any]") -> "List[Element]":
         upright = container.orientation != "horizontal"
         spans = [_span(patch, upright) for patch in container]
         binned = _are_bins(axes, upright, spans)
-        group = plain_label(container.get_label())
+        group = plain_label(container.get_label()) or legend_label(axes, container[0].get_facecolor())
         for span, value in zip(spans, container.datavalues):
             shown = shortest(value)
             if shown is not None:
