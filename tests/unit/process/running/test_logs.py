@@ -81,9 +81,9 @@ class Reading(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.spool = Spool(pathlib.Path("/nowhere"))
 
-    @initialize(tail=st.sampled_from([40, 10_000]), text=st.booleans())
-    def start(self, tail: int, text: bool) -> None:
-        self.entry = Entry(kind=Kind.EXEC, output=self.spool.ledger(Retention(head=0, tail=tail)))
+    @initialize(head=st.sampled_from([0, 10]), tail=st.sampled_from([40, 10_000]), text=st.booleans())
+    def start(self, head: int, tail: int, text: bool) -> None:
+        self.entry = Entry(kind=Kind.EXEC, output=self.spool.ledger(Retention(head=head, tail=tail)))
         self.text = text
         self.written = b""
         self.cursor = "start"
@@ -112,13 +112,17 @@ class Reading(RuleBasedStateMachine):
             assert first > int(self.cursor)
             self.cursor, self.seen = str(first), self.written[:first]
             return
-        start = len(self.seen)
         for frame in page.frames:  # type: ignore[attr-defined]
-            self.seen = self.written[: frame.seq] + content(frame) if not self.seen else self.seen + content(frame)
-            start = start or frame.seq
-        self.cursor = page.next_cursor  # type: ignore[attr-defined]
+            if frame.channel == "system":
+                self.seen = self.written[: int(frame.cursor)]
+            elif self.cursor == "start" and not self.seen:
+                self.seen = self.written[: frame.seq] + content(frame)
+            else:
+                self.seen += content(frame)
+        before, self.cursor = self.cursor, page.next_cursor  # type: ignore[attr-defined]
         if not page.frames:  # type: ignore[attr-defined]
-            self.seen = self.written[: int(self.cursor)]
+            assert before in (self.cursor, "start")
+            self.seen = self.written[: logs.position(self.entry.output, before)]
         assert page.eof == (not self.entry.running and int(self.cursor) == len(self.written))  # type: ignore[attr-defined]
 
     @invariant()
