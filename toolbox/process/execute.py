@@ -21,8 +21,8 @@ from toolbox.host.shells import Shell, Shells
 from toolbox.host.spool import Spool
 from toolbox.process import render
 from toolbox.process.running import bounds, describe
-from toolbox.process.running.job import TIMED_OUT, Ending, Job
-from toolbox.process.running.registry import Controls, Entry, Keep, Kind, Reason, Registry
+from toolbox.process.running.job import Ending, Job
+from toolbox.process.running.registry import TIMED_OUT, Controls, Entry, Keep, Kind, Reason, Registry
 from toolbox.process.running.wire import Details
 from toolbox.process.wire import ExecuteRequest, ExitEvent, OutputEvent, StartEvent
 

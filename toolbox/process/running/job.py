@@ -10,12 +10,10 @@ from toolbox.host.child import ExitStatus, Process
 from toolbox.host.procs import Procs
 from toolbox.host.survivors import Survivor
 from toolbox.host.usage import Usage, Verdict
-from toolbox.process.running.registry import Cause, Entry, Reason
+from toolbox.process.running.registry import TIMED_OUT, Cause, Entry, Reason
 
 # How long an answer waits for a killed tree to be gone, beyond the grace it was given.
 KILL_PATIENCE = 0.15
-# What the timeout program of coreutils reports.
-TIMED_OUT = 124
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

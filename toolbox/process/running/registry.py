@@ -25,6 +25,8 @@ from toolbox.process.running.wire import LimitsReport
 
 MIB = 1024 * 1024
 PRUNE_INTERVAL = 10.0
+# What the timeout program of coreutils reports.
+TIMED_OUT = 124
 
 
 class Kind(enum.StrEnum):
@@ -134,6 +136,8 @@ class Entry:
     timeout: float | None = None
     size: tuple[int, int] | None = None
     limits: LimitsReport | None = None
+    # It is being killed at its deadline: whatever its end looks like, that is why.
+    expired: bool = False
     exit: Exit | None = None
     _holds: int = 0
     _ended: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
@@ -159,6 +163,8 @@ class Entry:
         usage: Usage | None = None,
     ) -> None:
         """Note the end, once its output is complete; only the first call counts."""
+        if self.expired:
+            code, signal, reason = TIMED_OUT, None, Reason.TIMED_OUT
         if self.exit is None:
             self.exit = Exit(code, signal, reason, time.time(), cause, usage)
             self._ended.set()

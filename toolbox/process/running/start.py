@@ -67,6 +67,7 @@ class Starter:
         self._registry = registry
         self._workdir = workdir
         self._jobs: dict[asyncio.Task[None], Job] = {}
+        self._timers: set[asyncio.Task[None]] = set()
         self._closing = False
         self.open_terminal: OpenTerminal | None = None
 
@@ -82,9 +83,12 @@ class Starter:
     async def close(self) -> None:
         """Kill what runs and see it end."""
         self._closing = True
+        for timer in self._timers:
+            timer.cancel()
         await asyncio.gather(*(job.abort() for job in self._jobs.values()))
-        if self._jobs:
-            await asyncio.wait(list(self._jobs))
+        ending = [*self._jobs, *self._timers]
+        if ending:
+            await asyncio.wait(ending)
 
     def _check(self, request: CreateProcessRequest) -> None:
         if (request.argv is None) == (request.shell_command is None) and request.kind != "pty":
@@ -184,8 +188,8 @@ class Starter:
     async def _start_terminal(self, request: CreateProcessRequest) -> Entry:
         if self.open_terminal is None:
             raise UnsupportedOperation("terminals are not available")
-        if request.limits is not None or request.user is not None or request.timeout_ms:
-            raise UnsupportedOperation("a terminal takes no limits, user or timeoutMs")
+        if request.limits is not None or request.user is not None:
+            raise UnsupportedOperation("a terminal takes neither limits nor user")
         size = request.terminal or Terminal()
         argv = request.argv
         if request.shell_command is not None:
@@ -201,12 +205,28 @@ class Starter:
             session_id=request.session_id or "",
         )
         entry.keep = Keep(request.keep_logs or "on_exit_ttl")
+        if request.timeout_ms:
+            entry.timeout = request.timeout_ms / 1000
+            timer = asyncio.create_task(_expire(entry, (request.kill_grace_ms or 0) / 1000), name="terminal deadline")
+            self._timers.add(timer)
+            timer.add_done_callback(self._timers.discard)
         return entry
 
     def _resolve(self, cwd: str) -> str:
         if cwd == "~" or cwd.startswith("~/"):
             cwd = self._environment.get("HOME", "~") + cwd[1:]
         return os.path.join(self._workdir, cwd) if cwd else self._workdir  # noqa: PTH118 - keeps what the user wrote
+
+
+async def _expire(entry: Entry, grace: float) -> None:
+    """Kill what still runs at its deadline."""
+    try:
+        async with asyncio.timeout(entry.timeout):
+            await entry.wait()
+    except TimeoutError:
+        entry.expired = True
+        if entry.controls.terminate is not None:
+            await entry.controls.terminate(grace)
 
 
 def _failed(error: OSError) -> StartFailed:

@@ -1,0 +1,83 @@
+"""The process API in the whole daemon: terminals and code runs are processes too."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import aiohttp
+
+from tests.conftest import Running
+
+EXIT_CONTROL = "X-Daytona-Pty-Exit-Control"
+
+
+async def call(client: aiohttp.ClientSession, method: str, path: str, **fields: Any) -> Any:
+    async with client.request(method, path, **fields) as answer:
+        assert answer.status < 300, await answer.text()
+        return await answer.json() if answer.content_type == "application/json" else None
+
+
+async def test_terminal_is_a_process(client: aiohttp.ClientSession, server: Running) -> None:
+    body = {
+        "kind": "pty",
+        "shellCommand": "stty size; echo $TERM; read x; stty size; exit 6",
+        "terminal": {"cols": 91, "rows": 31, "term": "vt100"},
+        "name": "screen",
+    }
+    made = await call(client, "POST", "/processes", json=body)
+    assert (made["kind"], made["state"], made["name"]) == ("pty", "running", "screen")
+    path = f"/processes/{made['id']}"
+    resized = await call(client, "POST", f"{path}/resize", json={"cols": 50, "rows": 20})
+    assert resized["terminal"] == {"cols": 50, "rows": 20}
+    async with client.ws_connect(f"{path}/attach", protocols=[EXIT_CONTROL]) as ws:
+        assert await ws.receive_json() == {"type": "control", "status": "connected"}
+        text = b""
+        while b"vt100" not in text:
+            text += await ws.receive_bytes()
+        await ws.send_bytes(b"x\r")
+        async for message in ws:
+            if message.type == aiohttp.WSMsgType.TEXT:
+                assert message.json() == {
+                    "type": "control",
+                    "status": "exited",
+                    "exitCode": 6,
+                    "exitReason": "non-zero exit",
+                }
+                break
+            text += message.data
+    assert b"20 50" in text
+    page = await call(client, "GET", f"{path}/logs")
+    assert page["eof"]
+    assert {frame["channel"] for frame in page["frames"]} == {"pty"}
+    assert "".join(frame["data"] for frame in page["frames"]).encode() == text
+    assert (await call(client, "GET", path))["exitCode"] == 6
+    await call(client, "DELETE", path)
+
+
+async def test_terminal_ends_at_its_deadline(client: aiohttp.ClientSession) -> None:
+    made = await call(client, "POST", "/processes", json={"kind": "pty", "timeoutMs": 300})
+    ended = await call(client, "GET", f"/processes/{made['id']}/wait")
+    assert (ended["reason"], ended["exitCode"]) == ("timed_out", 124)
+
+
+async def test_terminal_made_elsewhere_is_listed_and_signalled(client: aiohttp.ClientSession) -> None:
+    await call(client, "POST", "/process/pty", json={"id": "mine"})
+    (found,) = await call(client, "GET", "/processes", params={"kind": "pty"})
+    assert found["state"] == "running"
+    await call(client, "POST", f"/processes/{found['id']}/signals", json={"signal": "KILL"})
+    ended = await call(client, "GET", f"/processes/{found['id']}/wait")
+    assert ended["exitCode"] == 137
+
+
+async def test_code_that_runs_is_listed_and_signalled(client: aiohttp.ClientSession) -> None:
+    body = {"language": "python", "code": "import time; print('up', flush=True); time.sleep(100)"}
+    asked = asyncio.create_task(call(client, "POST", "/process/code-run", json=body))
+    while not (found := await call(client, "GET", "/processes", params={"kind": "code"})):
+        await asyncio.sleep(0)
+    path = f"/processes/{found[0]['id']}"
+    while not (await call(client, "GET", f"{path}/logs"))["frames"]:
+        await asyncio.sleep(0)
+    await call(client, "POST", f"{path}/signals", json={"signal": "KILL"})
+    answer = await asked
+    assert (answer["exitCode"], answer["result"]) == (137, "up\n")
