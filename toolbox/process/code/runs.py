@@ -164,7 +164,7 @@ class CodeRuns:
 
     def _register(self, code: Code, begun: Begun) -> Entry:
         process = begun.process
-        entry = Entry(kind=Kind.CODE, output=begun.output, keep=Keep.NONE, command=code.text[:_SHOWN])
+        entry = Entry(kind=Kind.CODE, output=begun.output, keep=Keep.NONE, passing=True, command=code.text[:_SHOWN])
         entry.argv, entry.timeout, entry.cwd = list(code.argv), code.timeout, self._workdir
         if process is not None:
             entry.id, entry.pid, entry.started = process.id, process.pid, process.started
