@@ -529,10 +529,10 @@ async def test_entry_of_a_terminal(api: Session, served: Served) -> None:
         await controls.write(b"stty size\n")
         await tty.until("20 70")
         assert (await answer(api.get("/process/pty/entry")))[1]["cols"] == 70
-        await tty.type("trap 'echo cau''ght' USR1; echo re''ady\n")
+        await tty.type("sh -c 'echo re\"\"ady; exec sleep 1000'; echo cau''ght $?\n")
         await tty.until("ready")
         assert await controls.signal(signal.SIGUSR1)
-        await tty.until("caught")
+        await tty.until(f"caught {128 + signal.SIGUSR1}")
         await controls.end_input()
         await tty.end()
         assert (await entry.wait()).code == 0
