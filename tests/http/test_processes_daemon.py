@@ -61,6 +61,12 @@ async def test_terminal_ends_at_its_deadline(client: aiohttp.ClientSession) -> N
     assert (ended["reason"], ended["exitCode"]) == ("timed_out", 124)
 
 
+async def test_terminal_takes_neither_limits_nor_user(client: aiohttp.ClientSession) -> None:
+    for field in ({"limits": {"cpus": 1}}, {"user": "nobody"}):
+        async with client.post("/processes", json={"kind": "pty", **field}) as answer:
+            assert (answer.status, (await answer.json())["code"]) == (400, "UNSUPPORTED_OPERATION")
+
+
 async def test_terminal_made_elsewhere_is_listed_and_signalled(client: aiohttp.ClientSession) -> None:
     await call(client, "POST", "/process/pty", json={"id": "mine"})
     (found,) = await call(client, "GET", "/processes", params={"kind": "pty"})

@@ -25,6 +25,8 @@ SHOWN = [
     lambda text: [line for line in text.splitlines() if line.startswith("event: ")][-1] == "event: exit",
     lambda text: json.loads(text)["message"],
     lambda text: json.loads(text)["result"] == "hi\n",
+    lambda text: json.loads(text)["limits"]["cpus"] == 1,
+    lambda text: json.loads(text)[0]["state"] == "running",
     lambda text: json.loads(text)["memTotal"] > 0,
     lambda text: json.loads(text)["openapi"] == "3.1.0",
 ]
