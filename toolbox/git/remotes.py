@@ -31,9 +31,10 @@ class Remotes:
 
     async def _list_with_git(self, repo: Repo) -> list[tuple[str, str]]:
         listed = (await self._t.cli.check(Job(repo, ["remote"]))).text.splitlines()
-        return [(name, (await self._urls(repo, name, "url") or [""])[0]) for name in sorted(listed)]
+        return [(name, (await self.values(repo, name, "url") or [""])[0]) for name in sorted(listed)]
 
-    async def _urls(self, repo: Repo, name: str, kind: str) -> list[str]:
+    async def values(self, repo: Repo, name: str, kind: str) -> list[str]:
+        """Return everything that is configured for a remote under a key."""
         output = await self._t.cli.run(Job(repo, ["config", "-z", "--get-all", f"remote.{name}.{kind}"]))
         return output.text.split("\0")[:-1]
 
@@ -72,7 +73,7 @@ class Remotes:
             if found is None:
                 raise NotFound(f"not found: remote '{name}' is not configured")
             return await self._t.lane.run(urls.parse, found, workdir=repo.path)
-        if not await self._urls(repo, name, "url"):
+        if not await self.values(repo, name, "url"):
             raise NotFound(f"not found: remote '{name}' is not configured")
         argv = ["remote", "get-url", *(["--push"] if push else []), name]
         text = (await self._t.cli.check(Job(repo, argv))).text.splitlines()[0]

@@ -47,6 +47,18 @@ class Transfer:
                 raise output.failure()
             if output.code:
                 raise classify_push(output.text, output.stderr)
+            await self._track(repo, remote, branch)
+
+    async def _track(self, repo: Repo, remote: str, branch: str) -> None:
+        """Remember where the remote's branch is now, also in a clone that fetches only another one."""
+        tracking, source = f"refs/remotes/{remote}/{branch}", f"refs/heads/{branch}"
+        commit = await resolve(self._t, repo, source)
+        if commit is None or await resolve(self._t, repo, tracking) == commit:
+            return
+        if not await self._remotes.values(repo, remote, "fetch"):
+            return
+        await self._t.cli.check(Job(repo, ["config", "--add", f"remote.{remote}.fetch", f"+{source}:{tracking}"]))
+        await self._t.cli.check(Job(repo, ["update-ref", tracking, commit]))
 
     async def _own_branch(self, repo: Repo, wanted: str) -> str:
         """Return the branch to push, which must have a commit."""

@@ -1,0 +1,1 @@
+"""Real remotes and repositories for the tests of git."""

@@ -1,0 +1,207 @@
+"""A remote over HTTP(S): ``git http-backend`` behind a small server that can also misbehave. Loopback only.
+
+The first part of a path says how the server behaves; the rest is a bare repository below ``root``:
+``/open/x.git``, ``/auth/x.git`` (Basic), ``/readonly/x.git`` (pushing is forbidden), ``/status/503/x.git``,
+``/moved/x.git`` (redirect to ``/auth`` of this host), ``/away/x.git`` (redirect to another host), ``/hang/x.git``,
+``/reset/x.git``, ``/cut/x.git`` (breaks off in the middle of the pack).
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import pathlib
+import socket
+import ssl
+import struct
+import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+USER, TOKEN = "octocat", "tok+en/With%Odd:chars=="
+RST = struct.pack("ii", 1, 0)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Serve one connection."""
+
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self._serve()
+
+    def do_POST(self) -> None:
+        self._serve()
+
+    def _serve(self) -> None:
+        self.server.seen.append((self.path, self.headers.get("Authorization")))
+        kind, _, rest = self.path.lstrip("/").partition("/")
+        getattr(self, f"_{kind}", self._missing)(rest)
+
+    def _missing(self, _: str) -> None:
+        self._plain(404)
+
+    def _open(self, rest: str) -> None:
+        self._backend(rest)
+
+    def _auth(self, rest: str) -> None:
+        if self.headers.get("Authorization") == self.server.basic:
+            self._backend(rest)
+        else:
+            self._body()
+            self._plain(401, {"WWW-Authenticate": 'Basic realm="tests"'})
+
+    def _readonly(self, rest: str) -> None:
+        if "receive-pack" in self.path:
+            self._plain(403)
+        else:
+            self._backend(rest)
+
+    def _status(self, rest: str) -> None:
+        self._plain(int(rest.partition("/")[0]))
+
+    def _moved(self, rest: str) -> None:
+        self._plain(302, {"Location": f"{self.server.url}/auth/{rest}"})
+
+    def _away(self, rest: str) -> None:
+        self._plain(302, {"Location": f"{self.server.elsewhere}/auth/{rest}"})
+
+    def _hang(self, _: str) -> None:
+        self.server.hanging.set()
+        self.server.released.wait(60)
+        self.close_connection = True
+
+    def _reset(self, _: str) -> None:
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RST)
+        self.connection.close()
+        self.close_connection = True
+
+    def _cut(self, rest: str) -> None:
+        self._backend(rest, cut="upload-pack" in self.path and self.command == "POST" and self._is_fetch())
+
+    def _is_fetch(self) -> bool:
+        self._sent = self._body()
+        return b"command=fetch" in self._sent
+
+    def _slow(self, rest: str) -> None:
+        """Serve, but hold the pack back until released."""
+        body = self._sent = self._body()
+        if b"command=fetch" in body:
+            self.server.hanging.set()
+            self.server.released.wait(60)
+        self._backend(rest)
+
+    def _plain(self, status: int, headers: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        for name, value in {**(headers or {}), "Content-Length": "0"}.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "") == "chunked":
+            parts = []
+            while size := int(self.rfile.readline().strip() or b"0", 16):
+                parts.append(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+            return b"".join(parts)
+        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+    _sent: bytes | None = None
+
+    def _backend(self, rest: str, *, cut: bool = False) -> None:
+        body, self._sent = (self._body() if self._sent is None else self._sent), None
+        path, _, query = rest.partition("?")
+        answer = subprocess.run(
+            ["git", "http-backend"], input=body, env=self._variables(path, query, len(body)), capture_output=True
+        )
+        head, _, data = answer.stdout.partition(b"\r\n\r\n")
+        headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n") if ": " in line)
+        self.send_response(int(headers.pop("Status", "200").split()[0]))
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data[: len(data) // 2] if cut else data)
+        self.close_connection = self.close_connection or cut
+
+    def _variables(self, path: str, query: str, length: int) -> dict[str, str]:
+        variables = {
+            "PATH": os.environ["PATH"],
+            "GIT_PROJECT_ROOT": str(self.server.root),
+            "GIT_HTTP_EXPORT_ALL": "1",
+            "REQUEST_METHOD": self.command,
+            "PATH_INFO": f"/{path}",
+            "QUERY_STRING": query,
+            "CONTENT_TYPE": self.headers.get("Content-Type", ""),
+            "CONTENT_LENGTH": str(length),
+            "REMOTE_USER": USER,
+            "REMOTE_ADDR": "127.0.0.1",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "HOME": str(self.server.root),
+        }
+        for name, header in (("HTTP_CONTENT_ENCODING", "Content-Encoding"), ("GIT_PROTOCOL", "Git-Protocol")):
+            if header in self.headers:
+                variables[name] = self.headers[header]
+        return variables
+
+
+class Server(ThreadingHTTPServer):
+    """Serve bare repositories."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, root: pathlib.Path, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+        self.root = root
+        self.url = f"{'https' if tls else 'http'}://{host}:{self.server_address[1]}"
+        self.elsewhere = ""
+        self.basic = "Basic " + base64.b64encode(f"{USER}:{TOKEN}".encode()).decode()
+        self.seen: list[tuple[str, str | None]] = []
+        self.hanging = threading.Event()
+        self.released = threading.Event()
+
+    def handle_error(self, *_: Any) -> None:
+        pass
+
+    @property
+    def authorizations(self) -> list[str]:
+        """Return every Authorization header received."""
+        return [value for _, value in self.seen if value]
+
+
+@contextlib.contextmanager
+def serving(root: pathlib.Path, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> Iterator[Server]:
+    """Serve until the block ends."""
+    server = Server(root, host, tls)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.released.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def certificate(folder: pathlib.Path) -> tuple[ssl.SSLContext, pathlib.Path]:
+    """Make a self-signed certificate for loopback; return a server's context and the certificate."""
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    files = ["-keyout", str(key), "-out", str(cert)]
+    subprocess.run(["openssl", "req", "-x509", *kind, *files, *subject], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    return context, cert
