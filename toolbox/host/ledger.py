@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 MIB = 1024 * 1024
 IN_MEMORY = MIB
+# What stays in memory of a stream that has ended and is only kept.
+RESTING = 64 * 1024
 # Bytes that may wait for the disk before the producer is asked to pause.
 BACKLOG = 4 * MIB
 PAGE = 256 * 1024
@@ -149,6 +151,7 @@ class Ledger:
         self._store: Store | None = None
         self._index = _Index()
         # In order of offset: what the store has, what is being written to it, what only memory has.
+        self._in_memory = IN_MEMORY
         self._stored = 0
         self._batch = bytearray()
         self._buffer = bytearray()
@@ -192,7 +195,7 @@ class Ledger:
         crowd = self._index.crowded()
         if crowd is not None:
             self._widen_gap(min(self._gap_start, crowd[0]), crowd[1])
-        if len(self._buffer) > IN_MEMORY:
+        if len(self._buffer) > self._in_memory:
             self._shrink()
         self.wake()
 
@@ -206,6 +209,12 @@ class Ledger:
         for waiter in self._readers:
             if not waiter.done():
                 waiter.set_result(None)
+
+    def rest(self) -> None:
+        """Give back most of the memory: nothing more comes, and perhaps nobody reads it."""
+        self._in_memory = RESTING
+        if len(self._buffer) > RESTING:
+            self._shrink()
 
     async def read(self, offset: int = 0, limit: int = PAGE) -> list[Chunk]:
         """Return chunks from ``offset`` on, at most ``limit`` bytes; nothing if there is nothing yet."""
@@ -326,7 +335,7 @@ class Ledger:
     async def _write(self) -> None:
         """Move what is in memory to the store until little is left."""
         try:
-            while len(self._buffer) > IN_MEMORY:
+            while len(self._buffer) > self._in_memory:
                 self._batch, self._buffer = self._buffer, bytearray()
                 if self._store is None:
                     self._store = await self._lane.run(self._make_store)

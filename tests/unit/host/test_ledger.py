@@ -237,3 +237,20 @@ async def test_alternating_channels_cannot_grow_the_index_without_bound(
     assert (await contents(record)).endswith(b"last")
     assert (await contents(record)).startswith(b"0000000\n")
     await record.close()
+
+
+async def test_stream_at_rest_gives_back_its_memory_and_is_still_read(spool: Spool) -> None:
+    ledger = spool.ledger()
+    data = bytes(range(256)) * 3000
+    ledger.append(data)
+    ledger.finish()
+    ledger.rest()
+    while len(ledger._buffer) + len(ledger._batch) > 64 * 1024:
+        await asyncio.sleep(0)
+    assert b"".join([chunk.data async for chunk in ledger.chunks()]) == data
+    small = spool.ledger()
+    small.append(b"x" * 1000)
+    small.rest()
+    assert small._writer is None
+    await ledger.close()
+    await small.close()

@@ -268,6 +268,8 @@ class Registry:
         drop = entry.keep is Keep.NONE and not entry.held
         if drop:
             self._close_output(entry)
+        elif entry.owned:
+            entry.output.rest()
         size = 0 if drop or not entry.owned else entry.output.size - entry.output.dropped
         self._kept += size - self._ended.get(entry.id, 0)
         self._ended[entry.id] = size
