@@ -35,7 +35,10 @@ COMMANDS = (
 POOLS = {
     **dict.fromkeys(("path", "source", "destination", "cwd", "file", "target", "directory"), PATHS),
     "pattern": ("*", "a", "*.txt", "[", "**/*", "{a,b}", "\\", "x" * 1000),
-    "command": COMMANDS,
+    **dict.fromkeys(("command", "shellCommand"), COMMANDS),
+    "argv": ("true", "echo", "sh", "-c", "0.1", "cat"),
+    "user": ("root", "nobody", "0"),
+    "timeoutMs": (100, 1000),
     "timeout": (1, 2),
 }
 
