@@ -502,6 +502,7 @@ async def test_long_silence_is_filled_with_white_space(clean_environment: pathli
     beats = {"first_beat": 0.1, "beat": 0.1}
     async with Served(clean_environment, **beats) as server, aiohttp.ClientSession(server.url) as client:
         async with client.post("/process/execute", json={"command": "sleep 0.5; echo late; exit 2"}) as response:
+            assert server.registry.get(response.headers["X-Process-Id"]).running
             raw = await response.read()
         assert re.fullmatch(rb" {3,6}\{.*\}", raw)
         assert json.loads(raw) == {"exitCode": 2, "result": "late\n"}

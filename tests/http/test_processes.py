@@ -485,6 +485,15 @@ async def test_long_command_is_shown_cut(client: Client) -> None:
     assert (await asked)["exitCode"] == 137
 
 
+async def test_long_arguments_are_passed_whole_and_shown_cut(client: Client) -> None:
+    made = await client.create(argv=["sh", "-c", "echo ${#1} ${#2}", "sh", "x" * 60_000, "y" * 60_000])
+    assert [len(item) for item in made["argv"]] == [2, 2, 16, 2, 60_000]
+    assert await client.output(made["id"]) == "60000 60000\n"
+    made = await client.create(shellCommand="echo " + "x" * 100_000)
+    assert len(made["shellCommand"]) == 65_536
+    assert len(await client.output(made["id"])) == 100_001
+
+
 async def test_input_and_its_end(client: Client) -> None:
     process = await client.shell("cat; echo end", stdin="pipe")
     await client.stdin(process, data="é\n")

@@ -83,7 +83,8 @@ class ExecApi:
         )
 
     async def _late_answer(self, request: web.BaseRequest, run: Run) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": JSON})
+        # Whoever loses the connection from now on can read on by this id.
+        response = web.StreamResponse(headers={"Content-Type": JSON, "X-Process-Id": run.entry.id})
         await response.prepare(request)
         while not run.result.done():
             await response.write(b" ")

@@ -14,8 +14,8 @@ class RunningArea:
 
     def __init__(self, registry: Registry, starter: Starter, procs: Procs) -> None:
         self._starter = starter
-        self._processes = Processes(registry, starter, procs)
-        self.api = ProcessesApi(self._processes)
+        self.processes = Processes(registry, starter, procs)
+        self.api = ProcessesApi(self.processes)
 
     def use_terminals(self, open_terminal: OpenTerminal) -> None:
         """Have processes of kind pty started by ``open_terminal``."""
@@ -23,5 +23,5 @@ class RunningArea:
 
     async def close(self) -> None:
         """Kill what was started here and see it end; who waits for it gets an answer."""
-        await self._processes.close()
+        await self.processes.close()
         await self._starter.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,8 @@ from toolbox.process.running.wire import CreateProcessRequest, Terminal
 
 # The tail that is kept of a process that writes for ever.
 LOG_BYTES = 64 * 1024 * 1024
+# What is shown of a command, which may be megabytes long, to those who list processes.
+SHOWN = 64 * 1024
 NO_LIMITS = Limits()
 
 
@@ -154,8 +157,8 @@ class Starter:
             keep=Keep(request.keep_logs or "on_exit_ttl"),
             name=request.name or "",
             session_id=request.session_id or "",
-            command=request.shell_command or "",
-            argv=request.argv or (),
+            command=(request.shell_command or "")[:SHOWN],
+            argv=_shown(request.argv or ()),
             cwd=self._resolve(request.cwd or ""),
             shell=executable or "",
             user=request.user or "",
@@ -216,6 +219,12 @@ class Starter:
         if cwd == "~" or cwd.startswith("~/"):
             cwd = self._environment.get("HOME", "~") + cwd[1:]
         return os.path.join(self._workdir, cwd) if cwd else self._workdir  # noqa: PTH118 - keeps what the user wrote
+
+
+def _shown(argv: Sequence[str]) -> list[str]:
+    """Return as many arguments as are shown."""
+    ends = itertools.accumulate(len(item) + 1 for item in argv)
+    return [item for item, end in zip(argv, ends, strict=True) if end <= SHOWN]
 
 
 async def _expire(entry: Entry, grace: float) -> None:
