@@ -567,7 +567,7 @@ async def test_escalation_ends_with_the_process(client: Client, server: Served) 
     process = await client.shell("sleep 100")
     await client.signal(process, signal="TERM", escalateAfterMs=3_600_000, escalateTo="QUIT")
     assert (await client.wait(process))["signal"] == "SIGTERM"
-    while server.area._processes._escalations:
+    while server.area.processes._escalations:
         await asyncio.sleep(0)
 
 
