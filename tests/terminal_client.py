@@ -65,6 +65,7 @@ async def serve(work: pathlib.Path, *, shell: str = PLAIN) -> AsyncIterator[Serv
         await server.close_websockets()
         await area.close(0)
         await server.drain(5)
+        await area.release()
         await registry.close()
         await procs.close()
         await spool.close()

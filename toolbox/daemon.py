@@ -221,6 +221,7 @@ class Daemon:
             self.server.drain(DRAIN_SECONDS),
         )
         await self.exec.release()
+        await self.terminals.release()
         await self.code.release()
         await self.registry.close()
         await self.procs.close(min(self.settings.grace_period, KILL_SECONDS))

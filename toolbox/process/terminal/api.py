@@ -15,11 +15,14 @@ from toolbox.errors import (
     TooManyRequests,
     Unavailable,
 )
-from toolbox.http.endpoint import endpoint, websocket
+from toolbox.http.endpoint import Request, endpoint, websocket
+from toolbox.http.presence import while_connected
 from toolbox.http.streams import disconnected
 from toolbox.http.websocket import WsSession
 from toolbox.process.terminal.connection import Connection, refuse, requested_envs
+from toolbox.process.terminal.screens import Screens
 from toolbox.process.terminal.terminals import Terminals
+from toolbox.process.terminal.waiting import Waits
 from toolbox.process.terminal.wire import (
     ConnectQuery,
     CreateQuery,
@@ -27,9 +30,12 @@ from toolbox.process.terminal.wire import (
     CreateResponse,
     Deleted,
     ResizeRequest,
+    ScreenResponse,
     SessionInfo,
     SessionList,
     SessionPath,
+    WaitRequest,
+    WaitResponse,
 )
 
 TAG = "process"
@@ -50,8 +56,10 @@ class SourceHeaders(msgspec.Struct, kw_only=True):
 class PtyApi:
     """Make, list, resize, delete and join terminals."""
 
-    def __init__(self, terminals: Terminals) -> None:
+    def __init__(self, terminals: Terminals, screens: Screens, waits: Waits) -> None:
         self._terminals = terminals
+        self._screens = screens
+        self._waits = waits
 
     @endpoint("POST", "/process/pty", tag=TAG, status=201, errors=CREATE_ERRORS)
     async def create_pty_session(self, body: CreateRequest) -> CreateResponse:
@@ -80,6 +88,22 @@ class PtyApi:
         """Change the size of a terminal."""
         terminal = await self._terminals.resize(path.session_id, body.cols, body.rows)
         return terminal.info()
+
+    @endpoint("GET", "/process/pty/{sessionId}/screen", tag=TAG, errors=(ProcessNotFound,))
+    async def show_pty_screen(self, path: SessionPath) -> ScreenResponse:
+        """Show a terminal as a person would see it."""
+        return await self._screens.show(self._terminals.get(path.session_id))
+
+    @endpoint(
+        "POST",
+        "/process/pty/{sessionId}/wait",
+        tag=TAG,
+        errors=(InvalidBody, BadRequest, ProcessNotFound, TooManyRequests),
+    )
+    async def wait_for_pty(self, path: SessionPath, body: WaitRequest, request: Request) -> WaitResponse:
+        """Wait until a terminal shows a text, has been silent for a while, or has ended; return what it shows."""
+        terminal = self._terminals.get(path.session_id)
+        return await while_connected(request, self._waits.wait(terminal, body))
 
     @websocket("/process/pty/create-connect", tag=TAG, errors=CREATE_ERRORS)
     async def create_and_connect(self, query: CreateQuery, headers: SourceHeaders, ws: WsSession) -> None:

@@ -8,7 +8,9 @@ from toolbox.host.shells import Shells
 from toolbox.host.spool import Spool
 from toolbox.process.running.registry import Registry
 from toolbox.process.terminal.api import PtyApi
+from toolbox.process.terminal.screens import Screens
 from toolbox.process.terminal.terminals import Terminals
+from toolbox.process.terminal.waiting import Waits
 
 
 class TerminalsArea:
@@ -25,8 +27,13 @@ class TerminalsArea:
         workdir: str,
     ) -> None:
         self.terminals = Terminals(procs, environment, shells, spool, registry, workdir=workdir)
-        self.api = PtyApi(self.terminals)
+        self._screens = Screens()
+        self.api = PtyApi(self.terminals, self._screens, Waits(self._screens))
 
     async def close(self, grace: float) -> None:
-        """End all terminals."""
+        """End all terminals; who waits for one gets an answer."""
         await self.terminals.close(grace)
+
+    async def release(self) -> None:
+        """End the thread that draws; requests must be over."""
+        await self._screens.close()

@@ -1,0 +1,149 @@
+"""The only module that knows pyte: draw what a terminal wrote, as text. Everything here blocks; run it in a thread."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+import re
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pyte  # noqa: TID253 - this is the leaf, and it is loaded in a thread
+
+# Bytes drawn before other threads get a turn: about a millisecond.
+PIECE = 512
+HISTORY_MODES = frozenset({47, 1047, 1049})
+# What pyte would print instead of ignoring it: strings for the terminal itself, titles of other kinds, and sequences
+# with a private letter, with colons or with intermediate characters.
+_FOREIGN = re.compile(
+    rb"\x1b[PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b\](?![02];)[^\x07\x1b]*(?:\x07|\x1b\\)|"
+    rb"\x1b\[[<=>][0-?]*[ -/]*[@-~]|\x1b\[[0-?]*:[0-?]*[ -/]*[@-~]|\x1b\[[0-?]*[ -/]+[@-~]"
+)
+# A sequence at the end whose rest has not come yet.
+_UNFINISHED = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*|[PX^_\]][^\x07\x1b]*\x1b?)?\Z")
+LONGEST = 4096
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Size:
+    """A change of the size, between two pieces of output."""
+
+    cols: int
+    rows: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Drawn:
+    """What a terminal shows."""
+
+    text: str
+    row: int
+    col: int
+    hidden: bool
+    title: str
+    cols: int
+    rows: int
+    alternate: bool
+
+
+class _Screen(pyte.Screen):
+    """Add the second screen that full-screen programs use, which pyte does not have."""
+
+    saved: tuple[dict[int, Any], Any] | None = None
+
+    def set_mode(self, *modes: int, **options: Any) -> None:
+        """Switch modes on."""
+        if options.get("private") and HISTORY_MODES.intersection(modes) and self.saved is None:
+            self.saved = (dict(self.buffer), copy.copy(self.cursor))
+            self.buffer.clear()
+        super().set_mode(*modes, **options)
+
+    def reset_mode(self, *modes: int, **options: Any) -> None:
+        """Switch modes off."""
+        super().reset_mode(*modes, **options)
+        if options.get("private") and HISTORY_MODES.intersection(modes) and self.saved is not None:
+            lines, self.cursor = self.saved
+            self.saved = None
+            self.buffer.clear()
+            self.buffer.update(lines)
+            self.cursor.y = min(self.cursor.y, self.lines - 1)
+            self.cursor.x = min(self.cursor.x, self.columns - 1)
+
+    def resize(self, lines: int | None = None, columns: int | None = None) -> None:
+        """Change the size; unlike in pyte, lines go at the top only if the cursor would not fit otherwise."""
+        rows = lines or self.lines
+        surplus = max(self.cursor.y + 1 - rows, 0)
+        if rows < self.lines:
+            kept = {y - surplus: line for y, line in self.buffer.items() if surplus <= y < rows + surplus}
+            self.buffer.clear()
+            self.buffer.update(kept)
+            self.lines = rows
+        super().resize(rows, columns)
+        self.set_margins()
+        self.cursor.y = min(self.cursor.y - surplus, rows - 1)
+        self.cursor.x = min(self.cursor.x, self.columns - 1)
+
+    def reset(self) -> None:
+        """Start over."""
+        self.saved = None
+        super().reset()
+
+
+class _Tolerant:
+    """Pass events on, and ignore those that pyte cannot take: it raises for some that programs do send."""
+
+    def __init__(self, screen: _Screen) -> None:
+        self._screen = screen
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        handler = getattr(self._screen, name)
+
+        def handle(*arguments: Any, **options: Any) -> None:
+            with contextlib.suppress(Exception):  # then the picture lacks what this one sequence meant
+                handler(*arguments, **options)
+
+        return handle
+
+
+class Picture:
+    """Draw output piece by piece."""
+
+    def __init__(self, cols: int, rows: int) -> None:
+        self._screen = _Screen(cols, rows)
+        self._stream: Any = pyte.ByteStream(_Tolerant(self._screen))
+        self._rest = b""
+
+    def play(self, steps: Iterable[bytes | Size]) -> Drawn:
+        """Draw output and changes of the size in their order; return what is to be seen then."""
+        for step in steps:
+            if isinstance(step, Size):
+                self._screen.resize(step.rows, step.cols)
+            else:
+                self._draw(step)
+        return self._drawn()
+
+    def _draw(self, data: bytes) -> None:
+        data = self._rest + data
+        unfinished = _UNFINISHED.search(data, max(len(data) - LONGEST, 0))
+        end = unfinished.start() if unfinished is not None else len(data)
+        self._rest = data[end:]
+        clean = _FOREIGN.sub(b"", data[:end])
+        for start in range(0, len(clean), PIECE):
+            self._stream.feed(clean[start : start + PIECE])
+            time.sleep(0)  # lets the loop run: pyte never gives up the interpreter by itself
+
+    def _drawn(self) -> Drawn:
+        screen = self._screen
+        lines = [line.rstrip() for line in screen.display]
+        return Drawn(
+            text="\n".join(lines).rstrip("\n"),
+            row=screen.cursor.y,
+            col=min(screen.cursor.x, screen.columns - 1),
+            hidden=screen.cursor.hidden,
+            title=screen.title,
+            cols=screen.columns,
+            rows=screen.lines,
+            alternate=screen.saved is not None,
+        )
