@@ -35,6 +35,8 @@ from toolbox.process.execute import Exec
 from toolbox.process.running.area import RunningArea
 from toolbox.process.running.registry import Registry
 from toolbox.process.running.start import Starter
+from toolbox.process.session.area import SessionsArea
+from toolbox.process.session.sessions import Sessions
 from toolbox.process.terminal.area import TerminalsArea
 from toolbox.settings import Settings, SettingsError
 from toolbox.system.api import Identity
@@ -172,6 +174,18 @@ class Daemon:
         self.entrypoint = Entrypoint(
             self.procs, self.environment, workdir=workdir_of(settings), note=self.system.telemetry.entrypoint
         )
+        sessions = Sessions(
+            self.procs,
+            self.environment,
+            self.shells,
+            self.spool,
+            self.registry,
+            workdir=workdir_of(settings),
+            state_dir=state_dir_of(settings),
+            grace=settings.grace_period,
+            send_signal=self.running.processes.signal,
+        )
+        self.sessions = SessionsArea(sessions, self.entrypoint)
         self.proxy = PortProxy(lambda: self.port, token=token)
         self.apis: list[object] = [
             DocsApi(self.routes, pages=settings.environment != "production"),
@@ -179,6 +193,7 @@ class Daemon:
             self.proxy,
             ExecApi(self.exec),
             self.code.api,
+            self.sessions.api,
             self.terminals.api,
             self.running.api,
             self.files.api,
@@ -216,6 +231,7 @@ class Daemon:
             self.git.stop(),
             self.code.close(),
             self.running.close(),
+            self.sessions.close(min(self.settings.grace_period, KILL_SECONDS)),
             self.terminals.close(min(self.settings.grace_period, KILL_SECONDS)),
             self.entrypoint.close(min(self.settings.grace_period, DRAIN_SECONDS)),
             self.server.drain(DRAIN_SECONDS),

@@ -120,8 +120,8 @@ class Pump:
 async def drained(pumps: Sequence[Pump], since: float, quiet: float = 0.25, cap: float = 1.0) -> None:
     """Wait for the rest of the output of what ended at ``since``, in the loop's time.
 
-    Something in the background may hold a pipe for ever, so ``quiet`` seconds of silence, or ``cap`` seconds in all, are
-    enough. A paused pump waits for the disk or for a held reader; what is in its pipe belongs to what ended.
+    Something in the background may hold a pipe for ever, so ``quiet`` seconds of silence, or ``cap`` seconds in all,
+    are enough. A paused pump waits for the disk or for a held reader; what is in its pipe belongs to what ended.
     """
     loop = asyncio.get_running_loop()
     while not all(pump.closed for pump in pumps):

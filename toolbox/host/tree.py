@@ -107,6 +107,22 @@ def _eldest_first(items: Iterable[Entry]) -> dict[int, Entry]:
     return {item.pid: item for item in sorted(items, key=lambda item: (item.start, item.pid))}
 
 
+def signal_below(root: int, number: int, since: int) -> int:
+    """Signal what runs below a process, itself excepted, and started at ``since`` (clock ticks since boot) or later.
+
+    Return how many were signalled. Blocks.
+    """
+    entries = table()
+    found = descendants([root], entries) - {root}
+    members = {pid: entries[pid] for pid in found if entries[pid].start >= since}
+    opened = open_members(members, set())
+    for _, pidfd in opened:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            signal.pidfd_send_signal(pidfd, number)
+        os.close(pidfd)
+    return len(opened)
+
+
 class Tables:
     """Read the process table once for all who ask at about the same time."""
 

@@ -37,12 +37,14 @@ class Entrypoint:
         self._workdir = workdir
         self._lane = Lane("entrypoint", 1)
         self._mirror: asyncio.Task[None] | None = None
+        self.argv: tuple[str, ...] = ()
         self.process: Process | None = None
 
     async def start(self, argv: Sequence[str]) -> None:
         """Start the command, if there is one; failing to is logged and leaves the daemon up."""
         if not argv:
             return
+        self.argv = tuple(argv)
         try:
             self.process = await self._procs.spawn(argv, env=self._environment.merged(), cwd=self._workdir, merge=False)
         except OSError as error:

@@ -1,0 +1,1 @@
+"""Sessions: shells that keep their state from one command to the next."""

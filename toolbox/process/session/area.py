@@ -1,0 +1,23 @@
+"""Put the sessions together: the table, the entrypoint's session, the API."""
+
+from __future__ import annotations
+
+from toolbox.host.lanes import Lane
+from toolbox.process.entrypoint import Entrypoint
+from toolbox.process.session.api import SessionsApi
+from toolbox.process.session.entry import EntrypointSession
+from toolbox.process.session.sessions import Sessions
+
+
+class SessionsArea:
+    """Own everything behind ``/process/session``."""
+
+    def __init__(self, sessions: Sessions, entrypoint: Entrypoint) -> None:
+        self.sessions = sessions
+        self._lane = Lane("entrypoint-log", 1)
+        self.api = SessionsApi(sessions, EntrypointSession(entrypoint, self._lane))
+
+    async def close(self, grace: float) -> None:
+        """End all sessions; their logs stay."""
+        await self.sessions.close(grace)
+        await self._lane.close()

@@ -1,0 +1,45 @@
+"""The entrypoint as a session: one command, which can only be read."""
+
+from __future__ import annotations
+
+import pathlib
+
+from toolbox.errors import ProcessNotFound
+from toolbox.host.lanes import Lane
+from toolbox.process.entrypoint import Entrypoint
+from toolbox.process.session.log import Log
+from toolbox.process.session.view import View
+from toolbox.process.session.wire import Command, Session
+
+SESSION, COMMAND = "entrypoint", "entrypoint_command"
+
+
+class EntrypointSession:
+    """Show the entrypoint the way sessions are shown."""
+
+    def __init__(self, entrypoint: Entrypoint, lane: Lane) -> None:
+        self._entrypoint = entrypoint
+        self._lane = lane
+
+    def describe(self) -> Session:
+        """Return what clients see of it."""
+        return Session(session_id=SESSION, commands=[self.view().describe()])
+
+    def view(self, command_id: str = COMMAND) -> View:
+        """Look at its command."""
+        process = self._entrypoint.process
+        if process is None:
+            raise ProcessNotFound("session not found")
+        if command_id != COMMAND:
+            raise ProcessNotFound("command not found")
+
+        def describe() -> Command:
+            code = None if process.status is None else process.status.code
+            return Command(id=COMMAND, command=quoted(self._entrypoint.argv), exit_code=code)
+
+        return View(describe, Log(pathlib.Path(), self._lane, process.output), lambda: not process.running)
+
+
+def quoted(argv: tuple[str, ...]) -> str:
+    """Write an argument vector as a shell would take it, each argument in single quotes."""
+    return " ".join("'" + word.replace("'", "'\\''") + "'" for word in argv)

@@ -1,0 +1,64 @@
+"""The multiplexed log: which stream each line belongs to, said by a marker before it.
+
+``01 01 01`` stands before standard output, ``02 02 02`` before standard error: at the start of every line and wherever
+the stream changes. There is no escape, so a payload that holds a marker loses those three bytes on the client; the
+marker of its own stream after it keeps the rest where it belongs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from toolbox.host.ledger import Channel, Chunk
+
+MARKS = {Channel.STDOUT: b"\x01\x01\x01", Channel.STDERR: b"\x02\x02\x02"}
+_MARK = re.compile(rb"\x01{3}|\x02{3}")
+# Old clients refuse large frames, the TypeScript SDK fails on them.
+FRAME = 32 * 1024
+
+
+class Marker:
+    """Put markers into a whole log, chunk by chunk; the state is where the last chunk ended."""
+
+    def __init__(self) -> None:
+        self._open: Channel | None = None
+
+    def feed(self, chunk: Chunk) -> bytes:
+        """Return a chunk with its markers; one that goes on with a line of its own stream starts without."""
+        goes_on = self._open is chunk.channel
+        self._open = None if chunk.data.endswith(b"\n") else chunk.channel
+        marked = _marked(chunk.data, MARKS[chunk.channel])
+        return marked[3:] if goes_on else marked
+
+
+def frames(chunk: Chunk) -> Iterator[bytes]:
+    """Yield a chunk as frames of at most 32 KiB, each of whole segments: a marker and what belongs to it."""
+    data, mark, start = chunk.data, MARKS[chunk.channel], 0
+    while start < len(data):
+        size = FRAME - 16
+        while len(frame := _marked(data[start : (end := _cut(data, start, size))], mark)) > FRAME:
+            size //= 2
+        yield frame
+        start = end
+
+
+def _marked(data: bytes, mark: bytes) -> bytes:
+    if _MARK.search(data):
+        data = _MARK.sub(lambda found: found[0] + mark, data)
+    lines = mark + data.replace(b"\n", b"\n" + mark)
+    return lines[: -len(mark)] if data.endswith(b"\n") else lines
+
+
+def _cut(data: bytes, start: int, size: int) -> int:
+    """Return where to cut at most ``size`` bytes on: after a line, else not inside a character."""
+    end = start + size
+    if end >= len(data):
+        return len(data)
+    line = data.rfind(b"\n", start, end) + 1
+    if line:
+        return line
+    for back in range(4):
+        if data[end - back] & 0xC0 != 0x80:
+            return end - back
+    return end

@@ -1,0 +1,93 @@
+"""A log as a file: records of stream, offset, length and data, in order of offset, so that gaps stay known."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import struct
+from typing import BinaryIO
+
+from toolbox.host.ledger import Channel, Chunk
+
+_HEAD = struct.Struct(">BQI")
+PAGE = 256 * 1024
+
+
+class RecordWriter:
+    """Append chunks to a file; everything here blocks."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        self._path = path
+        self._fd = -1
+
+    def write(self, chunks: list[Chunk]) -> None:
+        """Append chunks."""
+        if self._fd < 0:
+            self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        data = memoryview(
+            b"".join(_HEAD.pack(chunk.channel, chunk.offset, len(chunk.data)) + chunk.data for chunk in chunks)
+        )
+        while data:
+            data = data[os.write(self._fd, data) :]
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+class RecordReader:
+    """Read a file of records page by page; one that was cut short ends with its last whole record. Blocks."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        self._path = path
+        self._place = 0
+
+    def page(self, offset: int) -> list[Chunk]:
+        """Return the next chunks that reach beyond ``offset``, about a page of them; none at the end."""
+        chunks: list[Chunk] = []
+        size = 0
+        with contextlib.suppress(FileNotFoundError), self._path.open("rb") as file:
+            file.seek(self._place)
+            while size < PAGE and (chunk := _read(file, offset)) is not None:
+                self._place = file.tell()
+                if chunk.data:
+                    chunks.append(chunk)
+                    size += len(chunk.data)
+        return chunks
+
+    def end(self) -> int:
+        """Return the offset after the last byte."""
+        last = 0
+        with contextlib.suppress(FileNotFoundError), self._path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            while (head := _head(file, size)) is not None:
+                last = head[1] + head[2]
+                file.seek(head[2], os.SEEK_CUR)
+        return last
+
+
+def _record(chunk: Chunk) -> tuple[bytes, bytes]:
+    return _HEAD.pack(chunk.channel, chunk.offset, len(chunk.data)), chunk.data
+
+
+def _head(file: BinaryIO, size: int) -> tuple[int, int, int] | None:
+    raw = file.read(_HEAD.size)
+    if len(raw) < _HEAD.size:
+        return None
+    found: tuple[int, int, int] = _HEAD.unpack(raw)
+    return found if file.tell() + found[2] <= size else None
+
+
+def _read(file: BinaryIO, offset: int) -> Chunk | None:
+    """Read one record; what lies before ``offset`` is left out of its data."""
+    size = os.fstat(file.fileno()).st_size
+    head = _head(file, size)
+    if head is None:
+        return None
+    channel, start, length = head
+    data = file.read(length)
+    skipped = min(max(offset - start, 0), length)
+    return Chunk(start + skipped, data[skipped:], Channel(channel), 0.0)
