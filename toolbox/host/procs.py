@@ -12,27 +12,25 @@ import contextlib
 import dataclasses
 import logging
 import os
-import signal
 import subprocess
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from toolbox.errors import Unavailable
-from toolbox.host import reaper, survivors, tree
+from toolbox.host import reaper, tree
 from toolbox.host.accounts import Account
 from toolbox.host.cgroups import Group
 from toolbox.host.child import Child, ExitStatus, Process
+from toolbox.host.examine import Examiner
 from toolbox.host.lanes import Lane
 from toolbox.host.launch import PIPE, Launch, Plumbing, Stdin
 from toolbox.host.ledger import Channel, Ledger, Retention
 from toolbox.host.limits import Limiter, Limits
-from toolbox.host.oom import OutOfMemory
 from toolbox.host.pipes import Feed, Pump
 from toolbox.host.spool import Spool
 from toolbox.host.strays import Sweeper
-from toolbox.host.survivors import Survivor
-from toolbox.host.usage import Usage, Verdict
+from toolbox.host.usage import Usage
 from toolbox.host.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -87,7 +85,7 @@ class Procs:
         self._pumps: dict[Pump, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweeper: Sweeper | None = None
-        self._oom = OutOfMemory()
+        self.examiner = Examiner(self._tables, self._worker)
         self._closing = False
 
     def start_sweeping(self) -> None:
@@ -201,19 +199,6 @@ class Procs:
             os.close(stdout)
             raise
 
-    async def examine(self, child: Child) -> Verdict:
-        """Say what a child that has ended used and ran out of; its cgroup goes as soon as it is empty."""
-        if child.group is not None:
-            return await self._tables.lane.run(child.group.examine)
-        # A shell reports a child that was killed with the same number.
-        killed = child.status is not None and child.status.code == 128 + signal.SIGKILL
-        return Verdict(child.usage, out_of_memory=killed and await self._worker.run(self._oom.take))
-
-    async def survivors(self, leader: int) -> list[Survivor]:
-        """Describe what still runs of the session of a process of ours that has ended."""
-        found = tree.family(leader, await self._tables.read(), exited=True)
-        return await self._tables.lane.run(survivors.describe, list(found))
-
     async def close(self, grace: float = 0.0) -> None:
         """End every process we own, leftovers too when sweeping, and give back every descriptor."""
         self._closing = True
@@ -234,7 +219,7 @@ class Procs:
     # Everything below up to the next comment runs in the spawning thread.
 
     def _start(self, launch: Launch) -> _Started:
-        self._oom.prime()
+        self.examiner.prime()
         with Plumbing() as plumbing:
             stdin = _or_null(plumbing.input(launch.stdin))
             stdout = _or_null(plumbing.output(launch.stdout))

@@ -234,7 +234,7 @@ class Exec:
             failure, text = _explain(error, command.cwd)
             output.append(text.encode(errors="replace"))
         deadline = None if command.timeout is None else started + command.timeout
-        job = None if process is None else Job(process, self._procs, deadline=deadline, grace=command.grace)
+        job = None if process is None else Job(process, self._procs.examiner, deadline=deadline, grace=command.grace)
         run = Run(command, self._register(command, output, process), job, failure)
         task = asyncio.create_task(run.live(), name="command")
         self._runs[task] = run

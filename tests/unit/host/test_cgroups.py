@@ -77,7 +77,7 @@ async def test_group_goes_with_its_command(host: Procs, base: pathlib.Path, path
     for _ in range(3):
         process = await host.spawn(["true"], env=path_env, cwd="/", limits=LIMITS)
         await process.settle()
-        verdict = await host.examine(process)
+        verdict = await host.examiner.examine(process)
         assert not verdict.out_of_memory
         assert not verdict.out_of_pids
         await process.output.close()
@@ -88,7 +88,7 @@ async def test_processor_time_of_a_group(host: Procs, path_env: dict[str, str]) 
     script = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done & wait"
     process = await host.spawn(["sh", "-c", script], env=path_env, cwd="/", limits=LIMITS)
     await process.settle()
-    usage = (await host.examine(process)).usage
+    usage = (await host.examiner.examine(process)).usage
     await process.output.close()
     assert usage is not None
     assert usage.cpu_seconds > 0.01

@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 
 from toolbox.host.child import ExitStatus, Process
-from toolbox.host.procs import Procs
+from toolbox.host.examine import Examiner
 from toolbox.host.survivors import Survivor
 from toolbox.host.usage import Usage, Verdict
 from toolbox.process.running.registry import TIMED_OUT, Cause, Entry, Reason
@@ -34,9 +34,11 @@ class Ending:
 class Job:
     """Wait for a process, kill it at its deadline, and collect the rest of what it wrote."""
 
-    def __init__(self, process: Process, procs: Procs, *, deadline: float | None = None, grace: float = 0.0) -> None:
+    def __init__(
+        self, process: Process, examiner: Examiner, *, deadline: float | None = None, grace: float = 0.0
+    ) -> None:
         self.process = process
-        self._procs = procs
+        self._examiner = examiner
         self._deadline = deadline
         self._grace = grace
         self._aborted = False
@@ -48,10 +50,10 @@ class Job:
                 await self.process.wait()
         except TimeoutError:
             await self._expire()
-            verdict = await self._procs.examine(self.process)
+            verdict = await self._examiner.examine(self.process)
             return Ending(TIMED_OUT, None, Reason.TIMED_OUT, usage=verdict.usage)
         status = await self.process.settle()
-        verdict = await self._procs.examine(self.process)
+        verdict = await self._examiner.examine(self.process)
         reason = Reason.EXITED if status.signal is None else Reason.SIGNALED
         if self._aborted:
             reason = Reason.STOPPED
@@ -59,7 +61,7 @@ class Job:
 
     async def survivors(self) -> list[Survivor]:
         """Describe what it left running in the background."""
-        return await self._procs.survivors(self.process.pid)
+        return await self._examiner.survivors(self.process.pid)
 
     async def abort(self) -> None:
         """Kill it because the daemon ends."""

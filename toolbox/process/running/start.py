@@ -134,7 +134,7 @@ class Starter:
         entry.pid, entry.started, entry.controls = process.pid, process.started, Controls.of(process)
         entry.limits = bounds.report(limits, process)
         deadline = None if entry.timeout is None else started + entry.timeout
-        job = Job(process, self._procs, deadline=deadline, grace=(request.kill_grace_ms or 0) / 1000)
+        job = Job(process, self._procs.examiner, deadline=deadline, grace=(request.kill_grace_ms or 0) / 1000)
         task = asyncio.create_task(self._see_through(entry, job), name="process")
         self._jobs[task] = job
         task.add_done_callback(self._jobs.pop)
