@@ -87,3 +87,21 @@ async def test_code_that_runs_is_listed_and_signalled(client: aiohttp.ClientSess
     await call(client, "POST", f"{path}/signals", json={"signal": "KILL"})
     answer = await asked
     assert (answer["exitCode"], answer["result"]) == (137, "up\n")
+
+
+async def test_command_of_a_session_is_signalled_and_the_session_lives_on(client: aiohttp.ClientSession) -> None:
+    await call(client, "POST", "/process/session", json={"sessionId": "s"})
+    run = {"command": "A=kept; echo up; sleep 100", "runAsync": True}
+    await call(client, "POST", "/process/session/s/exec", json=run)
+    while not (found := await call(client, "GET", "/processes", params={"sessionId": "s"})):
+        await asyncio.sleep(0)
+    path = f"/processes/{found[0]['id']}"
+    while not (await call(client, "GET", f"{path}/logs"))["frames"]:
+        await asyncio.sleep(0)
+    await call(client, "POST", f"{path}/signals", json={"signal": "TERM"})
+    assert (await call(client, "GET", f"{path}/wait"))["exitCode"] == 143
+    answer = await call(client, "POST", "/process/session/s/exec", json={"command": "echo $A"})
+    assert answer["exitCode"] == 0
+    assert "kept" in answer["output"]
+    await call(client, "DELETE", "/process/session/s")
+    assert await call(client, "GET", "/processes", params={"sessionId": "s"}) == []
