@@ -1,0 +1,123 @@
+"""Many terminals at once in a daemon of its own: what they cost others, and what they leave behind."""
+
+from __future__ import annotations
+
+import asyncio
+import pathlib
+import time
+
+import aiohttp
+import pytest
+
+from tests.daemon_process import Process, serving
+from tests.terminal_client import connected, new
+from toolbox.host import tree
+
+COUNT = 100
+SECONDS = 60
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_calls() -> None:
+    """Replace the guard: the loop here is that of the client, the daemon has its own process."""
+
+
+def holdings(daemon: Process) -> tuple[int, int, int]:
+    """Count the descriptors, threads and descendants of the daemon."""
+    proc = pathlib.Path(f"/proc/{daemon.pid}")
+    fds = sum(1 for _ in (proc / "fd").iterdir())
+    threads = sum(1 for _ in (proc / "task").iterdir())
+    return fds, threads, len(tree.descendants([daemon.pid], tree.table()))
+
+
+async def surplus(daemon: Process, before: tuple[int, int, int]) -> list[int]:
+    """Return what there is more of than before, once closed connections have been noticed."""
+    limit = time.monotonic() + 10
+    while True:
+        more = [max(now - then, 0) for now, then in zip(holdings(daemon), before, strict=True)]
+        if not any(more) or time.monotonic() > limit:
+            return more
+        await asyncio.sleep(0.1)
+
+
+async def use(session: aiohttp.ClientSession, name: str) -> None:
+    """Make a terminal, have it write something, and delete it while it runs on."""
+    async with connected(session, new(name)) as tty:
+        await tty.type(f"seq 3000; sleep 1000 & echo re''ady {name}\n")
+        await tty.until(f"ready {name}")
+        async with session.delete(f"/process/pty/{name}") as done:
+            assert done.status == 200
+        assert (await tty.end())[0] == 1011
+
+
+async def test_hundred_terminals_leave_nothing(tmp_path: pathlib.Path) -> None:
+    with serving(tmp_path / "box") as daemon:
+        async with aiohttp.ClientSession(daemon.url, connector=aiohttp.TCPConnector(limit=0)) as session:
+            await asyncio.gather(*(use(session, f"first{number}") for number in range(COUNT)))
+        before = holdings(daemon)
+        resident = daemon.resident_mb()
+        async with aiohttp.ClientSession(daemon.url, connector=aiohttp.TCPConnector(limit=0)) as session:
+            await asyncio.gather(*(use(session, f"again{number}") for number in range(COUNT)))
+        assert await surplus(daemon, before) == [0, 0, 0]
+        assert daemon.resident_mb() < 1.1 * resident
+
+
+async def stalls(session: aiohttp.ClientSession, until: float) -> list[float]:
+    """Ask for the version all the time; return how long each answer took."""
+    times = []
+    while (started := time.monotonic()) < until:
+        async with session.get("/version") as got:
+            assert got.status == 200
+        times.append(time.monotonic() - started)
+        await asyncio.sleep(0.02)
+    return times
+
+
+async def chat(session: aiohttp.ClientSession, number: int, until: float) -> int:
+    """Type and read, as a person does."""
+    turns = 0
+    async with connected(session, new(f"chat{number}")) as tty:
+        await tty.type("PS1=; stty -echo\n")
+        while time.monotonic() < until:
+            await tty.type(f"echo turn {turns}\n")
+            await tty.until(f"turn {turns}\r\n")
+            turns += 1
+            await asyncio.sleep(0.5)
+        async with session.delete(f"/process/pty/chat{number}"):
+            return turns
+
+
+async def flood(session: aiohttp.ClientSession, until: float) -> int:
+    """Read a flood on a terminal on which another client reads nothing; return how much came."""
+    async with connected(session, new("flood")), connected(session, "flood/connect?replay=0") as tty:
+        await tty.type("while :; do seq 20000; sleep 0.2; done\n")
+        count = 0
+        while time.monotonic() < until:
+            await tty.step()
+            count += len(tty.output)
+            tty.output.clear()
+        async with session.delete("/process/pty/flood"):
+            return count
+
+
+@pytest.mark.soak
+async def test_hundred_terminals_for_a_minute(tmp_path: pathlib.Path) -> None:
+    with serving(tmp_path / "box") as daemon:
+        async with aiohttp.ClientSession(daemon.url, connector=aiohttp.TCPConnector(limit=0)) as session:
+            await use(session, "warm")
+            before, resident = holdings(daemon), daemon.resident_mb()
+            until = time.monotonic() + SECONDS
+            times, count, *turns = await asyncio.gather(
+                stalls(session, until),
+                flood(session, until),
+                *(chat(session, number, until) for number in range(COUNT - 1)),
+            )
+        assert isinstance(times, list)
+        assert max(times) < 0.05, f"slowest of {len(times)}: {max(times):.3f} s"
+        assert min(turns) > SECONDS
+        # One loop of the script takes a good 0.2 s: nobody waited for the client that does not read.
+        assert count > 2 * SECONDS * 100_000
+        assert await surplus(daemon, before) == [0, 0, 0]
+        assert daemon.resident_mb() < 1.1 * resident + 5
