@@ -133,7 +133,7 @@ def test_plotly_figure_that_does_not_map_is_its_own_json(box: Any) -> None:
     ids=lambda piece: piece.name,
 )
 def test_gallery_in_a_fresh_interpreter(box: Any, piece: Piece) -> None:
-    answer = run(box, piece.code, PYTHONDONTWRITEBYTECODE="1")
+    answer = run(box, piece.code, PYTHONFRESH="1")
     assert (answer.exit_code, answer.result) == (0, "")
     assert_holds(plain(answer.artifacts.charts), piece.charts)
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.timeout(90)
 
 MARKER = "dtn_artifact_k39fd2:"
 # A variable that is read when an interpreter starts keeps a run out of the forked ones.
-FRESH = {"PYTHONDONTWRITEBYTECODE": "1"}
+FRESH = {"PYTHONFRESH": "1"}
 WARM = "import sys\nprint('pandas' in sys.modules)"
 
 

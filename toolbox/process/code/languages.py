@@ -18,6 +18,8 @@ PYTHON = ("python3", "python")
 _TYPESCRIPT = ("bun", "node", "tsx", "ts-node")
 _QUIET = {"NO_UPDATE_NOTIFIER": "1", "npm_config_loglevel": "error"}
 _TS_NODE = ("-T", "--ignore-diagnostics", "5107", "-O", '{"module":"CommonJS"}')
+# The kernel takes 128 KiB for one argument.
+MAX_ARGUMENT = 96 * 1024
 _FLAGS = ("--input-type=commonjs-typescript", "--disable-warning=ExperimentalWarning")
 
 
@@ -45,7 +47,7 @@ class JavaScript:
         self._stripper = Stripper(procs, env)
 
     async def javascript(self, code: str, argv: Sequence[str], path: str) -> Plan:
-        """Plan a JavaScript program: node, reading it from standard input, as CommonJS or ES module."""
+        """Plan a JavaScript program: node, which finds out whether it is CommonJS or an ES module."""
         node = await self._programs.find(("node",), path)
         if node:
             return _node(node, code, argv)
@@ -96,8 +98,13 @@ class JavaScript:
 
 
 def _node(node: str, code: str, argv: Sequence[str], *flags: str) -> Plan:
+    data = code.encode()
+    if code and code[0] != "-" and "\0" not in code and len(data) <= MAX_ARGUMENT:
+        # Saves the tenth of a start that reading standard input takes. Two arguments, not --eval=CODE: node leaves out
+        # only the former when the program forks.
+        return Plan([node, *flags, "-e", code, "--", *argv])
     # The module takes "-" out of process.argv: programs expect their arguments from argv[1] on.
-    return Plan([node, "--require", str(PAYLOAD / "argv.cjs"), *flags, "-", *argv], code.encode())
+    return Plan([node, "--require", str(PAYLOAD / "argv.cjs"), *flags, "-", *argv], data)
 
 
 def _bun(bun: str, code: str, argv: Sequence[str]) -> Plan:

@@ -36,6 +36,7 @@ MAX_SERVERS = 3
 # when the next ones are made.
 BATCH = 3
 FEW = 1
+AFTER_SECONDS = 0.03
 # A larger program is written to a descriptor in a fresh interpreter's start, off the loop.
 MAX_CODE = 1024 * 1024
 START_SECONDS = 60.0
@@ -157,6 +158,9 @@ class Server:
 
     async def _prepare(self) -> None:
         try:
+            if self._spares:
+                # A run has just begun: forking now would take time from it.
+                await asyncio.sleep(AFTER_SECONDS)
             async with self._lock:
                 if len(self._spares) <= FEW:
                     await self._fork()
