@@ -3,7 +3,8 @@
 The first part of a path says how the server behaves; the rest is a bare repository below ``root``:
 ``/open/x.git``, ``/auth/x.git`` (Basic), ``/readonly/x.git`` (pushing is forbidden), ``/status/503/x.git``,
 ``/moved/x.git`` (redirect to ``/auth`` of this host), ``/away/x.git`` (redirect to another host), ``/hang/x.git``,
-``/reset/x.git``, ``/cut/x.git`` (breaks off in the middle of the pack).
+``/reset/x.git``, ``/cut/x.git`` (breaks off in the middle of the pack), ``/slow/x.git`` (Basic; holds the pack until
+``released``).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class Handler(BaseHTTPRequestHandler):
     """Serve one connection."""
 
     protocol_version = "HTTP/1.1"
+    timeout = 10
     server: Server
 
     def log_message(self, *_: Any) -> None:
@@ -91,9 +93,13 @@ class Handler(BaseHTTPRequestHandler):
         return b"command=fetch" in self._sent
 
     def _slow(self, rest: str) -> None:
-        """Serve, but hold the pack back until released."""
+        """Serve who is known, but hold the pack, whoever sends it, until released."""
         body = self._sent = self._body()
-        if b"command=fetch" in body:
+        if self.headers.get("Authorization") != self.server.basic:
+            self._plain(401, {"WWW-Authenticate": 'Basic realm="tests"'})
+            self._sent = None
+            return
+        if self.command == "POST" and (b"command=fetch" in body or "receive-pack" in self.path):
             self.server.hanging.set()
             self.server.released.wait(60)
         self._backend(rest)
@@ -156,8 +162,9 @@ class Handler(BaseHTTPRequestHandler):
 class Server(ThreadingHTTPServer):
     """Serve bare repositories."""
 
-    daemon_threads = True
-    block_on_close = False
+    # Closing waits for every handler, so that no test leaves a process of one behind.
+    daemon_threads = False
+    block_on_close = True
 
     def __init__(self, root: pathlib.Path, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), Handler)

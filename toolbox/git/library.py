@@ -145,7 +145,8 @@ def history(path: str, limit: int) -> list[Commit] | None:
         if repo.head_is_unborn:
             return []
         found: list[Commit] = []
-        for commit in repo.walk(repo.head.target, SortMode.TIME):
+        # NONE is git's own order; TIME puts commits of the same second in any order, children after parents.
+        for commit in repo.walk(repo.head.target, SortMode.NONE):
             if len(found) == limit:
                 return None
             found.append(_commit(commit))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import stat
+from collections.abc import Iterator
 
-from toolbox.errors import BadRequest
+from toolbox.errors import BadRequest, FileMissing
 from toolbox.git.repository import Repo
 
 _GLOB = frozenset("*?[")
@@ -46,20 +49,46 @@ def literal(name: str) -> str:
     return f":(top,literal){'' if name == '.' else name}"
 
 
-def is_pattern(name: str) -> bool:
-    """Tell whether a name may be meant as a pattern."""
-    return not _GLOB.isdisjoint(name)
+@dataclasses.dataclass(slots=True)
+class Plan:
+    """What to stage: ``files`` by their names, everything else as pathspecs; ``absent`` is not on disk."""
+
+    files: list[str]
+    specs: list[str]
+    absent: list[str]
+
+    def find_absent(self, listed: list[str]) -> None:
+        """Look for what is not on disk in the index: deleted files, deleted directories, else it may be a pattern."""
+        known = set(listed)
+        folders = {parent for name in listed for parent in _parents(name)}
+        for name in self.absent:
+            if name in known:
+                self.files.append(name)
+            elif name in folders:
+                self.specs.append(literal(name))
+            elif not _GLOB.isdisjoint(name):
+                self.specs.append(f":(top,glob){name}")
+            else:
+                raise FileMissing(f"not found: pathspec '{name}' did not match any files")
 
 
-def absent(repo: Repo, names: list[str]) -> list[str]:
-    """Return those names that are not on disk. Blocks."""
-    return [name for name in names if not os.path.lexists(os.path.join(repo.path, name))]
+def _parents(name: str) -> Iterator[str]:
+    while "/" in name:
+        name = name.rpartition("/")[0]
+        yield name
 
 
-def files_among(repo: Repo, names: list[str]) -> list[str]:
-    """Return those names that are not directories. Blocks."""
-    return [name for name in names if not _is_dir(os.path.join(repo.path, name))]
-
-
-def _is_dir(path: str) -> bool:
-    return os.path.isdir(path) and not os.path.islink(path)
+def sort(repo: Repo, names: list[str]) -> Plan:
+    """Sort names by what they are on disk. Blocks."""
+    plan = Plan([], [], [])
+    for name in names:
+        try:
+            mode = os.lstat(os.path.join(repo.path, name)).st_mode
+        except OSError:
+            plan.absent.append(name)
+            continue
+        if stat.S_ISDIR(mode):
+            plan.specs.append(literal(name))
+        else:
+            plan.files.append(name)
+    return plan

@@ -35,38 +35,24 @@ class Staging:
             if not await self._t.cli.available():
                 await self._t.worker.call("add", repo, files=names)
                 return
-            specs = await self._specs(repo, names)
-            output = await self._stage(repo, specs, force=False)
-            if output.code and "ignored by one of your" in output.stderr:
-                await self._with_ignored(repo, names, specs)
-            elif output.code:
+            plan = await self._t.lane.run(paths.sort, repo, names)
+            if plan.absent:
+                listed = (await self._t.cli.check(Job(repo, ["ls-files", "-z"]))).text.split("\0")
+                await self._t.lane.run(plan.find_absent, listed)
+            await self._stage(repo, plan)
+
+    async def _stage(self, repo: Repo, plan: paths.Plan) -> None:
+        """Stage directories and patterns, then files; both lists are known to be good."""
+        if plan.specs:
+            job = Job(repo, ["add", "-A", *_FROM_STDIN], stdin=paths.nul_list(plan.specs))
+            output = await self._t.cli.attempt(job)
+            # A directory that is ignored as a whole has nothing to stage.
+            if output.code and "ignored by one of your" not in output.stderr:
                 _raise(output)
-
-    async def _specs(self, repo: Repo, names: list[str]) -> list[str]:
-        """Take a name for a pattern if nothing has it, neither on disk nor in the index."""
-        absent = set(filter(paths.is_pattern, await self._t.lane.run(paths.absent, repo, names)))
-        if not absent:
-            return [paths.literal(name) for name in names]
-        argv = ["ls-files", "-z", "--", *map(paths.literal, absent)]
-        listed = set((await self._t.cli.check(Job(repo, argv))).text.split("\0"))
-        return [f":(top,glob){name}" if name in absent - listed else paths.literal(name) for name in names]
-
-    async def _stage(self, repo: Repo, specs: list[str], *, force: bool) -> Output:
-        argv = ["add", "-A", *(["--force"] if force else []), *_FROM_STDIN]
-        return await self._t.cli.attempt(Job(repo, argv, stdin=paths.nul_list(specs)))
-
-    async def _with_ignored(self, repo: Repo, names: list[str], specs: list[str]) -> None:
-        """Stage ignored files that were named, and leave ignored directories alone."""
-        job = Job(repo, ["check-ignore", "-z", "--stdin"], stdin=paths.nul_list(names))
-        ignored = set((await self._t.cli.run(job)).text.split("\0"))
-        files = set(await self._t.lane.run(paths.files_among, repo, names))
-        rest = [spec for name, spec in zip(names, specs, strict=True) if name not in ignored]
-        forced = [paths.literal(name) for name in names if name in ignored & files]
-        for some, force in ((rest, False), (forced, True)):
-            if some:
-                output = await self._stage(repo, some, force=force)
-                if output.code:
-                    _raise(output)
+        if plan.files:
+            # Takes time in proportion to the files, where ``add`` compares each with each; and takes ignored ones.
+            argv = ["update-index", "-z", "--add", "--remove", "--replace", "--stdin"]
+            await self._t.cli.check(Job(repo, argv, stdin=paths.nul_list(plan.files)))
 
     async def commit(self, request: GitCommitRequest) -> GitCommitResponse:
         """Commit the index with exactly this message; no hook runs."""

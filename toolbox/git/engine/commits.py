@@ -46,7 +46,7 @@ def history(path: str, limit: int, skip: int, **_: Any) -> list[dict[str, str]]:
     found: list[dict[str, str]] = []
     if repo.head_is_unborn:
         return found
-    for number, one in enumerate(repo.walk(repo.head.target, SortMode.TIME)):
+    for number, one in enumerate(repo.walk(repo.head.target, SortMode.NONE)):
         if limit and len(found) == limit:
             break
         if number >= skip:

@@ -1,0 +1,124 @@
+"""A token that is given to the daemon is found nowhere: not while git runs, and not afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import pathlib
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.contract.conftest import Target
+from tests.git_support import remote as remotes
+from tests.git_support import repo
+from tests.git_support.remote import TOKEN, USER, Server
+
+FORMS = [
+    TOKEN.encode(),
+    quote(TOKEN, safe="").encode(),
+    quote(TOKEN).encode(),
+    base64.b64encode(f"{USER}:{TOKEN}".encode()),
+]
+
+
+@pytest.fixture
+def http(tmp_path: pathlib.Path) -> Iterator[Server]:
+    """Serve a repository that holds its packs back until it is told to go on."""
+    root = tmp_path / "remotes"
+    root.mkdir()
+    repo.published(root)
+    with remotes.serving(root) as server:
+        yield server
+
+
+@pytest.fixture
+def work(target: Target, tmp_path: pathlib.Path) -> str:
+    """Return a fresh folder below the working directory, as the SDK addresses it."""
+    (target.workdir / tmp_path.name).mkdir()
+    return tmp_path.name
+
+
+def held(data: bytes) -> bool:
+    return any(form in data for form in FORMS)
+
+
+def processes_that_show_it() -> list[str]:
+    """List what of any process anybody may read and that holds the token."""
+    found = []
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        for name in ("cmdline", "environ"):
+            try:
+                data = (process / name).read_bytes()
+            except OSError:
+                continue
+            if held(data):
+                found.append(f"{process.name} {name} {data[:2000]!r}")
+    return found
+
+
+def files_that_hold_it(since: float, *folders: pathlib.Path) -> list[str]:
+    """List files written meanwhile that hold the token."""
+    found = []
+    for folder in folders:
+        for path in folder.rglob("*"):
+            try:
+                if (
+                    path.is_file()
+                    and not path.is_symlink()
+                    and path.stat().st_mtime >= since
+                    and held(path.read_bytes())
+                ):
+                    found.append(str(path))
+            except OSError:
+                continue
+    return found
+
+
+async def while_held(http: Server, call: Any) -> list[str]:
+    """Run a call of the SDK, look at all processes while the remote holds it up, and let it end."""
+    http.hanging.clear()
+    http.released.clear()
+    running = asyncio.create_task(asyncio.to_thread(call))
+    await asyncio.to_thread(http.hanging.wait, 15)
+    assert http.hanging.is_set()
+    shown = await asyncio.to_thread(processes_that_show_it)
+    http.released.set()
+    await running
+    return shown
+
+
+async def test_token_is_nowhere(sdk: Any, target: Target, work: str, http: Server) -> None:
+    url, path, since = f"{http.url}/slow/x.git", f"{work}/r", time.time() - 1
+    who = {"username": USER, "password": TOKEN}
+    assert not await while_held(http, lambda: sdk.git.clone(url, path, **who))
+    sdk.git.commit(path, "m", "A", "a@b.c", allow_empty=True)
+    assert not await while_held(http, lambda: sdk.git.push(path, **who))
+    repo.commit(http.root / "x.git.work", {"n": "1"})
+    repo.git(http.root / "x.git.work", "pull", "-q", "--no-rebase", "--no-edit")
+    repo.git(http.root / "x.git.work", "push", "-q", "origin", "main")
+    assert not await while_held(http, lambda: sdk.git.pull(path, **who))
+    # The daemon's log and home, the repository with its configuration and logs, and wherever temporary files go.
+    places = (target.home, target.workdir, pathlib.Path("/var/tmp"), pathlib.Path("/dev/shm"))
+    assert not files_that_hold_it(since, *places)
+    assert not files_that_hold_it(since, *pathlib.Path("/tmp").glob("git*"))
+
+
+async def test_token_in_a_url_is_in_no_argument(sdk: Any, target: Target, work: str, http: Server) -> None:
+    """Git keeps such a URL, as everybody is used to; but nobody sees it in a list of processes."""
+    url, path = http.url.replace("://", f"://{USER}:{quote(TOKEN, safe='')}@") + "/slow/x.git", f"{work}/r"
+    assert not await while_held(http, lambda: sdk.git.clone(url, path))
+    config = target.workdir / path / ".git" / "config"
+    assert url in config.read_text()
+    sdk.git.commit(path, "m", "A", "a@b.c", allow_empty=True)
+    assert not await while_held(http, lambda: sdk.git.push(path))
+    config.write_text(config.read_text().replace("/slow/", "/status/503/"))
+    from daytona.common.errors import DaytonaGitTransportFailedError
+
+    with pytest.raises(DaytonaGitTransportFailedError) as caught:
+        sdk.git.pull(path)
+    assert not held(str(caught.value).encode())
+    assert not files_that_hold_it(0, target.home)
