@@ -27,6 +27,8 @@ SHOWN = [
     lambda text: json.loads(text)["result"] == "hi\n",
     lambda text: json.loads(text)["limits"]["cpus"] == 1,
     lambda text: json.loads(text)[0]["state"] == "running",
+    lambda text: json.loads(text) == {"sessionId": "term"},
+    lambda text: json.loads(text)["reason"] == "quiet",
     lambda text: json.loads(text)["memTotal"] > 0,
     lambda text: json.loads(text)["openapi"] == "3.1.0",
 ]
