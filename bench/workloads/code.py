@@ -11,8 +11,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 
-from bench.workload import Server, Workload
+from bench.workload import Sample, Server, Workload
 
 HELLO = "print('hello')"
 LIBRARIES = "import numpy, pandas"
@@ -59,18 +60,24 @@ async def get_warm(server: Server) -> None:
 
 
 async def timed(
-    server: Server, code: str, count: int, pause: float, language: str = "python", **envs: str
+    server: Server,
+    code: str,
+    count: int,
+    pause: float,
+    *,
+    language: str = "python",
+    envs: Mapping[str, str] | None = None,
 ) -> list[float]:
     times = []
     for _ in range(count):
         await asyncio.sleep(pause)
         started = time.perf_counter()
-        await run(server, code, language, **envs)
+        await run(server, code, language, **(envs or {}))
         times.append((time.perf_counter() - started) * 1000)
     return times
 
 
-def warm(code: str, count: int, pause: float = PAUSE):
+def warm(code: str, count: int, pause: float = PAUSE) -> Sample:
     async def sample(server: Server) -> list[float]:
         await get_warm(server)
         return await timed(server, code, count, pause)
@@ -78,19 +85,19 @@ def warm(code: str, count: int, pause: float = PAUSE):
     return sample
 
 
-def fresh(code: str, count: int):
-    return lambda server: timed(server, code, count, PAUSE, **FRESH)
+def fresh(code: str, count: int) -> Sample:
+    return lambda server: timed(server, code, count, PAUSE, envs=FRESH)
 
 
-def script(code: str, language: str):
+def script(code: str, language: str) -> Sample:
     async def sample(server: Server) -> list[float]:
         await run(server, code, language)
-        return await timed(server, code, 10, PAUSE, language)
+        return await timed(server, code, 10, PAUSE, language=language)
 
     return sample
 
 
-def bare(*command: str, count: int = 10):
+def bare(*command: str, count: int = 10) -> Sample:
     """Time a command as a program would run it that has nothing else to do."""
 
     async def once() -> float:
@@ -104,7 +111,7 @@ def bare(*command: str, count: int = 10):
 
     async def sample(_: Server) -> list[float]:
         times = []
-        for _ in range(count):
+        for _round in range(count):
             await asyncio.sleep(PAUSE)
             times.append(await once())
         return times

@@ -29,6 +29,7 @@ SHOWN = [
     lambda text: json.loads(text)[0]["state"] == "running",
     lambda text: json.loads(text) == {"sessionId": "term"},
     lambda text: json.loads(text)["reason"] == "quiet",
+    lambda text: json.loads(text) == {"exitCode": 0, "result": "['a b']\n"},
     lambda text: json.loads(text)["memTotal"] > 0,
     lambda text: json.loads(text)["openapi"] == "3.1.0",
 ]
