@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import os
 import pathlib
@@ -14,8 +15,10 @@ from typing import Any
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from tests.terminal_client import CONNECTED, EXIT_CONTROL, IN_BAND, Served, Tty, connected, gone, new, same, serve
+from toolbox.process.terminal.wire import CreateRequest
 
 Session = aiohttp.ClientSession
 VERSION = "X-Daytona-SDK-Version~0.218.0"
@@ -486,6 +489,35 @@ async def test_shutdown_closes_with_1001_and_ends_the_shell(tmp_path: pathlib.Pa
         await gone(pid)
 
 
+async def test_shell_at_its_prompt_does_not_hold_up_the_end(tmp_path: pathlib.Path) -> None:
+    async with serve(tmp_path, shell="bash") as served:
+        await served.area.terminals.create(CreateRequest(id="one"))
+        async with asyncio.timeout(20):
+            await served.area.close(60)
+
+
+async def test_too_many_clients_are_told(api: Session) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(connected(api, new("full")))
+        for _ in range(63):
+            await stack.enter_async_context(connected(api, "full/connect"))
+        async with connected(api, "full/connect") as tty:
+            assert "64 clients already" in (await tty.told("error"))["error"]
+            assert (await tty.end())[0] == 1011
+
+
+async def test_names_that_are_not_text(api: Session, served: Served) -> None:
+    with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+        await api.ws_connect(URL(f"{served.url}/process/pty/create-connect?id=%FF", encoded=True))
+    assert caught.value.status == 400
+    os.mkdir(os.fsencode(served.work) + b"/\xff")
+    async with api.ws_connect(URL(f"{served.url}/process/pty/create-connect?id=x&cwd=%FF", encoded=True)) as ws:
+        await Tty(ws).told("connected")
+        assert (await answer(api.get("/process/pty/x")))[1]["cwd"].endswith("/\ufffd")
+    async with api.ws_connect(URL(f"{served.url}/process/pty/%FF/connect", encoded=True)) as ws:
+        assert "\ufffd not found" in (await Tty(ws).told("error"))["error"]
+
+
 async def test_in_band_commands(api: Session) -> None:
     async with connected(api, new("band"), protocols=(IN_BAND,)) as tty:
         assert tty.ws.protocol == IN_BAND
@@ -524,7 +556,7 @@ async def test_entry_of_a_terminal(api: Session, served: Served) -> None:
         assert controls.resize is not None
         assert controls.signal is not None
         assert controls.end_input is not None
-        assert (entry.kind, entry.session_id, entry.size) == ("pty", "entry", (80, 24))
+        assert (entry.kind, entry.session_id, entry.size, entry.argv[1:]) == ("pty", "entry", (80, 24), ["-i", "-l"])
         await controls.resize(70, 20)
         await controls.write(b"stty size\n")
         await tty.until("20 70")

@@ -83,9 +83,10 @@ def exit_reason(code: int) -> str | None:
 
 async def refuse(socket: Socket, error: ToolboxError) -> None:
     """Tell a client that is connected already why it cannot have the terminal."""
-    text = f"Failed to connect to PTY session: {error.message}"
+    message = wire.text(error.message)
+    text = f"Failed to connect to PTY session: {message}"
     await socket.send_text(_frame(Control("control", "error", error=text)))
-    await socket.close(INTERNAL, _fit(error.message))
+    await socket.close(INTERNAL, _fit(message))
 
 
 class Connection:
@@ -101,6 +102,12 @@ class Connection:
     async def serve(self, query: ConnectQuery) -> None:
         """Say that the client is connected, then carry bytes both ways until either side ends."""
         await self._socket.send_text(_frame(Control("control", "connected")))
+        try:
+            await self._join(query)
+        except ToolboxError as error:
+            await refuse(self._socket, error)
+
+    async def _join(self, query: ConnectQuery) -> None:
         async with self._terminal.viewing(query.since, replay=query.wanted) as viewer:
             await self._tell("replay", offset=viewer.offset)
             show = asyncio.create_task(self._show(viewer), name="terminal output")

@@ -21,7 +21,7 @@ from toolbox.process.running.registry import Controls, Entry, Keep, Kind, Reason
 from toolbox.process.terminal.pace import Pace
 from toolbox.process.terminal.viewer import Viewer, first_offset
 from toolbox.process.terminal.wire import SessionInfo
-from toolbox.wire import timestamp
+from toolbox.wire import text, timestamp
 
 MAX_VIEWERS = 64
 # Changes of the size that a late drawing of the screen can still follow.
@@ -98,7 +98,7 @@ class Terminal:
         """Describe it."""
         return SessionInfo(
             id=self.id,
-            cwd=self.plan.cwd,
+            cwd=text(self.plan.cwd),
             envs=dict(self.plan.envs),
             cols=self.size.cols,
             rows=self.size.rows,
@@ -116,9 +116,10 @@ class Terminal:
             if self._closed:
                 raise Gone(f"PTY session {self.id} is terminated")
             if self._child is None:
-                child, pty = await self._spawn()
+                argv, environ = await self._command(self.plan)
+                child, pty = await self._spawn(argv, environ)
                 try:
-                    self.entry = self._register(child)
+                    self.entry = self._register(child, argv)
                 except ToolboxError:
                     await child.terminate()
                     pty.close()
@@ -168,6 +169,8 @@ class Terminal:
         if not keep and self.entry is not None:
             self.entry.keep = Keep.NONE
         if self._child is not None and self.active:
+            if grace:  # the end of a session to a shell, which ignores SIGTERM at its prompt
+                self._child.signal(signal.SIGHUP)
             await self._child.terminate(grace)
         await self.ended()
         if self.entry is None:
@@ -210,8 +213,7 @@ class Terminal:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(group, signal.SIGWINCH)
 
-    async def _spawn(self) -> tuple[Child, Pty]:
-        argv, environ = await self._command(self.plan)
+    async def _spawn(self, argv: Sequence[str], environ: Mapping[str, str]) -> tuple[Child, Pty]:
         try:
             pair = await asyncio.to_thread(open_pair, self.size.cols, self.size.rows)
         except OSError as error:
@@ -234,7 +236,7 @@ class Terminal:
             raise
         return child, Pty(pair, self.output, self._pace)
 
-    def _register(self, child: Child) -> Entry:
+    def _register(self, child: Child, argv: Sequence[str]) -> Entry:
         return self._registry.add(
             Entry(
                 kind=Kind.PTY,
@@ -245,7 +247,9 @@ class Terminal:
                 name=self.plan.name,
                 session_id=self.plan.session_id,
                 cwd=self.plan.cwd,
-                argv=self.plan.argv or (),
+                argv=argv,
+                shell="" if self.plan.argv else argv[0],
+                login=not self.plan.argv,
                 size=(self.size.cols, self.size.rows),
                 controls=Controls(
                     write=self.write,

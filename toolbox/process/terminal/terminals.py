@@ -8,6 +8,7 @@ import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 
+from toolbox import wire
 from toolbox.errors import BadRequest, Conflict, Gone, InvalidBody, ProcessNotFound, TooManyRequests, Unavailable
 from toolbox.host import env
 from toolbox.host.ledger import Retention
@@ -150,6 +151,8 @@ class Terminals:
         cwd = request.cwd or ""
         if "\0" in request.id or "\0" in cwd:
             raise BadRequest(f"bad request: {'cwd' if chr(0) in cwd else 'id'} contains a nul character")
+        if wire.text(request.id) != request.id:
+            raise BadRequest("bad request: id is not valid utf-8")
         envs = {"TERM": TERM, **(request.envs or {})}
         env.check(envs)
         return Plan(
