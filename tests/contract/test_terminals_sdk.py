@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import os
 import pathlib
 import subprocess
 import sys
@@ -194,6 +195,19 @@ def test_sync_create_under_load(sdk: Any) -> None:
             handle = sdk.process.create_pty_session(id=f"load{number}")
             sdk.process.kill_pty_session(f"load{number}")
             handle.disconnect()
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(120)
+async def test_connection_stays_up_while_nothing_happens(terminals: Terminals) -> None:
+    """Both clients ping every 20 s, and hang up without an answer."""
+    handle = await terminals.open("create_pty_session", id="idle")
+    await handle.until(b"$" if os.getuid() else b"#")
+    await asyncio.sleep(65)
+    await handle("send_input", "echo still he''re\n")
+    await handle.until(b"still here")
+    await handle("kill")
+    await handle("disconnect")
 
 
 def test_typescript(ts: Callable[[str], Any], data: pathlib.Path) -> None:
