@@ -106,11 +106,17 @@ def scatters(axes: "Any") -> "List[Series]":
     """Return the point clouds."""
     found = []
     for item in axes.collections:
-        if type(item).__name__ != "PathCollection" or not len(item.get_offsets()):
+        if type(item).__name__ != "PathCollection" or not len(item.get_offsets()) or not _is_placed(axes, item):
             continue
         offsets = item.get_offsets()
         found.append((plain_label(item.get_label()), _pairs(axes, _filled(offsets[:, 0]), _filled(offsets[:, 1]))))
     return found
+
+
+def _is_placed(axes: "Any", item: "Any") -> bool:
+    """Tell whether offsets are data; those of the levels that old releases draw contours with are not."""
+    found = getattr(item, "get_offset_transform", None)
+    return found is None or bool(found() == axes.transData)
 
 
 def bar_containers(axes: "Any") -> "List[Any]":
