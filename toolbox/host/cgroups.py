@@ -10,6 +10,7 @@ import contextlib
 import errno
 import logging
 import os
+import re
 import secrets
 from collections.abc import Collection, Sequence
 
@@ -21,6 +22,7 @@ CONTROLLERS = ("memory", "pids", "cpu")
 CPU_PERIOD = 100_000
 # A process that forks while it is moved is seen in the next round.
 _ROUNDS = 20
+_OURS = re.compile(r"toolbox-(\d+)-[0-9a-f]{16}")
 
 
 class Group:
@@ -114,7 +116,7 @@ class Cgroups:
         self._groups = [group for group in self._groups if not ((everything or group.done) and group.remove())]
 
     def _make(self, base: str) -> Group:
-        group = Group(f"{base}/toolbox-{secrets.token_hex(8)}", self._controllers)
+        group = Group(f"{base}/toolbox-{os.getpid()}-{secrets.token_hex(8)}", self._controllers)
         os.mkdir(group.path)
         return group
 
@@ -129,10 +131,18 @@ class Cgroups:
                 self._make_room(base)
                 _write(f"{base}/cgroup.subtree_control", " ".join(f"+{name}" for name in self._controllers))
             self._make(base).remove()
+            self._remove_left(base)
         except OSError as error:
             log.info("cgroups cannot be made, commands are limited one process at a time: %s", error)
             return None
         return base
+
+    def _remove_left(self, base: str) -> None:
+        """Remove the empty groups of daemons that were killed."""
+        for name in os.listdir(base):
+            match = _OURS.fullmatch(name)
+            if match and not os.path.exists(f"/proc/{match[1]}"):
+                Group(f"{base}/{name}").remove()
 
     def _own(self) -> str:
         for line in _text(f"{self._proc}/self/cgroup").splitlines():

@@ -188,3 +188,29 @@ def test_no_groups_where_nothing_may_be_written(tmp_path: pathlib.Path) -> None:
     (tmp_path / "cgroup.controllers").write_text("memory pids cpu\n", encoding="ascii")
     (tmp_path / "cgroup.subtree_control").mkdir()
     assert Cgroups(root=str(tmp_path), proc=str(tmp_path)).make() is None
+
+
+async def test_command_that_cannot_be_limited_does_not_run(
+    tmp_path: pathlib.Path, spool: Spool, path_env: dict[str, str]
+) -> None:
+    for name, text in {
+        "cgroup.procs": "",
+        "cgroup.controllers": "memory\n",
+        "cgroup.subtree_control": "memory\n",
+    }.items():
+        (tmp_path / name).write_text(text, encoding="ascii")
+    procs = Procs(spool, limiter=Limiter(Cgroups(root=str(tmp_path), proc=str(tmp_path))))
+    process = await procs.spawn(["sh", "-c", f"touch {tmp_path}/ran"], env=path_env, cwd="/", limits=LIMITS)
+    status = await process.settle()
+    await process.output.close()
+    await procs.close()
+    assert status.signal_name == "SIGKILL"
+    assert not (tmp_path / "ran").exists()
+
+
+def test_groups_of_a_killed_daemon_are_removed(base: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    left, running, other = (base / name for name in (f"toolbox-{2**22 + 1}-{0:016x}", f"toolbox-1-{0:016x}", "mine"))
+    for folder in (left, running, other):
+        folder.mkdir()
+    assert rooted(base, tmp_path, ()).make() is not None
+    assert [folder.exists() for folder in (left, running, other)] == [False, True, True]
