@@ -323,5 +323,6 @@ async def test_lock_of_another_git_is_waited_for(served: Git, tree: pathlib.Path
     await waiting
     assert await served.files() == [("new", "Added", "Unmodified")]
     lock.touch()
+    (tree / "new").write_text("changed")
     assert "index.lock" in await served.fails("CONFLICT", "add", path="r", files=["new"])
     assert lock.exists()
