@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
-from typing import cast
+from collections.abc import AsyncGenerator, Coroutine
+from typing import Any, TypeVar, cast
 
 from aiohttp import web
 
@@ -19,6 +20,7 @@ from toolbox.errors import (
     Unavailable,
 )
 from toolbox.http.endpoint import MIB, Reply, endpoint, websocket
+from toolbox.http.streams import disconnected
 from toolbox.http.websocket import WsSession, offered_protocols
 from toolbox.process.running.wire import SignalRequest
 from toolbox.process.session import dialect, texts
@@ -41,6 +43,7 @@ from toolbox.process.session.wire import (
     SessionPath,
 )
 
+T = TypeVar("T")
 TAG = "process"
 JSON = "application/json; charset=utf-8"
 TEXT = "text/plain; charset=utf-8"
@@ -191,7 +194,8 @@ class SessionsApi:
         known = dialect.release(headers.version, [])
         start = await view.start(query)
         if query.follow and (known is None or known < dialect.SPLIT_SINCE):
-            return await _send(request, TEXT, _followed(view, start), at_once=True)
+            following = _send(request, TEXT, _followed(view, start), at_once=True)
+            return await _while_there(following, disconnected(request))
         stop = await view.log.size()
         about = {"X-Log-Offset": str(stop), "X-Output-Truncated": "true" if view.log.truncated else "false"}
         if form is dialect.Form.JSON:
@@ -209,11 +213,29 @@ async def _stream(ws: WsSession, view: View, query: LogsQuery, *, marked: bool) 
     start = await view.start(query)
     source = view.log.follow(start, view.ended) if query.follow else view.log.chunks(start)
     await ws.accept()
-    async with contextlib.aclosing(source) as chunks:
-        async for chunk in chunks:
-            for frame in frames(chunk) if marked else (chunk.data,):
-                await ws.send_bytes(frame)
+
+    async def send() -> None:
+        async with contextlib.aclosing(source) as chunks:
+            async for chunk in chunks:
+                for frame in frames(chunk) if marked else (chunk.data,):
+                    await ws.send_bytes(frame)
+
+    await _while_there(send(), ws.gone())
     await ws.close()
+
+
+async def _while_there(work: Coroutine[Any, Any, T], leaving: Coroutine[Any, Any, None]) -> T:
+    """Await work for a client, and drop it if the client leaves before it is done: a log may be silent for days."""
+    doing, watch = asyncio.ensure_future(work), asyncio.ensure_future(leaving)
+    try:
+        await asyncio.wait([doing, watch], return_when=asyncio.FIRST_COMPLETED)
+        if not doing.done():
+            raise ConnectionResetError("client has left")
+        return doing.result()
+    finally:
+        doing.cancel()
+        watch.cancel()
+        await asyncio.wait([doing, watch])
 
 
 async def _followed(view: View, start: int) -> AsyncGenerator[bytes, None]:

@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import uuid
 
-from toolbox.errors import BadRequest, CommandCompleted, Conflict, InternalError
+from toolbox.errors import BadRequest, CommandCompleted, Conflict, InternalError, SessionEnded
 from toolbox.host.ledger import Channel, Ledger
 from toolbox.host.pipes import Feed, Pump
 from toolbox.process.running.registry import Entry
@@ -21,11 +21,20 @@ INPUT_SECONDS = 5.0
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Pipes:
-    """Our ends of a command's pipes; without ``stdin`` it reads nothing."""
+    """Our ends of a command's pipes; without ``stdin`` it reads nothing, ``opened`` ends when it was opened."""
 
-    stdin: int | None
     stdout: int
     stderr: int
+    # Writing ends that keep both open while the command runs: their end is seen even if the shell never opens them.
+    spare_out: int
+    spare_err: int
+    stdin: int | None = None
+    opened: int | None = None
+
+    @property
+    def extra(self) -> list[int]:
+        """List what is closed with the end of the command."""
+        return [fd for fd in (self.spare_out, self.spare_err, self.opened) if fd is not None]
 
 
 class SessionCommand:
@@ -43,12 +52,16 @@ class SessionCommand:
         self.entry: Entry | None = None
         self.log: Log
         self.finished = asyncio.Event()
+        # Before the shell has opened the pipe, closing it would lose what is in it and leave the shell waiting.
+        self.opened = asyncio.Event()
         self._echo = echo
         self._ended = asyncio.Event()
         self._pumps: list[Pump] = []
         self._feed: Feed | None = None
         self._early = bytearray()
         self._end_early = False
+        # Set if the session is deleted under it.
+        self.deleted = False
         self._flush: asyncio.Task[None] | None = None
 
     def describe(self) -> wire.Command:
@@ -73,6 +86,8 @@ class SessionCommand:
     async def wait(self) -> int:
         """Wait for its end; return the exit code."""
         await self._ended.wait()
+        if self.deleted:
+            raise SessionEnded("session was deleted")
         assert self.exit_code is not None
         return self.exit_code
 
@@ -99,6 +114,7 @@ class SessionCommand:
             self._feed.close()
         if self.entry is not None:
             self.entry.finish(code)
+        self.opened.set()
         self._ended.set()
         self.output.wake()
         self._closed(None)
@@ -141,6 +157,7 @@ class SessionCommand:
             raise Conflict("input of the command has ended already") from None
         self._show(data)
         if eof:
+            await self.opened.wait()
             feed.close()
 
     def _keep_early(self, data: bytes, *, eof: bool) -> None:
@@ -157,6 +174,7 @@ class SessionCommand:
             await feed.write(data)
             self._show(data)
         if self._end_early:
+            await self.opened.wait()
             feed.close()
 
     def _show(self, data: bytes) -> None:

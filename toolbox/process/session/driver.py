@@ -12,26 +12,37 @@ import shlex
 
 from toolbox.host.shells import Shell
 
-GO, DONE, SCRIPT, STDIN, STDOUT, STDERR = "go", "done", "run", "in", "out", "err"
-# ``command`` keeps a script that does not parse from ending a POSIX shell; zsh means something else by it.
-_POSIX = "while command read -r _ <{go}; do command . {run} <{in} >{out} 2>{err}; command echo $? >{done}; done"
-_BASH = "shopt -s expand_aliases; " + _POSIX
-_ZSH = (
-    "while builtin read -r _ <{go}; do "
-    "unsetopt functionargzero; builtin . {run} <{in} >{out} 2>{err}; builtin echo $? >{done}; done"
+GO, DONE, OPENED = "go", "done", "opened"
+SCRIPT, STDIN, STDOUT, STDERR = "run", "in", "out", "err"
+_NAMES = (GO, DONE, OPENED, SCRIPT, STDIN, STDOUT, STDERR)
+# The status is reported by the condition, so that ``continue`` in a script reports it too; ``break`` leaves the inner
+# loop only, and the outer one begins it again. When the daemon is gone the shell goes too.
+_LOOP = (
+    "while :; do while {own} printf '%s\\n' $? >{done} || exit; {own} read -r _ <{go} || exit; "
+    "do {before}{own} . {run} <{in} {opened}>{out} 2>{err}; done; done"
 )
+# ``command`` keeps a script that does not parse from ending a POSIX shell; zsh means something else by it.
+# Redirections are made in order, so a pipe that was opened and closed again tells that the input is open.
+_POSIX = _LOOP.replace("{own}", "command").replace("{before}", "").replace("{opened}", ">{opened} ")
+_BASH = "shopt -s expand_aliases; " + _POSIX
+_ZSH = _LOOP.replace("{own}", "builtin").replace("{before}", "unsetopt functionargzero; ").replace("{opened}", "")
 _LOOPS = {"bash": _BASH, "zsh": _ZSH}
 
 
 def arguments(shell: Shell, folder: pathlib.Path) -> list[str]:
     """Return the arguments that start a shell on the loop, which talks through ``folder``."""
-    paths = {name: shlex.quote(str(folder / name)) for name in (GO, DONE, SCRIPT, STDIN, STDOUT, STDERR)}
     loop = _LOOPS.get(shell.kind, _POSIX)
-    for name, path in paths.items():
-        loop = loop.replace(f"{{{name}}}", path)
+    for name in _NAMES:
+        loop = loop.replace(f"{{{name}}}", shlex.quote(str(folder / name)))
     return [shell.name, "-c", loop]
 
 
-def script(shell: Shell, text: bytes) -> bytes:
-    """Return what the shell sources for a command; in zsh the option, off for the moment, keeps ``$0`` as it is."""
-    return (b"setopt functionargzero;" if shell.kind == "zsh" else b"") + text + b"\n"
+def script(shell: Shell, folder: pathlib.Path, text: bytes) -> bytes:
+    """Return what the shell sources for a command.
+
+    In zsh the option, off for the moment, keeps ``$0`` as it is, and two redirections of one stream would be a tee.
+    """
+    if shell.kind == "zsh":
+        opened = shlex.quote(str(folder / OPENED)).encode()
+        return b"setopt functionargzero; : >" + opened + b";" + text + b"\n"
+    return text + b"\n"

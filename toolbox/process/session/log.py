@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 MIB = 1024 * 1024
 # Of each command's output the first and the last 32 MiB are kept.
 HALF = 32 * MIB
+# A command that writes more than is kept waits for a reader that reads; one that does not is left behind.
+PATIENCE = 1.0
 
 
 class Log:
@@ -71,7 +73,9 @@ class Log:
         """Yield what there is from an offset on and what comes, until ``until`` says so and all is read."""
         if self._output is not None:
             with self._reading():
-                async with contextlib.aclosing(self._output.follow(offset, until=until)) as found:
+                async with contextlib.aclosing(
+                    self._output.follow(offset, hold=True, patience=PATIENCE, until=until)
+                ) as found:
                     async for chunk in found:
                         yield chunk
             return

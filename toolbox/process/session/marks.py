@@ -27,7 +27,7 @@ class Marker:
     def feed(self, chunk: Chunk) -> bytes:
         """Return a chunk with its markers; one that goes on with a line of its own stream starts without."""
         goes_on = self._open is chunk.channel
-        self._open = None if chunk.data.endswith(b"\n") else chunk.channel
+        self._open = None if chunk.data.endswith((b"\n", *MARKS.values())) else chunk.channel
         marked = _marked(chunk.data, MARKS[chunk.channel])
         return marked[3:] if goes_on else marked
 
@@ -45,7 +45,8 @@ def frames(chunk: Chunk) -> Iterator[bytes]:
 
 def _marked(data: bytes, mark: bytes) -> bytes:
     if _MARK.search(data):
-        data = _MARK.sub(lambda found: found[0] + mark, data)
+        # Not at the very end: a marker with nothing behind it would be shown by the TypeScript SDK.
+        data = _MARK.sub(lambda found: found[0] + mark if found.end() < len(found.string) else found[0], data)
     lines = mark + data.replace(b"\n", b"\n" + mark)
     return lines[: -len(mark)] if data.endswith(b"\n") else lines
 

@@ -130,8 +130,10 @@ class Session:
         shell = self.require_shell()
         return await self._lane.run(tree.signal_below, shell.child.pid, number, command.since) > 0
 
-    async def end(self, grace: float, *, background: bool = True) -> None:
-        """End the shell and, with ``background``, all that it started; what waits learns that."""
+    async def end(self, grace: float, *, background: bool = True, deleted: bool = True) -> None:
+        """End the shell and, with ``background``, all that it started; who waits for a command learns that."""
+        for command in self.commands.values():
+            command.deleted = deleted and not command.ended
         if self._shell is not None:
             if background:
                 await self._shell.child.terminate(grace)

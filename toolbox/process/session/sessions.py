@@ -165,7 +165,7 @@ class Sessions:
         await self._lane.close()
 
     async def _leave(self, session: Session, grace: float) -> None:
-        await session.end(grace)
+        await session.end(grace, deleted=False)
         await self._lane.run(session.folder.close)
 
     async def _load(self) -> None:

@@ -7,7 +7,7 @@ import dataclasses
 import os
 import pathlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from toolbox.host.child import Child
 from toolbox.host.lanes import Lane
@@ -39,6 +39,7 @@ class SessionShell:
         self._wires = wires
         self._lane = lane
         self._loop = asyncio.get_running_loop()
+        self._ready = False
 
     @classmethod
     async def start(
@@ -56,24 +57,39 @@ class SessionShell:
 
     async def run(self, command: SessionCommand) -> int:
         """Run a command to its end; return its exit code, which is the shell's if that ended with it."""
-        script = driver.script(self._shell, command.text.encode("utf-8", "surrogateescape"))
+        script = driver.script(self._shell, self._folder, command.text.encode("utf-8", "surrogateescape"))
         pipes = await self._lane.run(_prepare, self._folder, script, command.background)
         command.since = int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS)
         command.connect(pipes)
+        if pipes.opened is not None:
+            self._loop.add_reader(pipes.opened, self._opened, pipes.opened, command)
+        try:
+            # The first report says that the shell is there.
+            self._ready = self._ready or await self._report() is not None
+            os.write(self._wires.go, b"\n")
+            code = await self._report()
+        finally:
+            if pipes.opened is not None:
+                self._loop.remove_reader(pipes.opened)
+            _close_all(pipes.extra)
+        await drained(command.pumps, self._loop.time())
+        return (await self.child.wait()).code if code is None else code
+
+    async def _report(self) -> int | None:
+        """Wait for a status of the shell; None if it has exited instead."""
         exited = asyncio.ensure_future(self.child.wait())
-        done = self._loop.create_future()
+        done: asyncio.Future[int] = self._loop.create_future()
         self._loop.add_reader(self._wires.done, _take, self._wires.done, done)
         try:
-            os.write(self._wires.go, b"\n")
             await asyncio.wait([exited, done], return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._loop.remove_reader(self._wires.done)
             exited.cancel()
-        await drained(command.pumps, self._loop.time())
-        if done.done():
-            code: int = done.result()
-            return code
-        return (await self.child.wait()).code
+        return done.result() if done.done() else None
+
+    def _opened(self, fd: int, command: SessionCommand) -> None:
+        self._loop.remove_reader(fd)
+        command.opened.set()
 
     def close(self) -> None:
         """Close our descriptors; the shell has ended."""
@@ -90,30 +106,40 @@ def _open_wires(folder: pathlib.Path) -> _Wires:
 
 
 def _close(wires: _Wires) -> None:
-    os.close(wires.go)
-    os.close(wires.done)
+    _close_all((wires.go, wires.done))
 
 
 def _prepare(folder: pathlib.Path, script: bytes, interactive: bool) -> Pipes:
     """Write the script and make the pipes of a command, in place of the last one's; blocks."""
     _fresh(folder, driver.SCRIPT).write_bytes(script)
-    opened = []
+    fds: list[int] = []
     try:
         for name in (driver.STDOUT, driver.STDERR):
-            path = _fresh(folder, name)
-            os.mkfifo(path, 0o600)
-            opened.append(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
-        path = _fresh(folder, driver.STDIN)
-        if interactive:
-            os.mkfifo(path, 0o600)
-            opened.append(os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
-        else:
-            path.symlink_to(os.devnull)
+            fds.append(_pipe(folder, name, os.O_RDONLY))
+        for name in (driver.STDOUT, driver.STDERR):
+            fds.append(os.open(folder / name, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+        if not interactive:
+            for name in (driver.STDIN, driver.OPENED):
+                _fresh(folder, name).symlink_to(os.devnull)
+            return Pipes(*fds)
+        # Both ways: what is written stays there until the shell opens it.
+        fds.append(_pipe(folder, driver.STDIN, os.O_RDWR))
+        fds.append(_pipe(folder, driver.OPENED, os.O_RDONLY))
     except BaseException:
-        for fd in opened:
-            os.close(fd)
+        _close_all(fds)
         raise
-    return Pipes(opened[2] if interactive else None, opened[0], opened[1])
+    return Pipes(*fds)
+
+
+def _close_all(descriptors: Sequence[int]) -> None:
+    for fd in descriptors:
+        os.close(fd)
+
+
+def _pipe(folder: pathlib.Path, name: str, mode: int) -> int:
+    path = _fresh(folder, name)
+    os.mkfifo(path, 0o600)
+    return os.open(path, mode | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def _fresh(folder: pathlib.Path, name: str) -> pathlib.Path:
