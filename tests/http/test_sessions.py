@@ -228,6 +228,24 @@ async def test_functions_named_like_ours_change_nothing(every: Client) -> None:
     assert (await every.run("s", "set +x; printf y"))["stdout"] == "y"
 
 
+@pytest.mark.parametrize("command", ["break", "continue", "for i in 1 2; do break; done; break"])
+async def test_a_loop_command_outside_of_a_loop_does_not_end_the_session(every: Client, command: str) -> None:
+    await every.run("s", command)
+    assert (await every.run("s", "echo fine"))["stdout"] == "fine\n"
+
+
+async def test_follower_that_leaves_is_let_go(client: Client) -> None:
+    command = await client.begin("s", "echo up; read x")
+    path = f"/process/session/s/command/{command}/logs?follow=true"
+    async with client.http.ws_connect(path, headers=NEWEST) as ws:
+        assert (await ws.receive()).data == b"\x01\x01\x01up\n"
+    async with client.http.get(path) as answer:
+        assert await answer.content.readexactly(3) == b"up\n"
+        answer.close()
+    await client.type("s", command, data="x", eof=True)
+    assert (await client.ended("s", command))["exitCode"] == 0
+
+
 async def test_waiting_command_reads_nothing(every: Client) -> None:
     answer = await every.run("s", "cat; read line; printf '%s' \"$?\"")
     assert answer["stdout"] == "1"
@@ -375,14 +393,14 @@ async def test_delete_ends_everything(every: Client) -> None:
     await every.seen("s", command, "\n")
     pid = int((await every.logs("s", command))["stdout"])
     follower = asyncio.create_task(every.follow("s", command))
-    waiting = asyncio.create_task(every.run("s", "echo never"))
+    waiting = asyncio.create_task(every.run("s", "echo never", 410))
     while len((await every.call("GET", "/s"))["commands"]) < 2:
         await asyncio.sleep(0)
     await every.call("DELETE", "/s", 204)
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         assert pathlib.Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z"  # not ours to reap in a test
     assert b"".join(await follower) == f"{OUT}{pid}\n".encode()
-    assert (await waiting)["exitCode"] in (137, 143)
+    assert (await waiting)["code"] == "SESSION_ENDED"
     assert await every.call("GET", "") == []
 
 

@@ -242,27 +242,34 @@ class Ledger:
             offset = page[-1].end
 
     async def follow(
-        self, offset: int = 0, *, hold: bool = False, until: Callable[[], bool] = bool
+        self, offset: int = 0, *, hold: bool = False, patience: float | None = None, until: Callable[[], bool] = bool
     ) -> AsyncGenerator[Chunk, None]:
         """Yield chunks as they come, until the stream has ended, or ``until`` says so, and all is read.
 
         Whoever makes ``until`` true calls ``wake``. With ``hold`` the producer waits for this reader, so that nothing
         is lost to it; close the iterator (``contextlib.aclosing``) as soon as it is not needed, or the producer waits
-        for ever.
+        for ever; if a page takes it more than ``patience`` seconds the producer goes on.
         """
         key = object()
+        timer: asyncio.TimerHandle | None = None
         try:
             while True:
                 if hold:
                     self._held[key] = offset
                     self._let_go()
                 page = await self.read(offset)
+                if page and patience is not None:
+                    timer = asyncio.get_running_loop().call_later(patience, self._overtake, key)
                 for chunk in page:
                     yield chunk
                     offset = chunk.end
+                if timer is not None:
+                    timer.cancel()
                 if not page and not await self._more(offset, until):
                     return
         finally:
+            if timer is not None:
+                timer.cancel()
             self._held.pop(key, None)
             self._let_go()
 
@@ -292,6 +299,11 @@ class Ledger:
         finally:
             self._readers.discard(waiter)
         return True
+
+    def _overtake(self, key: object) -> None:
+        """Wait for a reader no longer."""
+        self._held.pop(key, None)
+        self._let_go()
 
     def _past_gap(self, offset: int) -> int:
         return self._gap_end if self._gap_start <= offset < self._gap_end else offset

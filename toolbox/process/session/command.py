@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import uuid
+from collections.abc import Awaitable, Callable
 
 from toolbox.errors import BadRequest, CommandCompleted, Conflict, InternalError, SessionEnded
 from toolbox.host.ledger import Channel, Ledger
@@ -21,7 +22,7 @@ INPUT_SECONDS = 5.0
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Pipes:
-    """Our ends of a command's pipes; without ``stdin`` it reads nothing, ``opened`` ends when it was opened."""
+    """Our ends of a command's pipes; without ``stdin`` it reads nothing."""
 
     stdout: int
     stderr: int
@@ -29,12 +30,6 @@ class Pipes:
     spare_out: int
     spare_err: int
     stdin: int | None = None
-    opened: int | None = None
-
-    @property
-    def extra(self) -> list[int]:
-        """List what is closed with the end of the command."""
-        return [fd for fd in (self.spare_out, self.spare_err, self.opened) if fd is not None]
 
 
 class SessionCommand:
@@ -52,14 +47,13 @@ class SessionCommand:
         self.entry: Entry | None = None
         self.log: Log
         self.finished = asyncio.Event()
-        # Before the shell has opened the pipe, closing it would lose what is in it and leave the shell waiting.
-        self.opened = asyncio.Event()
         self._echo = echo
         self._ended = asyncio.Event()
         self._pumps: list[Pump] = []
         self._feed: Feed | None = None
         self._early = bytearray()
         self._end_early = False
+        self._reads: Callable[[], Awaitable[None]] = _at_once
         # Set if the session is deleted under it.
         self.deleted = False
         self._flush: asyncio.Task[None] | None = None
@@ -91,9 +85,10 @@ class SessionCommand:
         assert self.exit_code is not None
         return self.exit_code
 
-    def connect(self, pipes: Pipes) -> None:
-        """Begin to move its output and input."""
+    def connect(self, pipes: Pipes, reads: Callable[[], Awaitable[None]]) -> None:
+        """Begin to move its output and input; ``reads`` waits until its input may be ended."""
         self.started = True
+        self._reads = reads
         self._pumps = [
             Pump(fd, self.output, channel, self._closed)
             for fd, channel in ((pipes.stdout, Channel.STDOUT), (pipes.stderr, Channel.STDERR))
@@ -114,7 +109,6 @@ class SessionCommand:
             self._feed.close()
         if self.entry is not None:
             self.entry.finish(code)
-        self.opened.set()
         self._ended.set()
         self.output.wake()
         self._closed(None)
@@ -157,7 +151,7 @@ class SessionCommand:
             raise Conflict("input of the command has ended already") from None
         self._show(data)
         if eof:
-            await self.opened.wait()
+            await self._reads()
             feed.close()
 
     def _keep_early(self, data: bytes, *, eof: bool) -> None:
@@ -174,9 +168,13 @@ class SessionCommand:
             await feed.write(data)
             self._show(data)
         if self._end_early:
-            await self.opened.wait()
+            await self._reads()
             feed.close()
 
     def _show(self, data: bytes) -> None:
         if self._echo:
             self.output.append(data, Channel.STDOUT)
+
+
+async def _at_once() -> None:
+    """Wait for nothing."""

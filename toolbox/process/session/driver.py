@@ -12,20 +12,19 @@ import shlex
 
 from toolbox.host.shells import Shell
 
-GO, DONE, OPENED = "go", "done", "opened"
+GO, DONE = "go", "done"
 SCRIPT, STDIN, STDOUT, STDERR = "run", "in", "out", "err"
-_NAMES = (GO, DONE, OPENED, SCRIPT, STDIN, STDOUT, STDERR)
+_NAMES = (GO, DONE, SCRIPT, STDIN, STDOUT, STDERR)
 # The status is reported by the condition, so that ``continue`` in a script reports it too; ``break`` leaves the inner
 # loop only, and the outer one begins it again. When the daemon is gone the shell goes too.
 _LOOP = (
     "while :; do while {own} printf '%s\\n' $? >{done} || exit; {own} read -r _ <{go} || exit; "
-    "do {before}{own} . {run} <{in} {opened}>{out} 2>{err}; done; done"
+    "do {before}{own} . {run} <{in} >{out} 2>{err}; done; done"
 )
 # ``command`` keeps a script that does not parse from ending a POSIX shell; zsh means something else by it.
-# Redirections are made in order, so a pipe that was opened and closed again tells that the input is open.
-_POSIX = _LOOP.replace("{own}", "command").replace("{before}", "").replace("{opened}", ">{opened} ")
+_POSIX = _LOOP.replace("{own}", "command").replace("{before}", "")
 _BASH = "shopt -s expand_aliases; " + _POSIX
-_ZSH = _LOOP.replace("{own}", "builtin").replace("{before}", "unsetopt functionargzero; ").replace("{opened}", "")
+_ZSH = _LOOP.replace("{own}", "builtin").replace("{before}", "unsetopt functionargzero; ")
 _LOOPS = {"bash": _BASH, "zsh": _ZSH}
 
 
@@ -37,12 +36,6 @@ def arguments(shell: Shell, folder: pathlib.Path) -> list[str]:
     return [shell.name, "-c", loop]
 
 
-def script(shell: Shell, folder: pathlib.Path, text: bytes) -> bytes:
-    """Return what the shell sources for a command.
-
-    In zsh the option, off for the moment, keeps ``$0`` as it is, and two redirections of one stream would be a tee.
-    """
-    if shell.kind == "zsh":
-        opened = shlex.quote(str(folder / OPENED)).encode()
-        return b"setopt functionargzero; : >" + opened + b";" + text + b"\n"
-    return text + b"\n"
+def script(shell: Shell, text: bytes) -> bytes:
+    """Return what the shell sources for a command; in zsh the option, off for the moment, keeps ``$0`` as it is."""
+    return (b"setopt functionargzero;" if shell.kind == "zsh" else b"") + text + b"\n"

@@ -9,7 +9,7 @@ import pathlib
 import time
 from collections.abc import Mapping, Sequence
 
-from toolbox.host.child import Child
+from toolbox.host.child import Child, ExitStatus
 from toolbox.host.lanes import Lane
 from toolbox.host.launch import Launch
 from toolbox.host.pipes import drained
@@ -18,6 +18,7 @@ from toolbox.host.shells import Shell
 from toolbox.process.session import driver
 from toolbox.process.session.command import Pipes, SessionCommand
 
+_OPENED_TRIES, _OPENED_SECONDS = 500, 0.01
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -57,39 +58,41 @@ class SessionShell:
 
     async def run(self, command: SessionCommand) -> int:
         """Run a command to its end; return its exit code, which is the shell's if that ended with it."""
-        script = driver.script(self._shell, self._folder, command.text.encode("utf-8", "surrogateescape"))
+        script = driver.script(self._shell, command.text.encode("utf-8", "surrogateescape"))
         pipes = await self._lane.run(_prepare, self._folder, script, command.background)
         command.since = int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS)
-        command.connect(pipes)
-        if pipes.opened is not None:
-            self._loop.add_reader(pipes.opened, self._opened, pipes.opened, command)
+        command.connect(pipes, self._reads)
         try:
             # The first report says that the shell is there.
             self._ready = self._ready or await self._report() is not None
             os.write(self._wires.go, b"\n")
             code = await self._report()
         finally:
-            if pipes.opened is not None:
-                self._loop.remove_reader(pipes.opened)
-            _close_all(pipes.extra)
+            _close_all((pipes.spare_out, pipes.spare_err))
         await drained(command.pumps, self._loop.time())
         return (await self.child.wait()).code if code is None else code
 
     async def _report(self) -> int | None:
         """Wait for a status of the shell; None if it has exited instead."""
-        exited = asyncio.ensure_future(self.child.wait())
+        exited: asyncio.Future[ExitStatus] = asyncio.ensure_future(self.child.wait())
         done: asyncio.Future[int] = self._loop.create_future()
         self._loop.add_reader(self._wires.done, _take, self._wires.done, done)
         try:
-            await asyncio.wait([exited, done], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((exited, done), return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._loop.remove_reader(self._wires.done)
             exited.cancel()
         return done.result() if done.done() else None
 
-    def _opened(self, fd: int, command: SessionCommand) -> None:
-        self._loop.remove_reader(fd)
-        command.opened.set()
+    async def _reads(self) -> None:
+        """Return once the shell has opened the input of its command: if we closed it before, it would wait for ever.
+
+        Nothing but ``/proc`` tells of that. It is asked for an end of input only, and true within a millisecond.
+        """
+        for _ in range(_OPENED_TRIES):
+            if await self._lane.run(_has_open, self.child.pid, self._folder / driver.STDIN):
+                return
+            await asyncio.sleep(_OPENED_SECONDS)
 
     def close(self) -> None:
         """Close our descriptors; the shell has ended."""
@@ -114,17 +117,14 @@ def _prepare(folder: pathlib.Path, script: bytes, interactive: bool) -> Pipes:
     _fresh(folder, driver.SCRIPT).write_bytes(script)
     fds: list[int] = []
     try:
-        for name in (driver.STDOUT, driver.STDERR):
-            fds.append(_pipe(folder, name, os.O_RDONLY))
-        for name in (driver.STDOUT, driver.STDERR):
-            fds.append(os.open(folder / name, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC))
-        if not interactive:
-            for name in (driver.STDIN, driver.OPENED):
-                _fresh(folder, name).symlink_to(os.devnull)
-            return Pipes(*fds)
-        # Both ways: what is written stays there until the shell opens it.
-        fds.append(_pipe(folder, driver.STDIN, os.O_RDWR))
-        fds.append(_pipe(folder, driver.OPENED, os.O_RDONLY))
+        streams = (driver.STDOUT, driver.STDERR)
+        fds.extend(_pipe(folder, name, os.O_RDONLY) for name in streams)
+        fds.extend(os.open(folder / name, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC) for name in streams)
+        if interactive:
+            # Both ways: what is written stays there until the shell opens it.
+            fds.append(_pipe(folder, driver.STDIN, os.O_RDWR))
+        else:
+            _fresh(folder, driver.STDIN).symlink_to(os.devnull)
     except BaseException:
         _close_all(fds)
         raise
@@ -146,6 +146,13 @@ def _fresh(folder: pathlib.Path, name: str) -> pathlib.Path:
     path = folder / name
     path.unlink(missing_ok=True)
     return path
+
+
+def _has_open(pid: int, path: pathlib.Path) -> bool:
+    try:
+        return pathlib.Path(f"/proc/{pid}/fd/0").readlink() == path
+    except OSError:
+        return False
 
 
 def _take(fd: int, done: asyncio.Future[int]) -> None:
