@@ -29,7 +29,7 @@ check: setup-test
 	$(PYTHON_IN_VENV) -m mypy toolbox
 	$(PATH_WITH_VENV) $(PYTHON_IN_VENV) -m pyright
 	.venv/bin/lint-imports
-	$(PYTHON_IN_VENV) -m pytest -q tests/unit/test_docs.py tests/unit/test_settings.py tests/unit/test_openapi.py
+	$(PYTHON_IN_VENV) -m pytest -q tests/unit/test_docs.py tests/unit/test_locks.py tests/unit/test_settings.py tests/unit/test_openapi.py
 
 bench: setup-test
 	$(PYTHON_IN_VENV) -m bench --spawn
