@@ -7,8 +7,11 @@ from toolbox.git.branches import Branches
 from toolbox.git.checkout import Checkout
 from toolbox.git.cli import Cli
 from toolbox.git.cloning import Cloning
+from toolbox.git.comparing import Comparing
 from toolbox.git.configuration import Configuration
+from toolbox.git.extras import Stashes, Tags, Worktrees
 from toolbox.git.history import History
+from toolbox.git.merging import Merging
 from toolbox.git.remotes import Remotes
 from toolbox.git.repository import Repositories
 from toolbox.git.restoring import Restoring
@@ -46,6 +49,11 @@ class GitArea:
                 restoring=Restoring(tools),
                 configuration=configuration,
                 store=CredentialStore(tools, environment, configuration, home),
+                comparing=Comparing(tools),
+                stashes=Stashes(tools),
+                tags=Tags(tools),
+                merging=Merging(tools),
+                worktrees=Worktrees(tools),
             )
         )
 

@@ -1,0 +1,139 @@
+"""Look at content: differences, and where each line of a file comes from. No program of the repository runs."""
+
+from __future__ import annotations
+
+import re
+
+from toolbox.errors import BadRequest, FileMissing
+from toolbox.git import paths
+from toolbox.git.cli import Job
+from toolbox.git.repository import Repo
+from toolbox.git.revisions import required
+from toolbox.git.tools import Tools
+from toolbox.git.wire import BlameLine, BlameQuery, DiffFile, DiffQuery, GitBlame, GitDiff
+
+FORMATS = ("json", "stat", "patch")
+# What a patch is cut at unless the request says otherwise.
+PATCH_BYTES = 1024 * 1024
+MOST_PATCH_BYTES = 64 * 1024 * 1024
+_PLAIN = ("--no-ext-diff", "--no-textconv", "--no-color")
+_WORDS = {
+    "A": "Added",
+    "C": "Copied",
+    "D": "Deleted",
+    "M": "Modified",
+    "R": "Renamed",
+    "T": "Modified",
+    "U": "Unmerged",
+}
+_HEADER = re.compile(r"(?P<hash>[0-9a-f]{40,64}) (?P<original>\d+) (?P<final>\d+)(?: \d+)?")
+_LINES = re.compile(r"\d+(,\d+)?")
+
+
+class Comparing:
+    """Compare revisions, the index and the files."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._t = tools
+
+    async def diff(self, query: DiffQuery) -> GitDiff:
+        """Return the changed files with counts, and the patch with ``format=patch``."""
+        wanted = query.format or "json"
+        if wanted not in FORMATS:
+            raise BadRequest(f"bad request: unknown format '{wanted[:40]}', one of {', '.join(FORMATS)}")
+        repo = await self._t.repos.open(query.path)
+        what = await self._what(repo, query)
+        states = await self._t.cli.check(Job(repo, ["diff", "-z", "-M", "--name-status", *_PLAIN, *what]))
+        counts = await self._t.cli.check(Job(repo, ["diff", "-z", "-M", "--numstat", *_PLAIN, *what]))
+        found = GitDiff(files=files(states.text, counts.text))
+        if wanted == "patch":
+            await self._patch(repo, query, what, found)
+        return found
+
+    async def _what(self, repo: Repo, query: DiffQuery) -> list[str]:
+        """Build the arguments that say what is compared."""
+        if query.to and not query.base:
+            raise BadRequest("bad request: to needs from")
+        revisions = [await required(self._t, repo, one) for one in (query.base, query.to) if one]
+        if not revisions or not query.to:
+            repo.with_files()
+        names = await self._t.lane.run(paths.inside, repo, query.paths or [])
+        return [*(["--cached"] if query.staged else []), *revisions, "--", *map(paths.literal, names)]
+
+    async def _patch(self, repo: Repo, query: DiffQuery, what: list[str], found: GitDiff) -> None:
+        limit = min(query.limit or PATCH_BYTES, MOST_PATCH_BYTES)
+        context = [f"--unified={query.context}"] if query.context is not None else []
+        output = await self._t.cli.check(Job(repo, ["diff", "-M", *_PLAIN, *context, *what]))
+        found.truncated = len(output.stdout) > limit
+        found.patch = output.stdout[:limit].decode("utf-8", "replace")
+
+    async def blame(self, query: BlameQuery) -> GitBlame:
+        """Return each line of a file with the commit it comes from."""
+        if not query.file:
+            raise BadRequest("bad request: file is required")
+        if query.lines and not _LINES.fullmatch(query.lines):
+            raise BadRequest("bad request: lines are given as 10 or 10,20")
+        repo = await self._t.repos.open(query.path)
+        if not query.ref:
+            repo.with_files()
+        (name,) = await self._t.lane.run(paths.inside, repo, [query.file])
+        revision = [await required(self._t, repo, query.ref)] if query.ref else []
+        span = ["-L", query.lines if "," in query.lines else f"{query.lines},+1"] if query.lines else []
+        argv = ["blame", "--line-porcelain", "--no-textconv", *span, *revision, "--", name]
+        output = await self._t.cli.run(Job(repo, argv))
+        if output.code and "no such path" in output.stderr:
+            raise FileMissing(f"not found: no such file in the revision: {name}")
+        if output.code:
+            raise output.failure()
+        return GitBlame(lines=await self._t.lane.run(blamed, output.stdout))
+
+
+def files(states: str, counts: str) -> list[DiffFile]:
+    """Join what ``--name-status`` and ``--numstat`` say, both with -z."""
+    found: dict[str, DiffFile] = {}
+    fields = iter(states.split("\0"))
+    for state in fields:
+        if state:
+            old = next(fields) if state[0] in "RC" else ""
+            name = next(fields)
+            found[name] = DiffFile(path=name, old_path=old, status=_WORDS.get(state[0], "Modified"))
+    fields = iter(counts.split("\0"))
+    for record in fields:
+        if record:
+            added, removed, name = record.split("\t", 2)
+            if not name:
+                next(fields)
+                name = next(fields)
+            if name in found and added != "-":
+                found[name].additions, found[name].deletions = int(added), int(removed)
+    return list(found.values())
+
+
+def blamed(output: bytes) -> list[BlameLine]:
+    """Read ``blame --line-porcelain``."""
+    lines: list[BlameLine] = []
+    facts: dict[str, str] = {}
+    for line in output.decode("utf-8", "replace").split("\n"):
+        header = _HEADER.fullmatch(line)
+        if header is not None and not facts:
+            facts = header.groupdict()
+        elif line.startswith("\t"):
+            lines.append(_blamed(facts, line[1:]))
+            facts = {}
+        elif line:
+            name, _, value = line.partition(" ")
+            facts[name] = value
+    return lines
+
+
+def _blamed(facts: dict[str, str], content: str) -> BlameLine:
+    return BlameLine(
+        line=int(facts["final"]),
+        hash=facts["hash"],
+        original_line=int(facts["original"]),
+        author=facts.get("author", ""),
+        email=facts.get("author-mail", "").strip("<>"),
+        timestamp=int(facts.get("author-time", "0")),
+        summary=facts.get("summary", ""),
+        content=content,
+    )
