@@ -10,6 +10,7 @@ from toolbox.errors import (
     Gone,
     InternalError,
     InvalidBody,
+    NotFound,
     ProcessNotFound,
     ToolboxError,
     TooManyRequests,
@@ -105,7 +106,7 @@ class PtyApi:
         terminal = self._terminals.get(path.session_id)
         return await while_connected(request, self._waits.wait(terminal, body))
 
-    @websocket("/process/pty/create-connect", tag=TAG, errors=CREATE_ERRORS)
+    @websocket("/process/pty/create-connect", tag=TAG, errors=(*CREATE_ERRORS, NotFound))
     async def create_and_connect(self, query: CreateQuery, headers: SourceHeaders, ws: WsSession) -> None:
         """Create a terminal and connect to it; variables come base64-encoded as a sub-protocol."""
         try:
@@ -120,7 +121,7 @@ class PtyApi:
             return
         await Connection(ws, terminal, lambda: disconnected(ws.request)).serve(ConnectQuery())
 
-    @websocket("/process/pty/{sessionId}/connect", tag=TAG, errors=(BadRequest,))
+    @websocket("/process/pty/{sessionId}/connect", tag=TAG, errors=(BadRequest, NotFound))
     async def connect_pty_session(self, path: SessionPath, query: ConnectQuery, ws: WsSession) -> None:
         """Connect to a terminal: what is kept of its output comes first, then what is new.
 
