@@ -115,7 +115,13 @@ async def test_token_in_a_url_is_in_no_argument(sdk: Any, target: Target, work: 
     assert url in config.read_text()
     sdk.git.commit(path, "m", "A", "a@b.c", allow_empty=True)
     assert not await while_held(http, lambda: sdk.git.push(path))
-    config.write_text(config.read_text().replace("/slow/", "/status/503/"))
+    # A rule of the user's own that leads to such a URL.
+    config.write_text(f'[core]\n\tbare = false\n[url "{url.partition("/slow")[0]}/"]\n\tinsteadOf = "gh:"\n')
+    sdk.git.remote_add(path, "origin", "https://example.com/", overwrite=True)
+    sdk.git.set_config("remote.origin.url", "gh:slow/x.git", scope="local", path=path)
+    sdk.git.commit(path, "m", "A", "a@b.c", allow_empty=True)
+    assert not await while_held(http, lambda: sdk.git.push(path))
+    sdk.git.set_config("remote.origin.url", "gh:status/503/x.git", scope="local", path=path)
     from daytona.common.errors import DaytonaGitTransportFailedError
 
     with pytest.raises(DaytonaGitTransportFailedError) as caught:

@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import fcntl
 import os
-import re
 from collections.abc import Iterator
 
 from toolbox.git.names import credential_part
@@ -24,7 +23,10 @@ _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_S
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Access:
-    """Who may be told to one host, and how TLS is treated there."""
+    """Who may be told to one host, and how TLS is treated there.
+
+    ``rewrite`` is a URL as configured, and the same without the credentials it has or leads to.
+    """
 
     scope: str = ""
     username: str = ""
@@ -50,15 +52,8 @@ def access_for(url: RemoteUrl, username: str | None, password: str | None, *, in
         name, word = credential_part(url.username, "url"), credential_part(url.password, "url")
     if word and not name:
         name = TOKEN_USER
-    rewrite = _prefixes(url) if url.embedded else None
+    rewrite = (url.original, url.text) if url.embedded else None
     return Access(url.scope, name, word, rewrite, insecure)
-
-
-def _prefixes(url: RemoteUrl) -> tuple[str, str]:
-    """Return the beginnings of a URL with and without the credentials in it."""
-    scheme, _, rest = url.original.partition("://")
-    full = re.split("[/?#]", rest, maxsplit=1)[0]
-    return f"{scheme}://{full}", f"{scheme}://{full.rpartition('@')[2]}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

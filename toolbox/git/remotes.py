@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 
 from toolbox.errors import Conflict, NotFound
 from toolbox.git import names, urls
@@ -81,7 +82,14 @@ class Remotes:
 
     async def access(self, repo: Repo, name: str, who: tuple[str | None, str | None], *, push: bool) -> Access:
         """Return the credentials for a remote: those of the request, else those in its URL."""
-        return access_for(await self.url(repo, name, push=push), *who)
+        url = await self.url(repo, name, push=push)
+        access = access_for(url, *who)
+        if not url.embedded:
+            return access
+        pushed = await self.values(repo, name, "pushurl") if push else []
+        configured = (pushed or await self.values(repo, name, "url"))[0]
+        # The whole text is a longer match than any rule of the user's that leads to a URL with credentials.
+        return dataclasses.replace(access, rewrite=(configured, url.text))
 
 
 def _list(path: str) -> list[tuple[str, str]] | None:

@@ -63,7 +63,7 @@ def test_credentials_in_a_url_are_used_if_none_are_given() -> None:
     assert (access.username, access.password, access.rewrite) == (
         "me",
         "t@k",
-        ("https://me:t%40k@h.com", "https://h.com"),
+        ("https://me:t%40k@h.com/o/r", "https://h.com/o/r"),
     )
     assert access_for(url, "you", "other").username == "you"
     assert access_for(parse_url("https://h.com/x"), "", "token").username == "git"
