@@ -35,7 +35,7 @@ PATH = ":".join(filter(None, [PYTHON, _node_folder(), os.environ.get("PATH", "")
 @pytest.fixture(scope="session")
 def code_target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     """Serve a daemon whose python3 is the one that runs the tests, which has the plotting libraries."""
-    settings = tmp_path_factory.mktemp("matplotlib")
+    settings = tmp_path_factory.getbasetemp() / "matplotlib"
     with (
         serving(tmp_path_factory.mktemp("code") / "box", PATH=PATH, MPLCONFIGDIR=str(settings)) as served,
         control_plane(served.url, served.home) as api_url,

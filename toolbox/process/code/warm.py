@@ -147,8 +147,11 @@ class Server:
             self._refill = asyncio.create_task(self._prepare(), name="warm children")
 
     async def close(self) -> None:
-        """End the server and the child that waits."""
-        self._control.close()
+        """End the server and the children that wait."""
+        self.refused = self.refused or b"closed"
+        # Children that are being forked belong to us before anybody has them.
+        async with self._lock:
+            self._control.close()
         if self._refill is not None:
             self._refill.cancel()
             await asyncio.wait([self._refill])
