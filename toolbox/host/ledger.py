@@ -279,12 +279,23 @@ class Ledger:
         if self._writer is not None:
             await asyncio.wait([self._writer])
         store, self._store = self._store, None
-        self._gap_start, self._gap_end = 0, self.size
-        self._stored = self.size
-        self._batch, self._buffer = bytearray(), bytearray()
+        self._forget()
         if store is not None:
             await self._lane.run(store.close)
         self.wake()
+
+    def close_at_once(self) -> bool:
+        """Close it if nothing is on disk; tell whether that was so."""
+        if self._writer is not None or self._store is not None:
+            return False
+        self._forget()
+        self.finish()
+        return True
+
+    def _forget(self) -> None:
+        self._gap_start, self._gap_end = 0, self.size
+        self._stored = self.size
+        self._batch, self._buffer = bytearray(), bytearray()
 
     async def _more(self, offset: int, until: Callable[[], bool]) -> bool:
         """Wait until there may be bytes after ``offset``; False if there never will be."""

@@ -254,3 +254,15 @@ async def test_stream_at_rest_gives_back_its_memory_and_is_still_read(spool: Spo
     assert small._writer is None
     await ledger.close()
     await small.close()
+
+
+async def test_only_what_is_in_memory_is_closed_at_once(spool: Spool) -> None:
+    small, large = spool.ledger(), spool.ledger()
+    small.append(b"x" * 100)
+    large.append(b"x" * 2 * MIB)
+    assert small.close_at_once()
+    assert small.ended
+    assert await small.read() == []
+    assert not large.close_at_once()
+    assert not large.ended
+    await large.close()

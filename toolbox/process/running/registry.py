@@ -302,7 +302,7 @@ class Registry:
         return entry.exit.ended + self._ttl - time.time()
 
     def _close_output(self, entry: Entry) -> None:
-        if entry.owned:
+        if entry.owned and not entry.output.close_at_once():
             task = asyncio.create_task(entry.output.close(), name="close output")
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
