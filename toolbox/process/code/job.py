@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 from collections.abc import Awaitable, Callable
 
-from toolbox.errors import ExecutionTimeout, ToolboxError, Unavailable
+from toolbox.errors import ExecutionTimeout, Unavailable
 from toolbox.host.child import Process
 from toolbox.host.ledger import Ledger
 from toolbox.process import render
@@ -78,7 +78,8 @@ class CodeRun:
         with self.entry.hold():
             try:
                 self.ended.set_result(await self._end())
-            except ToolboxError as error:
+            except Exception as error:  # noqa: BLE001 - handed to whoever waits for the result
+                self._finish(1, None, Reason.FAILED)
                 self.ended.set_exception(error)
                 self.ended.exception()  # perhaps nobody looks
             finally:

@@ -14,7 +14,7 @@ import logging
 import os
 import re
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 
 from toolbox.host import reaper
 from toolbox.host.child import Child, Process
@@ -215,7 +215,7 @@ class Warm:
         self._servers: dict[Key, Server] = {}
         self._starting: dict[Key, asyncio.Task[None]] = {}
         self._resting: dict[Key, float] = {}
-        self._ending: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
     async def take(self, python: str, base: Mapping[str, str], extra: Mapping[str, str], size: int) -> Spare | None:
@@ -249,8 +249,8 @@ class Warm:
         await self.started()
         for key in list(self._servers):
             self._retire(key)
-        if self._ending:
-            await asyncio.wait(list(self._ending))
+        while self._tasks:
+            await asyncio.wait(list(self._tasks))
 
     def _begin(self, key: Key, python: str, base: Mapping[str, str]) -> None:
         now = asyncio.get_running_loop().time()
@@ -273,6 +273,7 @@ class Warm:
             return
         del self._resting[key]
         self._servers[key] = server
+        self._own(self._watch(key, server), "watch warm interpreter")
         server.prepare()
         if len(self._servers) > MAX_SERVERS:
             self._retire(next(iter(self._servers)))
@@ -300,9 +301,18 @@ class Warm:
         server = self._servers.pop(key)
         if server.refused == b"memory":
             self._resting[key] = asyncio.get_running_loop().time() + REST_SECONDS
-        task = asyncio.create_task(server.close(), name="end warm interpreter")
-        self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
+        self._own(server.close(), "end warm interpreter")
+
+    async def _watch(self, key: Key, server: Server) -> None:
+        """Let go of the children of a server that ends: nobody asked for long, or memory is short."""
+        await server.child.wait()
+        if self._servers.get(key) is server:
+            self._retire(key)
+
+    def _own(self, work: Coroutine[None, None, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
 def _is_early(name: str, before: str | None, now: str) -> bool:

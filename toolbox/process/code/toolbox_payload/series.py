@@ -78,7 +78,7 @@ def legend_label(axes: "Any", color: "Any") -> str:
         return ""
     handles = getattr(legend, "legend_handles", None) or getattr(legend, "legendHandles", [])
     for handle, label in zip(handles, legend.get_texts()):
-        shown = handle.get_color() if hasattr(handle, "get_color") else getattr(handle, "get_facecolor", tuple)()
+        shown: "Any" = handle.get_color() if hasattr(handle, "get_color") else getattr(handle, "get_facecolor", tuple)()
         try:
             if to_rgba(shown) == to_rgba(color):
                 return plain_label(label.get_text())
