@@ -20,6 +20,8 @@ from tests.git_support.remote import TOKEN, USER, Server
 from tests.git_support.repo import git
 
 SUPPORT = pathlib.Path(remotes.__file__).parent
+# The first test of all starts the daemon and imports two SDKs, on a machine that may be busy.
+pytestmark = pytest.mark.timeout(60)
 
 
 class Git:

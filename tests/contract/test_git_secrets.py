@@ -17,6 +17,9 @@ from tests.git_support import remote as remotes
 from tests.git_support import repo
 from tests.git_support.remote import TOKEN, USER, Server
 
+# The first test of all starts the daemon and imports two SDKs, on a machine that may be busy.
+pytestmark = pytest.mark.timeout(60)
+
 FORMS = [
     TOKEN.encode(),
     quote(TOKEN, safe="").encode(),
