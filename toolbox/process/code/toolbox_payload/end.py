@@ -9,7 +9,10 @@ from .run import INTERRUPTED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, NoReturn, Set
+    from typing import Any, Callable, Dict, List, NoReturn, Set
+
+# The C library, opened by a server for its children.
+c_library: "List[Any]" = []
 
 
 def finish(status: int, shared: "Set[str]", channel: "Any" = None) -> "NoReturn":
@@ -70,9 +73,8 @@ def _let_go(shared: "Set[str]") -> None:
 
 def _flush_c() -> None:
     """Write out what the C library holds for extensions that print."""
-    ctypes: Any = sys.modules.get("ctypes")
-    if ctypes is not None:
-        ctypes.CDLL(None).fflush(None)
+    if c_library:
+        c_library[0].fflush(None)
 
 
 def die_of_interrupt() -> "NoReturn":

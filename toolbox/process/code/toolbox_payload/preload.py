@@ -68,8 +68,20 @@ def load(plain: bool, start_again: "List[str]") -> State:
             continue
     if not plain:
         _load_heavy(start_again)
+    _open_c_library()
     sys.modules["tempfile"].tempdir = None  # type: ignore[attr-defined]
     return State(startup)
+
+
+def _open_c_library() -> None:
+    from . import end
+
+    try:
+        import ctypes
+
+        end.c_library.append(ctypes.CDLL(None))
+    except Exception:
+        return
 
 
 def _load_heavy(start_again: "List[str]") -> None:
