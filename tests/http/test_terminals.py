@@ -567,7 +567,9 @@ async def test_entry_of_a_terminal(api: Session, served: Served) -> None:
         await tty.until(f"caught {128 + signal.SIGUSR1}")
         await controls.end_input()
         await tty.end()
-        assert (await entry.wait()).code == 0
+        end = await entry.wait()
+        assert end.code == 0
+        assert end.usage is not None
         assert not await controls.signal(signal.SIGUSR1)
 
 

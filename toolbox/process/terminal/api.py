@@ -126,6 +126,9 @@ class PtyApi:
         """Connect to a terminal: what is kept of its output comes first, then what is new.
 
         ``since`` starts at an offset (``offset`` of the terminal tells the newest), ``replay=0`` leaves out the past.
+        Every frame sent is typed, unless the sub-protocol ``X-Toolbox-Pty-Control`` is offered: text frames are then
+        commands, ``{"type":"resize","cols":80,"rows":24}``, ``{"type":"signal","signal":"SIGINT"}`` or
+        ``{"type":"ping"}``, and control frames also tell ``replay`` and ``skipped`` with their offset.
         """
         try:
             terminal = self._terminals.find(path.session_id)

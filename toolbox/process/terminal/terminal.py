@@ -271,7 +271,7 @@ class Terminal:
             # Whoever learns of the end may use the id again at once.
             on_end(self)
             self.output.finish()
-            entry.finish(self.exit.code, self.exit.signal_name, self._reason(self.exit))
+            entry.finish(self.exit.code, self.exit.signal_name, self._reason(self.exit), usage=child.usage)
 
     def _reason(self, status: ExitStatus) -> Reason:
         if self._stopped:
