@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import pwd
+from typing import NamedTuple
 
 from toolbox.errors import BadRequest, Forbidden
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Account:
+class Account(NamedTuple):
     """Who a process runs as."""
 
     uid: int

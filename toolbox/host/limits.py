@@ -8,7 +8,6 @@ spawns.
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import functools
 import logging
@@ -18,7 +17,7 @@ import resource
 import shutil
 import signal
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from toolbox.host.cgroups import Cgroups, Group
 
@@ -29,8 +28,7 @@ _GATE = ("/bin/sh", "-c", 'kill -STOP $$; exec "$@"', "sh")
 _STOPPED = os.WSTOPPED | os.WEXITED | os.WNOWAIT
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """Bounds: bytes of memory, number of processes and threads, processors; None is none."""
 
     memory: int | None = None

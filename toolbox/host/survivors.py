@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
+from typing import NamedTuple
 
 # Local address and port in hexadecimal, remote address, 0A for listening, ..., inode.
 _LISTENER = re.compile(rb"^\s*\d+: [0-9A-F]+:([0-9A-F]{4}) \S+ 0A(?: +\S+){5} +(\d+)", re.MULTILINE)
@@ -13,8 +13,7 @@ COMMAND_BYTES = 4096
 MOST = 100
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Survivor:
+class Survivor(NamedTuple):
     """A process in the background."""
 
     pid: int

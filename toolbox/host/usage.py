@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import resource
+from typing import NamedTuple
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """What a process and the children it waited for have used; ``peak_memory`` in bytes where it is known."""
 
     cpu_seconds: float
@@ -25,8 +24,7 @@ class Usage:
         return cls(used.ru_utime + used.ru_stime, peak)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What a process used, and what it was denied."""
 
     usage: Usage | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
+from typing import NamedTuple
 
 from toolbox.host.child import ExitStatus, Process
 from toolbox.host.examine import Examiner
@@ -16,8 +16,7 @@ from toolbox.process.running.registry import TIMED_OUT, Cause, Entry, Reason
 KILL_PATIENCE = 0.15
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(NamedTuple):
     """How a process ended."""
 
     code: int

@@ -119,12 +119,12 @@ async def follow(entry: Entry, cursor: str | None, *, text: bool) -> Events:
         yield "eof", EofEvent(cursor=str(offset))
 
 
-@dataclasses.dataclass(slots=True)
 class Framer:
     """Turn chunks into frames; as text, the beginning of a code point waits for its rest."""
 
-    text: bool
-    _start: Chunk | None = None
+    def __init__(self, *, text: bool) -> None:
+        self._text = text
+        self._start: Chunk | None = None
 
     @property
     def waiting(self) -> int:
@@ -133,7 +133,7 @@ class Framer:
 
     def feed(self, chunk: Chunk) -> list[ProcessLogFrame]:
         """Return the frames that are complete."""
-        if not self.text:
+        if not self._text:
             return [_frame(chunk, text=False)]
         frames = []
         before = self._start
