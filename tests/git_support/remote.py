@@ -135,7 +135,9 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
+        self.connection.settimeout(None)  # it would be for all of the data together
         self.wfile.write(data[: len(data) // 2] if cut else data)
+        self.connection.settimeout(self.timeout)
         self.close_connection = self.close_connection or cut
 
     def _variables(self, path: str, query: str, length: int) -> dict[str, str]:
