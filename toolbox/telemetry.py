@@ -7,12 +7,13 @@ collector that hangs can neither slow a request nor hold up the end of the proce
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+
+import msgspec
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +28,7 @@ _UNITS = {"utilization": "%", "limit": "By", "usage": "By", "cache": "By", "avai
 Gauges = Callable[[], Mapping[str, float]]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class RequestRecord:
+class RequestRecord(msgspec.Struct, frozen=True):
     """A finished request, as a span needs it."""
 
     method: str
@@ -40,8 +40,7 @@ class RequestRecord:
     headers: Mapping[str, str]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Intervals:
+class Intervals(msgspec.Struct, frozen=True):
     """How often each signal is sent, in seconds."""
 
     traces: float = 5.0

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import AsyncIterator
 
+import msgspec
 from aiohttp import web
 
 from toolbox import wire
@@ -72,8 +72,7 @@ FORM = "multipart/form-data"
 READ = (BadRequest, FileAccessDenied, FileMissing, FileReadFailed)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Services:
+class Services(msgspec.Struct, frozen=True, kw_only=True):
     """What the endpoints call."""
 
     tree: Tree

@@ -6,11 +6,12 @@ A copy grows under a temporary name beside its destination and takes the real na
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import errno
 import os
 import stat
 import threading
+
+import msgspec
 
 from toolbox.errors import BadRequest, Conflict, InvalidPath
 from toolbox.fs.tree import entries
@@ -29,13 +30,12 @@ class Stopped(Exception):
     """The caller has gone; nothing is to be told to anybody."""
 
 
-@dataclasses.dataclass(slots=True)
-class Totals:
+class Totals(msgspec.Struct):
     """What a copy did."""
 
     files: int = 0
     size: int = 0
-    skipped: list[bytes] = dataclasses.field(default_factory=list)
+    skipped: list[bytes] = msgspec.field(default_factory=list)
 
 
 class Copier:

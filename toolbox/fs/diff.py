@@ -5,7 +5,7 @@ A general differ compares all lines with all others; here the differences are kn
 
 from __future__ import annotations
 
-import dataclasses
+import msgspec
 
 from toolbox.errors import TooLarge
 from toolbox.host.files import Source
@@ -15,8 +15,7 @@ MAX_SIZE = 8 * 1024 * 1024
 _CONTEXT = 3
 
 
-@dataclasses.dataclass(slots=True)
-class _Change:
+class _Change(msgspec.Struct):
     """Old lines ``start:end`` become ``lines``."""
 
     start: int

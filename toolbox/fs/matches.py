@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
+
+import msgspec
 
 from toolbox.fs.scan import BLOCK, Hit, Matcher, scan
 from toolbox.fs.walk import order
@@ -18,8 +19,7 @@ MAX_MATCHES = 200_000
 MAX_BYTES = 64 * 1024 * 1024
 
 
-@dataclasses.dataclass(slots=True)
-class Root:
+class Root(msgspec.Struct):
     """What is searched: a directory or a file, and how the client wrote it."""
 
     path: bytes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import io
 import os
 import stat
@@ -12,11 +11,12 @@ import zlib
 from collections.abc import Callable, Generator, Iterator
 from typing import IO
 
+import msgspec
+
 from toolbox.errors import BadRequest
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Member:
+class Member(msgspec.Struct, frozen=True):
     """One entry of an archive."""
 
     name: bytes

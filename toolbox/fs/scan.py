@@ -5,12 +5,13 @@ It answers alone where ripgrep is missing, and re-reads the few files ripgrep ca
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 import stat
 import threading
 from collections.abc import Callable, Iterator
+
+import msgspec
 
 from toolbox.errors import BadRequest
 
@@ -23,8 +24,7 @@ _LONG = 4 * 1024 * 1024
 _OVERLAP = 64 * 1024
 
 
-@dataclasses.dataclass(slots=True)
-class Hit:
+class Hit(msgspec.Struct):
     """A matching line."""
 
     line: int

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
+import msgspec
 from aiohttp import web
 
 from toolbox.errors import (
@@ -97,8 +97,7 @@ NETWORK = (*WRITE, GitAuthFailed, Forbidden, GitTransportFailed, GitBranchNotFou
 WORKTREE = (*WRITE, GitBranchNotFound, GitDirtyWorktree, GitMergeConflict)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Services:
+class Services(msgspec.Struct, frozen=True, kw_only=True):
     """What the endpoints call."""
 
     cloning: Cloning

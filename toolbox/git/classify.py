@@ -6,8 +6,9 @@ failure of their kind and say nothing: "failed to push some refs" and "Could not
 
 from __future__ import annotations
 
-import dataclasses
 import re
+
+import msgspec
 
 from toolbox.errors import (
     BadRequest,
@@ -244,8 +245,7 @@ def missing_path(output: str) -> str | None:
     return match[1] if match else None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Pushed:
+class Pushed(msgspec.Struct, frozen=True):
     """One line of ``push --porcelain``."""
 
     flag: str

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 import os
 import re
 import shutil
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+
+import msgspec
 
 from toolbox.errors import GitTransportFailed, ToolboxError, Unavailable
 from toolbox.git import harden
@@ -39,8 +40,7 @@ NETWORK = 4
 Said = Callable[[str], None]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Output:
+class Output(msgspec.Struct, frozen=True):
     """What a run of git left; ``stderr`` is redacted text, at most its last 64 KiB."""
 
     code: int
@@ -65,23 +65,21 @@ class Output:
         return classify(f"{self.stderr}\n{redact(self.text[-ERRORS:])}")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where git runs without a repository, and as whom."""
 
     folder: str
     account: Account | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Job:
+class Job(msgspec.Struct, frozen=True):
     """One run of git: where, with which arguments, and what goes in."""
 
     where: Repo | Place
     argv: Sequence[str]
     stdin: bytes | None = None
-    env: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    access: Access = dataclasses.field(default_factory=Access)
+    env: Mapping[str, str] = msgspec.field(default_factory=dict)
+    access: Access = msgspec.field(default_factory=Access)
     said: Said | None = None
     network: bool = False
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
+
+import msgspec
 
 from toolbox.git.wire import GitCommitInfo
 
@@ -11,8 +12,7 @@ FORMAT = "%H%x00%an%x00%ae%x00%aI%x00%B%x00"
 _FIELDS = 5
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(msgspec.Struct, frozen=True):
     """A commit; ``time`` in seconds, ``offset`` of the author's zone in minutes."""
 
     hash: str

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import stat
 from collections.abc import Iterator
+
+import msgspec
 
 from toolbox.errors import BadRequest, FileMissing
 from toolbox.git.repository import Repo
@@ -49,8 +50,7 @@ def literal(name: str) -> str:
     return f":(top,literal){'' if name == '.' else name}"
 
 
-@dataclasses.dataclass(slots=True)
-class Plan:
+class Plan(msgspec.Struct):
     """What to stage: ``files`` by their names, everything else as pathspecs; ``absent`` is not on disk."""
 
     files: list[str]

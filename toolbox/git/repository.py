@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import os
 import pwd
 import stat
 from collections.abc import AsyncIterator
+
+import msgspec
 
 from toolbox.errors import BadRequest, Conflict, GitRepoNotFound
 from toolbox.host.accounts import Account
@@ -26,8 +27,7 @@ _MARKS = {
 }
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Repo:
+class Repo(msgspec.Struct, frozen=True):
     """A repository: ``path`` as resolved, ``gitdir`` of this worktree, ``common`` of all of them.
 
     ``account`` is the owner if that is not who we are: git runs as the owner, so that neither its hooks and filters

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import msgspec
 
 from toolbox.git.cli import Cli
 from toolbox.git.repository import Repositories
@@ -10,8 +10,7 @@ from toolbox.git.worker import Worker
 from toolbox.host.lanes import Lane
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Tools:
+class Tools(msgspec.Struct, frozen=True):
     """Repositories, the git program, libgit2 in a process of its own, and threads for libgit2 in this one."""
 
     repos: Repositories

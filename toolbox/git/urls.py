@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 from urllib.parse import SplitResult, unquote, urlsplit
+
+import msgspec
 
 from toolbox.errors import BadRequest
 
@@ -18,8 +19,7 @@ _SCP = re.compile(r"(?:[^/@]+@)?(?:\[[^]]+\]|[^/:]+):")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class RemoteUrl:
+class RemoteUrl(msgspec.Struct, frozen=True):
     """A URL taken apart.
 
     ``text`` is what git is given: it holds no credentials, because arguments of a process are visible to all.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import os
 import secrets
 import signal
 import time
 from collections.abc import Awaitable, Callable
+
+import msgspec
 
 from toolbox.host.cgroups import Group
 from toolbox.host.ledger import Ledger
@@ -16,8 +17,7 @@ from toolbox.host.pipes import Feed, Pump, drained
 from toolbox.host.usage import Usage
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class ExitStatus:
+class ExitStatus(msgspec.Struct, frozen=True):
     """How a process ended: ``code`` as a shell reports it (128 + n for signal n), and the signal if there was one."""
 
     code: int

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+
+import msgspec
 
 from toolbox.host.accounts import Account
 from toolbox.host.limits import Limits, gated
@@ -18,8 +19,7 @@ Stdin = int | bytes | None
 _TAKE_TERMINAL = ("/bin/sh", "-c", 'exec "$@" <>"$0" >&0 2>&1')
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Launch:
+class Launch(msgspec.Struct, frozen=True):
     """What to start. ``stdin``: a descriptor, bytes (given as a file), ``PIPE``, or None for ``/dev/null``.
 
     ``stdout`` and ``stderr``: a descriptor, ``PIPE``, or None for ``/dev/null``; ``merge`` sends stderr where

@@ -10,13 +10,14 @@ from __future__ import annotations
 import array
 import asyncio
 import bisect
-import dataclasses
 import enum
 import logging
 import sys
 import time
 from collections.abc import AsyncGenerator, Callable
 from typing import Protocol
+
+import msgspec
 
 from toolbox.host.lanes import Lane
 
@@ -44,8 +45,7 @@ class Channel(enum.IntEnum):
     SYSTEM = 4
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Retention:
+class Retention(msgspec.Struct, frozen=True):
     """How much of a stream is kept: ``head`` bytes from its start, ``tail`` bytes up to its end."""
 
     head: int = sys.maxsize
@@ -57,8 +57,7 @@ class Retention:
         return cls(head=total // 2, tail=max(total - total // 2, 1))
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(msgspec.Struct, frozen=True):
     """Bytes of one channel; ``time`` is when the first of them came, in seconds since 1970."""
 
     offset: int

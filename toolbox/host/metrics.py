@@ -7,11 +7,12 @@ any limit it is the top itself: in a container that is the container, whatever i
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import math
 import os
 import time
 from collections.abc import Callable, Iterator
+
+import msgspec
 
 from toolbox.host.lanes import Lane
 
@@ -21,8 +22,7 @@ STALE = 10.0
 SETTLE = 0.25
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True):
     """Counters and sizes at one moment; ``cpu_source`` names where the counter came from."""
 
     clock: float
@@ -51,8 +51,7 @@ def cpu_percent(before: Reading, after: Reading) -> float:
     return min(100.0, 100.0 * used / (seconds * after.cpu_limit))
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Names:
+class _Names(msgspec.Struct, frozen=True):
     """How one cgroup version names what we read."""
 
     limit: str

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import logging
 import os
 import subprocess
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
+
+import msgspec
 
 from toolbox.errors import Unavailable
 from toolbox.host import reaper, tree
@@ -40,8 +41,7 @@ MAX_LEFTOVERS = 1024
 C = TypeVar("C", bound=Child)
 
 
-@dataclasses.dataclass(slots=True)
-class _Started:
+class _Started(msgspec.Struct):
     """A child that exists, with our ends of its pipes."""
 
     pid: int
@@ -53,8 +53,7 @@ class _Started:
     group: Group | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Completed:
+class Completed(msgspec.Struct, frozen=True):
     """What a short-lived program left: its exit and its output, capped."""
 
     status: ExitStatus

@@ -8,13 +8,14 @@ says exactly when the last byte was read (EIO).
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import fcntl
 import os
 import struct
 import termios
 from collections.abc import Callable
 from typing import Protocol
+
+import msgspec
 
 from toolbox.host.ledger import Channel, Ledger
 from toolbox.host.pipes import Feed
@@ -29,8 +30,7 @@ CAP = 2.0
 IUTF8 = 0o40000
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(msgspec.Struct, frozen=True):
     """Both sides of a new terminal, and the path under which a program opens it."""
 
     master: int

@@ -9,11 +9,12 @@ it by ``/dev/null``. Read this way ``$0`` and ``/proc/$$/exe`` are those of the 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import os
 import shutil
 import time
 from collections.abc import Callable
+
+import msgspec
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # A shell that was installed a moment ago may be missed this long.
@@ -29,8 +30,7 @@ _SH = ". /proc/self/fd/0"
 _POSIX = frozenset({"sh", "dash", "ash", "ksh", "mksh", "ksh93", "yash", "busybox"})
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Shell:
+class Shell(msgspec.Struct, frozen=True):
     """A shell that can run scripts."""
 
     path: str

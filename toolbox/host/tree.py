@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import logging
 import os
 import signal
 from collections.abc import Callable, Iterable
+
+import msgspec
 
 from toolbox.host.lanes import Lane
 
@@ -25,8 +26,7 @@ KILL_SECONDS = 2.0
 _BLIND_SECONDS = 0.02
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """One line of the process table."""
 
     pid: int

@@ -7,11 +7,11 @@ validation, OpenAPI and the SDK parity tests are all made from the records that 
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
+import msgspec
 from aiohttp import web
 
 from toolbox.errors import ToolboxError
@@ -30,17 +30,15 @@ WEBSOCKET = "WEBSOCKET"
 ANY_METHOD = "*"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Reply(Generic[T]):
+class Reply(msgspec.Struct, Generic[T], frozen=True):
     """A JSON answer that also sets headers or replaces the declared status."""
 
     value: T
     status: int | None = None
-    headers: dict[str, str] = dataclasses.field(default_factory=dict)
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(msgspec.Struct, frozen=True):
     """What a decorator wrote down about a method."""
 
     method: str
@@ -58,8 +56,7 @@ class Mark:
     body_media: str = ""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Route:
+class Route(msgspec.Struct, frozen=True):
     """One row of the table: a mark, the bound method, and the types of its parameters."""
 
     mark: Mark

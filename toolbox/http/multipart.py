@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import quote
+
+import msgspec
 
 from toolbox import wire
 from toolbox.errors import BadRequest
@@ -48,8 +49,7 @@ class PartReceiver(Receiver[T_co], Protocol[T_co]):
         """End a part."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """The head of a part."""
 
     name: str

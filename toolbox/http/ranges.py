@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 import time
 from collections.abc import Sequence
 from email.utils import formatdate
 
+import msgspec
 from aiohttp import web
 
 from toolbox.errors import RangeNotSatisfiable
@@ -19,8 +19,7 @@ _FRESH_NS = 2_000_000_000
 _RANGE = re.compile(r"(\d*)-(\d*)")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Version:
+class Version(msgspec.Struct, frozen=True):
     """Which content of a file this is."""
 
     etag: str
@@ -38,8 +37,7 @@ class Version:
         }
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """The status and the spans (offset, length) to send; no spans means no body."""
 
     status: int

@@ -6,17 +6,17 @@ Literal segments win over ``{names}``; slashes at the end or doubled do not matt
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Iterable
+
+import msgspec
 
 from toolbox.errors import BadRequest
 from toolbox.http.binding import unquote
 from toolbox.http.endpoint import ANY_METHOD, WEBSOCKET, Route
 
 
-@dataclasses.dataclass(slots=True)
-class Match:
+class Match(msgspec.Struct):
     """The routes of a path by method, its captured values, and the raw path without the sandbox prefix."""
 
     routes: dict[str, Route]

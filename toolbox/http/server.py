@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import dataclasses
 import logging
 import re
 import secrets
@@ -16,6 +15,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable
 
+import msgspec
 from aiohttp import WSCloseCode, web
 
 from toolbox import logs
@@ -41,8 +41,7 @@ MATCH = web.RequestKey("match", Match)
 _REQUEST_ID = re.compile(r"[\w.:-]{1,64}")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(msgspec.Struct, frozen=True):
     """What an observer learns about a request once it is over."""
 
     request: web.BaseRequest

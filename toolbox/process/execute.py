@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import errno
 import os
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
+
+import msgspec
 
 from toolbox import wire
 from toolbox.errors import BadRequest, ExecutionTimeout, InvalidBody, Unavailable
@@ -37,8 +38,7 @@ NO_LIMITS = Limits()
 _NOT_EXECUTABLE = {errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.E2BIG, errno.ELOOP, errno.ETXTBSY}
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Command:
+class Command(msgspec.Struct, frozen=True):
     """A checked request."""
 
     text: bytes
@@ -52,8 +52,7 @@ class Command:
     limits: Limits
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """How a command ended, with its output."""
 
     exit_code: int

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-
+import msgspec
 from aiohttp import web
 
 from toolbox import __version__
@@ -30,8 +29,7 @@ from toolbox.system.wire import (
 from toolbox.telemetry import Telemetry
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True):
     """What never changes after start."""
 
     version: str

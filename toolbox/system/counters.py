@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import bisect
 import concurrent.futures
-import dataclasses
 import pathlib
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+
+import msgspec
 
 from toolbox.host.lanes import Lane
 
@@ -23,11 +24,10 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 _DELAY_LIMIT = 10.0
 
 
-@dataclasses.dataclass(slots=True)
-class _Durations:
+class _Durations(msgspec.Struct):
     """A histogram of one route."""
 
-    counts: list[int] = dataclasses.field(default_factory=lambda: [0] * (len(BUCKETS) + 1))
+    counts: list[int] = msgspec.field(default_factory=lambda: [0] * (len(BUCKETS) + 1))
     total: float = 0.0
 
     def add(self, seconds: float) -> None:
@@ -39,8 +39,7 @@ class _Durations:
         return [(bound, sum(self.counts[: at + 1])) for at, bound in enumerate(bounds)]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Number:
+class _Number(msgspec.Struct, frozen=True):
     """One value of a scrape."""
 
     name: str
@@ -49,8 +48,7 @@ class _Number:
     counter: bool = False
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Snapshot:
+class _Snapshot(msgspec.Struct, frozen=True):
     """The counters at the moment of a scrape, for the thread that renders them."""
 
     requests: dict[tuple[str, str, int], int]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 from collections.abc import Awaitable, Callable
+
+import msgspec
 
 from toolbox.errors import ExecutionTimeout, Unavailable
 from toolbox.host.child import Process
@@ -23,8 +24,7 @@ KILL_PATIENCE = 0.15
 TOLD_PATIENCE = 0.05
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Result:
+class Result(msgspec.Struct, frozen=True):
     """How a program ended, with its output and its charts."""
 
     exit_code: int
@@ -32,8 +32,7 @@ class Result:
     charts: list[Chart]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Begun:
+class Begun(msgspec.Struct, frozen=True):
     """A program that was started, or the exit code for not starting; ``told`` tells its exit status a little early."""
 
     output: Ledger

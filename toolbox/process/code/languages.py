@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
+
+import msgspec
 
 from toolbox.host.procs import Procs
 from toolbox.process.code.programs import Programs
@@ -27,13 +28,12 @@ class NoRuntimeError(Exception):
     """No program for a language; the text is what a shell would print."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """An argument list, what the program reads at its start, and variables beside those of the request."""
 
     argv: Sequence[str]
     stdin: bytes | None = None
-    env: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    env: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
 class JavaScript:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import errno
 import os
 from collections.abc import Mapping, Sequence
+
+import msgspec
 
 from toolbox.errors import BadRequest, Unavailable
 from toolbox.host import env
@@ -29,8 +30,7 @@ _SHOWN = 4096
 _NOT_EXECUTABLE = {errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.E2BIG, errno.ELOOP, errno.ETXTBSY}
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Code:
+class Code(msgspec.Struct, frozen=True):
     """A checked request."""
 
     text: str

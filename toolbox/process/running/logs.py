@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import dataclasses
 import datetime as dt
 from collections.abc import AsyncGenerator
 from typing import Literal
+
+import msgspec
 
 from toolbox import wire
 from toolbox.errors import CursorExpired, InvalidCursor, Unavailable
@@ -140,14 +141,14 @@ class Framer:
         self._start = None
         if before is not None:
             if before.channel is chunk.channel and before.end == chunk.offset:
-                chunk = dataclasses.replace(chunk, offset=before.offset, data=before.data + chunk.data)
+                chunk = msgspec.structs.replace(chunk, offset=before.offset, data=before.data + chunk.data)
             else:
                 frames.append(_frame(before, text=True))
         cut = len(chunk.data) - _unfinished(chunk.data)
         if cut < len(chunk.data):
-            self._start = dataclasses.replace(chunk, offset=chunk.offset + cut, data=chunk.data[cut:])
+            self._start = msgspec.structs.replace(chunk, offset=chunk.offset + cut, data=chunk.data[cut:])
         if cut:
-            frames.append(_frame(dataclasses.replace(chunk, data=chunk.data[:cut]), text=True))
+            frames.append(_frame(msgspec.structs.replace(chunk, data=chunk.data[:cut]), text=True))
         return frames
 
     def flush(self) -> list[ProcessLogFrame]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import uuid
 from collections.abc import Awaitable, Callable
+
+import msgspec
 
 from toolbox.errors import BadRequest, CommandCompleted, Conflict, InternalError, SessionEnded
 from toolbox.host.ledger import Channel, Ledger
@@ -20,8 +21,7 @@ MAX_WAITING = 1024 * 1024
 INPUT_SECONDS = 5.0
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Pipes:
+class Pipes(msgspec.Struct, frozen=True):
     """Our ends of a command's pipes; without ``stdin`` it reads nothing."""
 
     stdout: int

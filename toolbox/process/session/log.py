@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import logging
 import pathlib
 from collections.abc import AsyncGenerator, Callable, Iterator
+
+import msgspec
 
 from toolbox.host.lanes import Lane
 from toolbox.host.ledger import Chunk, Ledger
@@ -56,7 +57,11 @@ class Log:
             async for chunk in found:
                 if chunk.offset >= stop:
                     return
-                yield chunk if chunk.end <= stop else dataclasses.replace(chunk, data=chunk.data[: stop - chunk.offset])
+                yield (
+                    chunk
+                    if chunk.end <= stop
+                    else msgspec.structs.replace(chunk, data=chunk.data[: stop - chunk.offset])
+                )
 
     async def _source(self, offset: int, stop: int) -> AsyncGenerator[Chunk, None]:
         if self._output is not None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import os
 import pathlib
 import time
 from collections.abc import Mapping, Sequence
+
+import msgspec
 
 from toolbox.host.child import Child, ExitStatus
 from toolbox.host.lanes import Lane
@@ -22,8 +23,7 @@ _OPENED_TRIES, _OPENED_SECONDS = 500, 0.01
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Wires:
+class _Wires(msgspec.Struct, frozen=True):
     """The descriptors on which we give the word and learn the status."""
 
     go: int

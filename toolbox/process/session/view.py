@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
+
+import msgspec
 
 from toolbox.process.session.command import SessionCommand
 from toolbox.process.session.log import Log
 from toolbox.process.session.wire import Command, LogsQuery
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class View:
+class View(msgspec.Struct, frozen=True):
     """What it is, its log, and whether it has ended."""
 
     describe: Callable[[], Command]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import dataclasses
 import re
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import msgspec
 import pyte  # noqa: TID253 - this is the leaf, and it is loaded in a thread
 
 # Bytes drawn before other threads get a turn: about a millisecond.
@@ -26,16 +26,14 @@ _UNFINISHED = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*|[PX^_\]][^\x07\x1b]*\x1b?)?\Z"
 LONGEST = 4096
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Size:
+class Size(msgspec.Struct, frozen=True):
     """A change of the size, between two pieces of output."""
 
     cols: int
     rows: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Drawn:
+class Drawn(msgspec.Struct, frozen=True):
     """What a terminal shows."""
 
     text: str

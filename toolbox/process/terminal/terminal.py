@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
-import dataclasses
 import datetime as dt
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+
+import msgspec
 
 from toolbox.errors import BadRequest, Gone, InternalError, ToolboxError, TooManyRequests
 from toolbox.host.child import Child, ExitStatus
@@ -30,8 +31,7 @@ END_OF_INPUT = b"\x04"
 KILLED = ExitStatus(128 + signal.SIGKILL, signal.SIGKILL)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What to start; ``envs`` is what was asked for, with TERM."""
 
     id: str
@@ -45,8 +45,7 @@ class Plan:
     session_id: str = ""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Resize:
+class Resize(msgspec.Struct, frozen=True):
     """A size, and the position of the output from which it holds."""
 
     offset: int

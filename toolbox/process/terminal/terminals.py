@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
 
 from toolbox import wire
 from toolbox.errors import BadRequest, Conflict, Gone, InvalidBody, ProcessNotFound, TooManyRequests, Unavailable
@@ -109,7 +110,7 @@ class Terminals:
         """Start a program on a terminal of its own, the usual shell without ``argv``; for ``/processes``."""
         terminal_id = name or secrets.token_hex(16)
         request = CreateRequest(id=terminal_id, cwd=cwd, envs=dict(env), cols=cols, rows=rows)
-        plan = dataclasses.replace(self._plan(request), argv=argv, name=name, session_id=session_id or terminal_id)
+        plan = msgspec.structs.replace(self._plan(request), argv=argv, name=name, session_id=session_id or terminal_id)
         terminal = await self._make(plan)
         assert terminal.entry is not None
         return terminal.entry

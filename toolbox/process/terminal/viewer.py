@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import AsyncGenerator
+
+import msgspec
 
 from toolbox.host.ledger import Ledger
 from toolbox.process.terminal.pace import Pace
@@ -15,8 +16,7 @@ FRESH = 256 * 1024
 LINE = 64 * 1024
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Skip:
+class Skip(msgspec.Struct, frozen=True):
     """Say that output up to ``offset`` is left out."""
 
     offset: int
