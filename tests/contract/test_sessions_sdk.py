@@ -9,6 +9,8 @@ import hashlib
 import itertools
 import json
 import pathlib
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable
@@ -152,23 +154,40 @@ async def test_errors_are_the_precise_classes(sessions: Sessions) -> None:
             await sessions.run("true")
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_entrypoint(sdk_environment: dict[str, str], tmp_path: pathlib.Path) -> None:
-    from daytona import Daytona, DaytonaConfig
+ENTRYPOINT = """
+import asyncio, json, warnings
+warnings.simplefilter("ignore")
+from daytona import Daytona
+process = Daytona().get("box").process
+out, err = [], []
+asyncio.run(process.get_entrypoint_logs_async(out.append, err.append))
+session, logs = process.get_entrypoint_session(), process.get_entrypoint_logs()
+command = session.commands[0]
+print(json.dumps([out, err, session.session_id, command.id, command.command, logs.stdout, logs.stderr]))
+"""
 
+
+def test_entrypoint(sdk_environment: dict[str, str], tmp_path: pathlib.Path) -> None:
+    """The SDK runs on its own: it remembers where the sandboxes of one process are."""
     with (
-        serving(tmp_path / "box", "sh", "-c", "echo up; echo err >&2") as served,
+        serving(tmp_path / "box", "sh", "-c", "echo up; echo err >&2; sleep 1") as served,
         control_plane(served.url, served.home) as url,
     ):
-        process = Daytona(DaytonaConfig(api_key="test-key", api_url=url)).get("box").process
-        out, err = list[str](), list[str]()
-        asyncio.run(process.get_entrypoint_logs_async(out.append, err.append))
-        assert ("".join(out), "".join(err)) == ("up\n", "err\n")
-        session = process.get_entrypoint_session()
-        assert (session.session_id, session.commands[0].id) == ("entrypoint", "entrypoint_command")
-        assert session.commands[0].command == "'sh' '-c' 'echo up; echo err >&2'"
-        logs = process.get_entrypoint_logs()
-        assert (logs.stdout, logs.stderr) == ("up\n", "err\n")
+        environ = {**sdk_environment, "DAYTONA_API_URL": url, "DAYTONA_SERVER_URL": url}
+        done = subprocess.run(
+            [sys.executable, "-c", ENTRYPOINT], env=environ, capture_output=True, text=True, timeout=60
+        )
+    command = "'sh' '-c' 'echo up; echo err >&2; sleep 1'"
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [
+        ["up\n"],
+        ["err\n"],
+        "entrypoint",
+        "entrypoint_command",
+        command,
+        "up\n",
+        "err\n",
+    ]
 
 
 def test_typescript(ts: Callable[..., Any], tmp_path: pathlib.Path) -> None:
