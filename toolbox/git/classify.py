@@ -6,6 +6,7 @@ failure of their kind and say nothing: "failed to push some refs" and "Could not
 
 from __future__ import annotations
 
+import functools
 import re
 
 import msgspec
@@ -205,15 +206,20 @@ _ROWS: tuple[tuple[type[ToolboxError], tuple[str, ...]], ...] = (
         ),
     ),
 )
-_TABLE = tuple((kind, re.compile("|".join(texts), re.IGNORECASE)) for kind, texts in _ROWS)
 _NOISE = re.compile(r"^(?:hint:.*|Cloning into .*|(?:remote: )?[A-Z][a-z]+(?: [a-z]+)*: +\d+%.*|\s*)$")
 _LOCKED = re.compile(r"\.lock': File exists")
 _MISSING_PATH = re.compile(r"pathspec '(?::\([a-z,]+\))?(.*)' did not match any")
 
 
+@functools.cache
+def _table() -> tuple[tuple[type[ToolboxError], re.Pattern[str]], ...]:
+    """Compile the rows when the first failure needs them, not at start."""
+    return tuple((kind, re.compile("|".join(texts), re.IGNORECASE)) for kind, texts in _ROWS)
+
+
 def classify(output: str) -> ToolboxError:
     """Say what a failure means, from what git wrote to standard error (and standard output)."""
-    for kind, pattern in _TABLE:
+    for kind, pattern in _table():
         if pattern.search(output):
             return kind(message(kind, output))
     return InternalError(message(InternalError, output))
