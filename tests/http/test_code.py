@@ -321,7 +321,7 @@ print(json.dumps([
     hasattr(json, 'leaked'), pandas.get_option('display.max_rows'), callable(pandas.DataFrame.sum), numpy.geterr(),
     numpy.get_printoptions()['precision'], gc.isenabled(), len(warnings.filters), logging.root.level, logging.root.manager.disable,
     decimal.getcontext().prec, locale.setlocale(locale.LC_ALL), resource.getrlimit(resource.RLIMIT_NOFILE), os.nice(0),
-    socket.getdefaulttimeout(), threading.active_count(), sorted(os.listdir('/proc/self/fd'))[:3]]))
+    socket.getdefaulttimeout(), threading.active_count()]))
 plt.close('all')
 """
 DICE = "import random, numpy, uuid; print(random.random(), numpy.random.rand(), uuid.uuid4())"
