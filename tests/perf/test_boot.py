@@ -17,8 +17,12 @@ from tests.daemon_process import Process, serving
 from tests.perf.budgets import BANNED_AT_BOOT, BUDGETS
 from tests.perf.conftest import BUILD, cpu_of, fresh, least, wall_of
 
+# What runs in the user's interpreter is a program of its own, not a part of the daemon.
+ELSEWHERE = ("__main__", "toolbox_payload")
 MODULES = sorted(
-    name for _, name, _ in pkgutil.walk_packages(toolbox.__path__, "toolbox.") if not name.endswith("__main__")
+    name
+    for _, name, _ in pkgutil.walk_packages(toolbox.__path__, "toolbox.")
+    if not any(part in ELSEWHERE for part in name.split("."))
 )
 
 
