@@ -119,7 +119,13 @@ def wire_names(kind: type[msgspec.Struct]) -> set[str]:
     return {field.encode_name for field in msgspec.structs.fields(kind)}
 
 
-ANSWERS = [pair for pair in SHARED if pair[1].returns and pair[0].returns and not is_stream(pair[0].returns)]
+# Charts nest without end and carry what libraries made; the gallery of ``test_code_sdk.py`` goes through the client.
+ELSEWHERE = {"/process/code-run"}
+ANSWERS = [
+    pair
+    for pair in SHARED
+    if pair[1].returns and pair[0].returns and not is_stream(pair[0].returns) and pair[0].mark.path not in ELSEWHERE
+]
 TEXT = strategies.text(strategies.characters(exclude_categories=("Cs",)))
 FINITE = strategies.floats(allow_nan=False, allow_infinity=False)
 
