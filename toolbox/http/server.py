@@ -167,7 +167,7 @@ class HttpServer:
         self._sockets.add(session)
         try:
             await route.call(**bound, ws=session)
-        except ConnectionResetError:
+        except ConnectionError:  # aiohttp raises the plain one where a send waits for room
             log.debug("websocket client left: %s", request.path)
         except Exception as error:
             if not session.accepted:

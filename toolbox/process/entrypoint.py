@@ -14,10 +14,13 @@ from typing import Protocol
 from toolbox.host.child import Process
 from toolbox.host.env import Environment
 from toolbox.host.lanes import Lane
-from toolbox.host.ledger import Channel
+from toolbox.host.ledger import Channel, Retention
 from toolbox.host.procs import Procs
 
 log = logging.getLogger(__name__)
+
+# It may print for months.
+KEPT = Retention.capped(64 * 1024 * 1024)
 
 
 class Note(Protocol):
@@ -46,7 +49,9 @@ class Entrypoint:
             return
         self.argv = tuple(argv)
         try:
-            self.process = await self._procs.spawn(argv, env=self._environment.merged(), cwd=self._workdir, merge=False)
+            self.process = await self._procs.spawn(
+                argv, env=self._environment.merged(), cwd=self._workdir, merge=False, retention=KEPT
+            )
         except OSError as error:
             log.error("entrypoint did not start: %s: %s", argv[0], (error.strerror or "").lower())  # noqa: TRY400
             return

@@ -16,6 +16,8 @@ MARKS = {Channel.STDOUT: b"\x01\x01\x01", Channel.STDERR: b"\x02\x02\x02"}
 _MARK = re.compile(rb"\x01{3}|\x02{3}")
 # Old clients refuse large frames, the TypeScript SDK fails on them.
 FRAME = 32 * 1024
+# What is written in one go above this is not a few lines.
+FLOOD = 4 * 1024
 
 
 class Marker:
@@ -33,24 +35,30 @@ class Marker:
 
 
 def frames(chunk: Chunk) -> Iterator[bytes]:
-    """Yield a chunk as frames of at most 32 KiB, each of whole segments: a marker and what belongs to it."""
+    """Yield a chunk as frames of at most 32 KiB, each of whole segments: a marker and what belongs to it.
+
+    In a flood a segment is a frame: the SDKs take time for each marker, the TypeScript one half a second per megabyte
+    of lines.
+    """
     data, mark, start = chunk.data, MARKS[chunk.channel], 0
+    lines = len(data) <= FLOOD
     while start < len(data):
-        # Each line costs a marker.
-        size = (FRAME - 16) * FRAME // (FRAME + 4 * data.count(b"\n", start, start + FRAME))
-        while len(frame := _marked(data[start : (end := _cut(data, start, size))], mark)) > FRAME:
+        size = (FRAME - 16) // 4 if lines else FRAME - 16
+        while len(frame := _marked(data[start : (end := _cut(data, start, size))], mark, lines=lines)) > FRAME:
             size //= 2
         yield frame
         start = end
 
 
-def _marked(data: bytes, mark: bytes) -> bytes:
+def _marked(data: bytes, mark: bytes, *, lines: bool = True) -> bytes:
     # Looking for each is twenty times faster than a pattern of both.
     if any(each in data for each in MARKS.values()):
         # Not at the very end: a marker with nothing behind it would be shown by the TypeScript SDK.
         data = _MARK.sub(lambda found: found[0] + mark if found.end() < len(found.string) else found[0], data)
-    lines = mark + data.replace(b"\n", b"\n" + mark)
-    return lines[: -len(mark)] if data.endswith(b"\n") else lines
+    if not lines:
+        return mark + data
+    marked = mark + data.replace(b"\n", b"\n" + mark)
+    return marked[: -len(mark)] if data.endswith(b"\n") else marked
 
 
 def _cut(data: bytes, start: int, size: int) -> int:
