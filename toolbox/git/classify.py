@@ -182,6 +182,8 @@ _ROWS: tuple[tuple[type[ToolboxError], tuple[str, ...]], ...] = (
             r"already exists and is not an empty directory",
             r"remote [^\n]* already exists",
             r"cannot delete branch",
+            r"you do not have the initial commit yet",
+            r"does not have any commits yet",
             r"nothing to commit",
             r"nothing added to commit",
             r"\.lock': file exists",

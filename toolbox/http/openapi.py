@@ -145,10 +145,11 @@ def _body(route: Route, known: dict[str, Any], components: dict[str, Any]) -> di
 def _responses(route: Route, known: dict[str, Any]) -> dict[str, Any]:
     mark = route.mark
     success: dict[str, Any] = {"description": route.summary or "ok"}
+    content: dict[str, Any] = {media: {"schema": {}} for media in mark.media.split()}
     if _has_schema(route.returns):
-        success["content"] = {"application/json": {"schema": known[str(route.returns)]}}
-    elif mark.media:
-        success["content"] = {media: {"schema": {}} for media in mark.media.split()}
+        content["application/json"] = {"schema": known[str(route.returns)]}
+    if content:
+        success["content"] = content
     responses: dict[str, Any] = {str(mark.status): success}
     for error in _errors(route):
         entry = responses.setdefault(str(error.status), _error_response())

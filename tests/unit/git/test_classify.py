@@ -138,6 +138,7 @@ CAPTURED = [
     # in the way
     ("fatal: destination path 'r' already exists and is not an empty directory.\n", "Conflict"),
     ("error: remote origin already exists.\n", "Conflict"),
+    ("You do not have the initial commit yet\n", "Conflict"),
     ("error: Cannot delete branch 'main' checked out at '/r'\n", "Conflict"),
     ("On branch main\nnothing to commit, working tree clean\n", "Conflict"),
     (

@@ -149,7 +149,14 @@ class SessionsApi:
         """Signal what a command runs, without ending its session."""
         await self._sessions.signal(path.session_id, path.command_id, body)
 
-    @endpoint("GET", "/process/session/{sessionId}/command/{commandId}/logs", tag=TAG, errors=LOG_ERRORS, head=False)
+    @endpoint(
+        "GET",
+        "/process/session/{sessionId}/command/{commandId}/logs",
+        tag=TAG,
+        errors=LOG_ERRORS,
+        head=False,
+        media="text/plain",
+    )
     async def get_session_command_logs(
         self, path: CommandPath, query: LogsQuery, headers: SessionHeaders, request: web.BaseRequest
     ) -> Reply[Logs]:
@@ -169,7 +176,7 @@ class SessionsApi:
         view = await self._view(path)
         await _stream(ws, view, query, marked=_form(headers, ws.protocols) is not dialect.Form.PLAIN)
 
-    @endpoint("GET", "/process/session/entrypoint/logs", tag=TAG, errors=LOG_ERRORS, head=False)
+    @endpoint("GET", "/process/session/entrypoint/logs", tag=TAG, errors=LOG_ERRORS, head=False, media="text/plain")
     async def get_entrypoint_logs(
         self, query: LogsQuery, headers: SessionHeaders, request: web.BaseRequest
     ) -> Reply[Logs]:
