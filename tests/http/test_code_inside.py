@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import pathlib
 import sys
@@ -30,10 +31,14 @@ def environ(environ: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -
 async def warm(environ: dict[str, str]) -> AsyncIterator[Running]:
     """Serve a daemon that orphans come to, with its interpreter warm."""
     assert reaper.set_subreaper()
-    async with running(environ) as daemon, aiohttp.ClientSession(daemon.url) as client:
-        await run(client, "pass")
-        await daemon.daemon.code.warm.started()
-        yield daemon
+    try:
+        async with running(environ) as daemon, aiohttp.ClientSession(daemon.url) as client:
+            await run(client, "pass")
+            await daemon.daemon.code.warm.started()
+            yield daemon
+    finally:
+        # Later tests would find the orphans of theirs here.
+        ctypes.CDLL(None).prctl(reaper.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
 
 async def run(client: aiohttp.ClientSession, code: str, status: int = 200, **fields: Any) -> dict[str, Any]:
