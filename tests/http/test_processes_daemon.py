@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import pathlib
+import sys
 from typing import Any
 
 import aiohttp
 
 from tests.conftest import Running
+from tests.daemon_process import serving
 
 EXIT_CONTROL = "X-Daytona-Pty-Exit-Control"
 
@@ -105,3 +108,18 @@ async def test_command_of_a_session_is_signalled_and_the_session_lives_on(client
     assert "kept" in answer["output"]
     await call(client, "DELETE", "/process/session/s")
     assert await call(client, "GET", "/processes", params={"sessionId": "s"}) == []
+
+
+async def test_peak_memory_is_told_where_it_is_known(tmp_path: pathlib.Path) -> None:
+    """In a process of its own: what is below the daemon's own peak is not known, and that of the tests is large."""
+
+    async def details(command: str) -> dict[str, Any]:
+        made = await call(api, "POST", "/processes", json={"shellCommand": command})
+        await call(api, "GET", f"/processes/{made['id']}/wait")
+        return (await call(api, "GET", f"/processes/{made['id']}"))["details"]
+
+    with serving(tmp_path / "daemon") as daemon:
+        async with aiohttp.ClientSession(daemon.url) as api:
+            used = await details(f"{sys.executable} -c 'x = bytearray(400 << 20)'; true")
+            assert 400 << 20 < used["peakMemoryBytes"] < 500 << 20
+            assert "peakMemoryBytes" not in await details("true")
