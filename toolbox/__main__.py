@@ -12,7 +12,7 @@ import sys
 from toolbox import settings as settings_module
 from toolbox.host import reaper
 
-COMMANDS = ("serve", "config", "openapi", "version", "doctor")
+COMMANDS = ("serve", "config", "openapi", "version", "doctor", "entrypoint")
 USAGE = f"""usage: toolbox [{"|".join(COMMANDS)}] [options] [-- command [argument ...]]
 
   serve     run the daemon (default); a command given after the options runs as the entrypoint session
@@ -20,8 +20,10 @@ USAGE = f"""usage: toolbox [{"|".join(COMMANDS)}] [options] [-- command [argumen
   openapi   print the OpenAPI document
   doctor    show what this machine can and cannot do, and how to fix it
   version   print the version
+  entrypoint logs [--no-follow]
+            show what the entrypoint of the daemon that runs here prints
 
-options of serve and config:
+options of serve, config and entrypoint logs:
 """
 
 
@@ -31,8 +33,9 @@ def main() -> int:
     if set(argv[:1]) & {"-h", "--help", "help"}:
         sys.stdout.write(USAGE + _options())
         return 0
-    # Mounted under the name of the daemon it replaces, every argument belongs to the entrypoint command.
-    stands_in = os.path.basename(sys.argv[0]) == "daytona"  # noqa: PTH119 - pathlib costs 8 ms here
+    # Mounted under the name of the daemon it replaces, every argument belongs to the entrypoint command; but that one
+    # has this command of ours too.
+    stands_in = os.path.basename(sys.argv[0]) == "daytona" and argv[:2] != ["entrypoint", "logs"]  # noqa: PTH119 - pathlib costs 8 ms here
     command = argv[0] if argv and not argv[0].startswith("-") and not stands_in else "serve"
     rest = argv[1:] if argv[:1] == [command] and not stands_in else argv
     if command not in COMMANDS:

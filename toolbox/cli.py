@@ -1,4 +1,4 @@
-"""The commands that do not serve: config, openapi, version, doctor."""
+"""The commands that do not serve: config, openapi, version, doctor, entrypoint."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from toolbox.settings import SETTINGS, SettingsError, redacted
 
 def run(command: str, argv: list[str]) -> int:
     """Run a command and return its exit status."""
-    return {"config": _config, "openapi": _openapi, "version": _version, "doctor": _doctor}[command](argv)
+    commands = {
+        "config": _config,
+        "openapi": _openapi,
+        "version": _version,
+        "doctor": _doctor,
+        "entrypoint": _entrypoint,
+    }
+    return commands[command](argv)
 
 
 def _config(argv: list[str]) -> int:
@@ -51,6 +58,17 @@ def _doctor(argv: list[str]) -> int:
     from toolbox import doctor
 
     return doctor.run(argv, settings.from_process([]))
+
+
+def _entrypoint(argv: list[str]) -> int:
+    from toolbox import entrypoint_logs
+
+    if argv[:1] != ["logs"]:
+        raise SettingsError([entrypoint_logs.HELP])
+    options = [word for word in argv[1:] if word != "--no-follow"]
+    current = settings.from_process(options)
+    _refuse(list(current.entrypoint))
+    return entrypoint_logs.run(current, follow=options == argv[1:])
 
 
 def _refuse(argv: list[str]) -> None:

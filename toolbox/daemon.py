@@ -38,7 +38,7 @@ from toolbox.process.running.start import Starter
 from toolbox.process.session.area import SessionsArea
 from toolbox.process.session.sessions import Sessions
 from toolbox.process.terminal.area import TerminalsArea
-from toolbox.settings import Settings, SettingsError
+from toolbox.settings import Settings, SettingsError, token_in
 from toolbox.system.api import Identity
 from toolbox.system.area import SystemArea
 
@@ -105,13 +105,7 @@ def _resource(settings: Settings) -> dict[str, str]:
 def read_token(settings: Settings) -> tuple[str, bool]:
     """Return the token and whether it was made up just now."""
     if settings.token_file:
-        try:
-            token = pathlib.Path(settings.token_file).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError([f"--token-file {settings.token_file}: {error}"]) from error
-        if not token:
-            raise SettingsError([f"--token-file {settings.token_file}: file is empty"])
-        return token, False
+        return token_in(settings.token_file), False
     if settings.token or settings.insecure_no_auth or not settings.exposed:
         return settings.token, False
     return secrets.token_urlsafe(24), True
@@ -172,7 +166,12 @@ class Daemon:
         )
         self.system.counters.add("processes", "processes owned by the daemon", lambda: len(self.procs.live))
         self.entrypoint = Entrypoint(
-            self.procs, self.environment, workdir=workdir_of(settings), note=self.system.telemetry.entrypoint
+            self.procs,
+            self.environment,
+            self.spool,
+            self.registry,
+            workdir=workdir_of(settings),
+            note=self.system.telemetry.entrypoint,
         )
         sessions = Sessions(
             self.procs,
@@ -217,9 +216,10 @@ class Daemon:
         """Serve on bound sockets."""
         self.port = sockets[0].getsockname()[1] if sockets[0].family != socket.AF_UNIX else 0
         self.system.listening(sockets)
+        # Who connects waits in the socket's queue meanwhile, and never sees a daemon without its entrypoint.
+        await self.entrypoint.start(self.settings.entrypoint)
         await self.server.start(sockets)
         await self.files.start()
-        await self.entrypoint.start(self.settings.entrypoint)
 
     async def close(self) -> None:
         """Drain, end what runs, and let go of everything, within one budget."""
@@ -239,6 +239,7 @@ class Daemon:
         await self.exec.release()
         await self.terminals.release()
         await self.code.release()
+        await self.entrypoint.release()
         await self.registry.close()
         await self.procs.close(min(self.settings.grace_period, KILL_SECONDS))
         await self.spool.close()

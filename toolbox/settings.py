@@ -372,6 +372,18 @@ def from_process(argv: list[str]) -> Settings:
     return settings
 
 
+def token_in(path: str) -> str:
+    """Read the token file; raise ``SettingsError`` if there is no token in it."""
+    try:
+        with open(path, encoding="utf-8") as file:  # noqa: PTH123 - pathlib costs 8 ms here
+            token = file.read().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError([f"--token-file {path}: {error}"]) from error
+    if not token:
+        raise SettingsError([f"--token-file {path}: file is empty"])
+    return token
+
+
 def _scrub(name: str) -> None:
     """Overwrite a variable where the kernel shows it (``/proc/<pid>/environ``), then remove it."""
     import ctypes

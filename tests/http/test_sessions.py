@@ -59,7 +59,7 @@ class Served:
         self.sessions = Sessions(
             *core, workdir=str(home), state_dir=str(home / "state"), grace=2, send_signal=self.running.processes.signal
         )
-        self.entrypoint = Entrypoint(self.procs, self.env, workdir=str(home), note=_unnoted)
+        self.entrypoint = Entrypoint(self.procs, self.env, self.spool, self.registry, workdir=str(home), note=_unnoted)
         self.area = SessionsArea(self.sessions, self.entrypoint)
         routes = [*collect(self.area.api), *collect(self.running.api)]
         self.server = HttpServer(routes, Access(SigningKeys()), sandbox_id="box")
@@ -74,6 +74,7 @@ class Served:
     async def __aexit__(self, *_: object) -> None:
         await self.server.close_websockets()
         await asyncio.gather(self.area.close(1), self.running.close(), self.entrypoint.close(1), self.server.drain(5))
+        await self.entrypoint.release()
         await self.registry.close()
         await self.procs.close()
         await self.spool.close()
@@ -106,6 +107,11 @@ class Client:
 
     async def type(self, session: str, command: str, status: int = 204, **body: Any) -> Any:
         return await self.call("POST", f"/{session}/command/{command}/input", status, json=body)
+
+    async def entrypoint(self) -> Any:
+        async with self.http.get("/processes?name=entrypoint") as answer:
+            (process,) = await answer.json()
+        return process
 
     async def logs(self, session: str, command: str, **query: Any) -> Any:
         return await self.call("GET", f"/{session}/command/{command}/logs", params=query, headers=NEWEST)
@@ -492,8 +498,8 @@ async def test_entrypoint_is_a_session_that_can_only_be_read(tmp_path: pathlib.P
     async with serve(tmp_path) as (client, served):
         assert (await client.call("GET", "/entrypoint", 404))["code"] == "PROCESS_NOT_FOUND"
         await served.entrypoint.start(["sh", "-c", 'echo "it\'s"; echo up >&2; exit 4'])
-        assert served.entrypoint.process is not None
-        await served.entrypoint.process.settle()
+        assert served.entrypoint.entry is not None
+        await served.entrypoint.entry.wait()
         assert await client.call("GET", "/entrypoint") == {
             "sessionId": "entrypoint",
             "commands": [
@@ -511,6 +517,42 @@ async def test_entrypoint_is_a_session_that_can_only_be_read(tmp_path: pathlib.P
         assert sorted(frames) == [b"\x01\x01\x01it's\n", b"\x02\x02\x02up\n"]
         assert await client.logs("entrypoint", "entrypoint_command") == logs
         assert await client.call("GET", "") == []
+        process = await client.entrypoint()
+        assert (process["state"], process["exitCode"], process["name"]) == ("terminal", 4, "entrypoint")
+        for method, path, body in (
+            ("DELETE", "", None),
+            ("POST", "/stdin", {"data": "x"}),
+            ("POST", "/signals", {"signal": "SIGKILL"}),
+        ):
+            async with client.http.request(method, f"/processes/{process['id']}{path}", json=body) as answer:
+                assert answer.status in (403, 409), (method, path, await answer.text())
+
+
+async def test_entrypoint_that_runs_is_protected(tmp_path: pathlib.Path) -> None:
+    async with serve(tmp_path) as (client, served):
+        await served.entrypoint.start(["sleep", "1000"])
+        process = await client.entrypoint()
+        assert (process["state"], process["system"], process["argv"]) == ("running", True, ["sleep", "1000"])
+        for path, body in (("/stdin", {"data": "x"}), ("/signals", {"signal": "SIGKILL"})):
+            async with client.http.post(f"/processes/{process['id']}{path}", json=body) as answer:
+                assert (answer.status, (await answer.json())["code"]) == (403, "PROTECTED_PROCESS")
+        async with client.http.delete(f"/processes/{process['id']}") as answer:
+            assert answer.status == 403
+        waiting = asyncio.create_task(client.http.get(f"/processes/{process['id']}/wait"))
+        await client.call("GET", "/entrypoint")
+        await served.entrypoint.close(1)
+        async with await waiting as answer:
+            assert (await answer.json())["reason"] == "sandbox_stopped"
+
+
+async def test_entrypoint_that_cannot_start_says_why(tmp_path: pathlib.Path) -> None:
+    async with serve(tmp_path) as (client, served):
+        await served.entrypoint.start(["/does/not/exist", "x"])
+        (command,) = (await client.call("GET", "/entrypoint"))["commands"]
+        assert command == {"id": "entrypoint_command", "command": "'/does/not/exist' 'x'", "exitCode": 127}
+        logs = await client.call("GET", "/entrypoint/logs", headers=NEWEST)
+        assert (logs["stdout"], logs["stderr"]) == ("", "/does/not/exist: no such file or directory\n")
+        assert (await client.entrypoint())["reason"] == "failed"
 
 
 async def test_earlier_sessions_can_be_read_after_a_restart(tmp_path: pathlib.Path) -> None:

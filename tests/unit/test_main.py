@@ -245,6 +245,63 @@ def test_missing_entrypoint_leaves_the_daemon_up() -> None:
     assert "entrypoint did not start: /does/not/exist: no such file or directory" in errors
 
 
+def shown(*argv: str, env: dict[str, str] | None = None) -> tuple[int, str, str]:
+    done = command("entrypoint", "logs", *argv, env=env)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_entrypoint_logs_are_followed_to_the_end_on_their_streams() -> None:
+    script = "printf out; printf 'err\\001\\001\\001' >&2; read line; echo end; exit 3"
+    with serving("--port", "0", "--", "sh", "-c", script) as daemon:
+        assert shown("--port", str(daemon.port)) == (0, "outend\n", "err\1\1\1")
+        assert shown("--no-follow", f"--port={daemon.port}") == (0, "outend\n", "err\1\1\1")
+        daemon.stop()
+
+
+def test_entrypoint_logs_so_far_and_a_lost_daemon() -> None:
+    with serving("--port", "0", "--", "sh", "-c", "echo up; exec sleep 1000") as daemon:
+        assert daemon.process.stdout is not None
+        assert daemon.process.stdout.readline() == "up\n"
+        assert shown("--no-follow", "--port", str(daemon.port)) == (0, "up\n", "")
+        follower = subprocess.Popen(
+            [*TOOLBOX, "entrypoint", "logs", "--port", str(daemon.port)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert follower.stdout is not None
+        assert follower.stdout.readline() == "up\n"
+        daemon.process.kill()
+        assert follower.communicate(timeout=15) == ("", "toolbox: connection was lost before the end\n")
+        assert follower.returncode == 1
+
+
+def test_entrypoint_logs_over_a_socket_with_a_token(tmp_path: pathlib.Path) -> None:
+    path, token = str(tmp_path / "s"), {"TOOLBOX_TOKEN": "secret"}
+    with serving("--unix-socket", path, "--", "echo", "up", env=token) as daemon:
+        assert shown("--unix-socket", path, env=token) == (0, "up\n", "")
+        status, out, errors = shown("--unix-socket", path)
+        assert (status, out) == (1, "")
+        assert "wants its token: set TOOLBOX_TOKEN or --token-file" in errors
+        daemon.stop()
+
+
+def test_entrypoint_logs_of_nothing_say_so() -> None:
+    with serving("--port", "0") as daemon:
+        assert shown("--port", str(daemon.port)) == (
+            1,
+            "",
+            "toolbox: no entrypoint: the daemon was started without a command\n",
+        )
+        port = str(daemon.port)
+        daemon.stop()
+    status, _, errors = shown("--port", port)
+    assert status == 1
+    assert f"no daemon answers at 127.0.0.1:{port}: connection refused" in errors
+    assert command("entrypoint").returncode == 2
+    assert command("entrypoint", "logs", "--no-folow").returncode == 2
+
+
 def test_entrypoint_that_ignores_the_end_is_killed_within_the_budget() -> None:
     script = "trap '' TERM; echo $$; while :; do sleep 1000; done"
     with serving("--port", "0", "--", "sh", "-c", script, env={"DAYTONA_TERMINATION_GRACE_PERIOD": "1s"}) as daemon:

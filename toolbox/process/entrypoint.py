@@ -1,6 +1,7 @@
 """The entrypoint command: what the image would have run, kept going beside the daemon.
 
-Its output goes to the daemon's own standard output too, where ``docker logs`` shows it. The daemon outlives it.
+Its output goes to the daemon's own standard output too, where ``docker logs`` shows it. The daemon outlives it. It is
+in the table of processes, where nobody can write to it, signal it or forget it.
 """
 
 from __future__ import annotations
@@ -11,16 +12,22 @@ import os
 from collections.abc import Sequence
 from typing import Protocol
 
-from toolbox.host.child import Process
 from toolbox.host.env import Environment
 from toolbox.host.lanes import Lane
-from toolbox.host.ledger import Channel, Retention
+from toolbox.host.ledger import Channel, Ledger, Retention
 from toolbox.host.procs import Procs
+from toolbox.host.spool import Spool
+from toolbox.process import failure
+from toolbox.process.running.job import Job
+from toolbox.process.running.registry import Controls, Entry, Keep, Kind, Reason, Registry
 
 log = logging.getLogger(__name__)
 
 # It may print for months.
 KEPT = Retention.capped(64 * 1024 * 1024)
+NAME = "entrypoint"
+# How long the end of the daemon waits for the end of the output to be copied.
+LAST_WORDS_SECONDS = 1.0
 
 
 class Note(Protocol):
@@ -33,51 +40,97 @@ class Note(Protocol):
 class Entrypoint:
     """Run one command, as an argument vector and without a shell."""
 
-    def __init__(self, procs: Procs, environment: Environment, *, workdir: str, note: Note) -> None:
+    def __init__(
+        self, procs: Procs, environment: Environment, spool: Spool, registry: Registry, *, workdir: str, note: Note
+    ) -> None:
         self._note = note
         self._procs = procs
         self._environment = environment
+        self._spool = spool
+        self._registry = registry
         self._workdir = workdir
         self._lane = Lane("entrypoint", 1)
-        self._mirror: asyncio.Task[None] | None = None
-        self.argv: tuple[str, ...] = ()
-        self.process: Process | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._job: Job | None = None
+        self.entry: Entry | None = None
 
     async def start(self, argv: Sequence[str]) -> None:
-        """Start the command, if there is one; failing to is logged and leaves the daemon up."""
+        """Start the command, if there is one; failing to is what its log says, and leaves the daemon up."""
         if not argv:
             return
-        self.argv = tuple(argv)
         try:
-            self.process = await self._procs.spawn(
+            process = await self._procs.spawn(
                 argv, env=self._environment.merged(), cwd=self._workdir, merge=False, retention=KEPT
             )
         except OSError as error:
-            log.error("entrypoint did not start: %s: %s", argv[0], (error.strerror or "").lower())  # noqa: TRY400
+            await self._failed(argv, error)
             return
-        self._mirror = asyncio.create_task(self._copy(self.process), name="entrypoint output")
+        self.entry = entry = self._register(argv, process.output)
+        entry.pid, entry.started, entry.controls = process.pid, process.started, Controls.of(process)
+        self._job = Job(process, self._procs.examiner)
+        self._tasks.append(asyncio.create_task(self._see_through(entry, self._job), name="entrypoint"))
+        self._tasks.append(asyncio.create_task(self._copy(process.output), name="entrypoint output"))
 
-    async def _copy(self, process: Process) -> None:
-        async for chunk in process.output.follow():
+    def _register(self, argv: Sequence[str], output: Ledger) -> Entry:
+        entry = Entry(
+            kind=Kind.EXEC,
+            output=output,
+            owned=False,
+            keep=Keep.UNTIL_CLEANUP,
+            protected=True,
+            name=NAME,
+            session_id=NAME,
+            argv=tuple(argv),
+            cwd=self._workdir,
+        )
+        return self._registry.add(entry)
+
+    async def _failed(self, argv: Sequence[str], error: OSError) -> None:
+        """Leave what a shell would: a line on standard error and an exit code."""
+        try:
+            code, text = failure.explain(error, self._workdir)
+        except OSError:
+            code, text = 126, f"{argv[0]}: {(error.strerror or str(error)).lower()}"
+        log.error("entrypoint did not start: %s", text)
+        output = self._spool.ledger(KEPT)
+        output.append(f"{text}\n".encode(errors="replace"), Channel.STDERR)
+        output.finish()
+        self.entry = self._register(argv, output)
+        self.entry.finish(code, None, Reason.FAILED)
+
+    async def _see_through(self, entry: Entry, job: Job) -> None:
+        """Note the end; what it left in the background may still write to its log."""
+        ending = await job.end()
+        ending.note(entry)
+        log.info("entrypoint ended", extra={"exit_code": ending.code})
+
+    async def _copy(self, output: Ledger) -> None:
+        async for chunk in output.follow():
             try:
                 self._note(chunk.data.decode("utf-8", "replace"), error=chunk.channel is Channel.STDERR)
                 await self._lane.run(_write, int(chunk.channel), bytes(chunk.data))
             except OSError as error:
                 log.warning("entrypoint output is no longer shown: %s", error)
                 return
-        status = await process.wait()
-        log.info("entrypoint ended", extra={"exit_code": status.code})
 
     async def close(self, grace: float) -> None:
-        """End the command and everything below it."""
-        if self.process is not None:
-            await self.process.terminate(grace)
-        if self._mirror is not None:
-            self._mirror.cancel()
-            await asyncio.wait([self._mirror])
-        if self.process is not None:
-            await self.process.output.close()
+        """End the command and everything below it, and show its last words."""
+        if self._job is not None:
+            await self._job.abort(grace)
+            self._job.process.release()
+            self._job.process.output.finish()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=LAST_WORDS_SECONDS)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._lane.close()
+
+    async def release(self) -> None:
+        """Let go of the output."""
+        if self.entry is not None:
+            self._registry.discard(self.entry)
+            await self.entry.output.close()
 
 
 def _write(fd: int, data: bytes) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import os
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
@@ -20,7 +19,7 @@ from toolbox.host.limits import Limits
 from toolbox.host.procs import Procs
 from toolbox.host.shells import Shell, Shells
 from toolbox.host.spool import Spool
-from toolbox.process import render
+from toolbox.process import failure, render
 from toolbox.process.running import bounds, describe
 from toolbox.process.running.job import Ending, Job
 from toolbox.process.running.registry import TIMED_OUT, Controls, Entry, Keep, Kind, Reason, Registry
@@ -35,7 +34,6 @@ TIMEOUT_OUTPUT = 1024 * 1024
 SHOWN = 4096
 _FOREVER = 1e8
 NO_LIMITS = Limits()
-_NOT_EXECUTABLE = {errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.E2BIG, errno.ELOOP, errno.ETXTBSY}
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -226,15 +224,15 @@ class Exec:
             raise Unavailable("daemon is shutting down")
         started = asyncio.get_running_loop().time()
         output = self._spool.ledger(command.retention)
-        process, failure = None, 0
+        process, code = None, 0
         try:
             process = await self._spawn(command, output, merge=not (command.split or two_pipes))
         except OSError as error:
-            failure, text = _explain(error, command.cwd)
+            code, text = failure.explain(error, command.cwd)
             output.append(text.encode(errors="replace"))
         deadline = None if command.timeout is None else started + command.timeout
         job = None if process is None else Job(process, self._procs.examiner, deadline=deadline, grace=command.grace)
-        run = Run(command, self._register(command, output, process), job, failure)
+        run = Run(command, self._register(command, output, process), job, code)
         task = asyncio.create_task(run.live(), name="command")
         self._runs[task] = run
         task.add_done_callback(self._runs.pop)
@@ -299,15 +297,3 @@ class Exec:
         if wanted is None:
             return Retention.capped(self._max_output)
         return Retention.capped(min(wanted, OUTPUT_CEILING) if wanted else OUTPUT_CEILING)
-
-
-def _explain(error: OSError, cwd: str) -> tuple[int, str]:
-    """Turn a failure to start into the exit code and text that a shell would give; let lack of resources rise."""
-    reason = (error.strerror or str(error)).lower()
-    if error.filename == cwd:
-        return 1, f"chdir {cwd}: {reason}"
-    if error.errno == errno.ENOENT:
-        return 127, f"{error.filename}: {reason}"
-    if error.errno in _NOT_EXECUTABLE:
-        return 126, f"{error.filename}: {reason}"
-    raise error

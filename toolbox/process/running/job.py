@@ -62,10 +62,10 @@ class Job:
         """Describe what it left running in the background."""
         return await self._examiner.survivors(self.process.pid)
 
-    async def abort(self) -> None:
-        """Kill it because the daemon ends."""
+    async def abort(self, grace: float = 0.0) -> None:
+        """End it because the daemon ends."""
         self._aborted = self.process.running
-        await self.kill()
+        await self.process.terminate(grace)
 
     async def kill(self) -> None:
         """Kill it and everything below it."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Sequence
 
 from toolbox.errors import ProcessNotFound
 from toolbox.host.lanes import Lane
-from toolbox.process.entrypoint import Entrypoint
+from toolbox.process.entrypoint import NAME, Entrypoint
 from toolbox.process.session.log import Log
 from toolbox.process.session.view import View
 from toolbox.process.session.wire import Command, Session
 
-SESSION, COMMAND = "entrypoint", "entrypoint_command"
+COMMAND = "entrypoint_command"
 
 
 class EntrypointSession:
@@ -23,23 +24,23 @@ class EntrypointSession:
 
     def describe(self) -> Session:
         """Return what clients see of it."""
-        return Session(session_id=SESSION, commands=[self.view().describe()])
+        return Session(session_id=NAME, commands=[self.view().describe()])
 
     def view(self, command_id: str = COMMAND) -> View:
         """Look at its command."""
-        process = self._entrypoint.process
-        if process is None:
+        entry = self._entrypoint.entry
+        if entry is None:
             raise ProcessNotFound("session not found")
         if command_id != COMMAND:
             raise ProcessNotFound("command not found")
 
         def describe() -> Command:
-            code = None if process.status is None else process.status.code
-            return Command(id=COMMAND, command=quoted(self._entrypoint.argv), exit_code=code)
+            code = None if entry.exit is None else entry.exit.code
+            return Command(id=COMMAND, command=quoted(entry.argv), exit_code=code)
 
-        return View(describe, Log(pathlib.Path(), self._lane, process.output), lambda: not process.running)
+        return View(describe, Log(pathlib.Path(), self._lane, entry.output), lambda: not entry.running)
 
 
-def quoted(argv: tuple[str, ...]) -> str:
+def quoted(argv: Sequence[str]) -> str:
     """Write an argument vector as a shell would take it, each argument in single quotes."""
     return " ".join("'" + word.replace("'", "'\\''") + "'" for word in argv)
