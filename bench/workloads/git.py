@@ -239,11 +239,26 @@ async def sample_history(server: Server) -> list[float]:
     return [await timed(ask()) for _ in range(10)]
 
 
-async def sample_new_history(server: Server) -> list[float]:
-    """Ask after the tip has moved, so that nothing of the answer is known."""
+async def sample_next_history(server: Server) -> list[float]:
+    """Ask after another commit."""
     path = await prepared("history-ours")
-    await bare("commit", "-q", "--amend", "--allow-empty", "-m", str(time.time_ns()), cwd=path)
+    await bare("reset", "-q", "--soft", "HEAD~1", cwd=path)
+    await sample_history(server)
+    await bare("commit", "-q", "--allow-empty", "-m", str(time.time_ns()), cwd=path)
     return (await sample_history(server))[:1]
+
+
+async def sample_first_history(server: Server) -> list[float]:
+    """Ask for a repository that was never seen."""
+    path = folder() / f"history-{time.time_ns()}"
+    await asyncio.to_thread(shutil.copytree, await prepared("history-ours"), path)
+    params = {"path": str(path)}
+    started = time.perf_counter()
+    async with server.http.get(f"{server.url}/git/history", params=params) as answer:
+        await answer.read()
+    took = (time.perf_counter() - started) * 1000
+    await asyncio.to_thread(shutil.rmtree, path)
+    return [took]
 
 
 async def sample_bare_history(_: Server) -> list[float]:
@@ -268,5 +283,6 @@ WORKLOADS = [
     Workload("git commit", sample_commit, against="bare git commit", limit=1.3),
     Workload("git branches", sample_branches, against="bare git for-each-ref", limit=0.5),
     Workload("git history of 1,000 commits", sample_history, against="bare git log of 1,000 commits", limit=0.5),
-    Workload("git history, asked first", sample_new_history, against="bare git log of 1,000 commits"),
+    Workload("git history after a commit", sample_next_history, against="bare git log of 1,000 commits", limit=0.5),
+    Workload("git history, asked first", sample_first_history, against="bare git log of 1,000 commits"),
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import pygit2  # noqa: TID253 - this module itself is imported late, in a thread
 from pygit2.enums import BranchType, RepositoryOpenFlag, RepositoryState, SortMode  # noqa: TID253
@@ -141,18 +141,26 @@ def init(path: str, *, bare: bool, initial: str) -> None:
         raise InternalError(f"repository cannot be made: {error}") from error
 
 
-def history(path: str, limit: int) -> list[Commit] | None:
-    """Return at most ``limit`` commits, the newest first; None if there are more."""
+def history(path: str, limit: int, known: Collection[str] = ()) -> tuple[list[Commit], str]:
+    """Return the newest commits, one more than ``limit`` if there are more, and the known one they stand on.
+
+    Without such a one all commits are there, and it is empty. Only a straight line leads to a known commit: from there
+    on the order is that of its own history.
+    """
+    found: list[Commit] = []
     with opened(path) as repo:
         if repo.head_is_unborn:
-            return []
-        found: list[Commit] = []
+            return found, ""
+        straight = True
         # NONE is git's own order; TIME puts commits of the same second in any order, children after parents.
         for commit in repo.walk(repo.head.target, SortMode.NONE):
-            if len(found) == limit:
-                return None
+            if straight and str(commit.id) in known:
+                return found, str(commit.id)
             found.append(_commit(commit))
-        return found
+            if len(found) > limit:
+                break
+            straight = straight and bool(known) and len(commit.parent_ids) == 1
+    return found, ""
 
 
 def _commit(commit: pygit2.Commit) -> Commit:

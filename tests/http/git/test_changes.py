@@ -295,6 +295,36 @@ async def test_history_in_pages_and_of_files(served: Git, tree: pathlib.Path) ->
     assert (await served.get("history", path="r"))[0]["hash"] == made
 
 
+async def test_history_stays_right_while_the_repository_moves(served: Git, tree: pathlib.Path) -> None:
+    """What was told before is used again, so each step is compared with git."""
+
+    def record(name: str, when: int) -> None:
+        who = f"A <a@b.c> {1700000000 + when} +0000"
+        parent = git(tree, "rev-parse", "-q", "--verify", "HEAD", code=None)
+        lines = [f"tree {git(tree, 'write-tree')}", *([f"parent {parent}"] if parent else [])]
+        text = "\n".join([*lines, f"author {who}", f"committer {who}", "", name, ""])
+        git(tree, "update-ref", "HEAD", git(tree, "hash-object", "-t", "commit", "-w", "--stdin", stdin=text))
+
+    steps = [
+        lambda: record("one", 1),
+        lambda: (record("two", 2), record("three", 3)),
+        lambda: (git(tree, "checkout", "-q", "-b", "side", "HEAD~1"), record("side", 2)),
+        lambda: (git(tree, "checkout", "-q", "main"), git(tree, "merge", "-q", "--no-ff", "-m", "merge", "side")),
+        lambda: record("older than its parent", 0),
+        lambda: git(tree, "commit", "-q", "--amend", "--allow-empty", "-m", "amended"),
+        lambda: git(tree, "reset", "-q", "--hard", "HEAD~2"),
+        lambda: (git(tree, "checkout", "-q", "side"), record("side again", 9)),
+        lambda: git(tree, "merge", "-q", "-m", "back", "main"),
+        lambda: git(tree, "checkout", "-q", "--orphan", "alone"),
+        lambda: record("alone", 4),
+    ]
+    for step in steps:
+        step()
+        found = [(one["hash"], one["message"].strip()) for one in await served.get("history", path="r")]
+        log = git(tree, "log", "--format=%H %s", code=None).splitlines()
+        assert found == [tuple(line.split(" ", 1)) for line in log]
+
+
 async def test_long_history_is_streamed_whole(served: Git, tree: pathlib.Path) -> None:
     text = "".join(
         f"commit refs/heads/main\ncommitter A <a@b.c> {1700000000 + number} +0000\ndata 5\nm{number:04d}\n"
@@ -306,6 +336,14 @@ async def test_long_history_is_streamed_whole(served: Git, tree: pathlib.Path) -
     assert len(found) == 1501
     assert found[0]["timestamp"].endswith("Z")
     assert len({one["hash"] for one in found}) == 1501
+    made = await served.commit(allow_empty=True)
+    assert [one["hash"] for one in await served.get("history", path="r")] == [made, *(one["hash"] for one in found)]
+    git(tree, "reset", "-q", "--soft", "HEAD~502")
+    assert await served.get("history", path="r") == found[501:]
+    made = [await served.commit(allow_empty=True) for _ in range(2)]
+    longer = await served.get("history", path="r")
+    assert [one["hash"] for one in longer[:2]] == made[::-1]
+    assert longer[2:] == found[501:]
 
 
 async def test_commit_in_another_encoding(served: Git, tree: pathlib.Path) -> None:
