@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -13,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.contract.conftest import Target
+from tests.contract.conftest import Target, control_plane
+from tests.daemon_process import Process, serving
 from tests.git_support import remote as remotes
 from tests.git_support import repo
 from tests.git_support.remote import TOKEN, USER, Server
@@ -273,6 +275,125 @@ async def test_local_failures(one_git: Git, work: str, disk: pathlib.Path) -> No
     await one_git.fails("DaytonaGitDirtyWorktreeError", "checkout_branch", path, "main")
     assert (git(tree, "branch", "--show-current"), (tree / "a.txt").read_text()) == ("dev", "dirty\n")
     await one_git.fails("DaytonaConflictError", "clone", str(tree), path)
+
+
+async def test_local_changes_are_never_overwritten(one_git: Git, work: str, disk: pathlib.Path, http: Server) -> None:
+    _, other = repo.published(http.root)
+    path, url, tree = f"{work}/r", f"{http.url}/open/x.git", disk / "r"
+    await one_git("clone", url, path)
+    repo.commit(other, {"a.txt": "theirs\n", "new.txt": "theirs\n"})
+    git(other, "push", "-q", "origin", "main")
+    dirty = "DaytonaGitDirtyWorktreeError"
+    for name in ("a.txt", "new.txt"):
+        (tree / name).write_text("mine\n")
+        await one_git.fails(dirty, "pull", path)
+        await one_git.fails(dirty, "checkout_branch", path, "origin/main")
+        assert (tree / name).read_text() == "mine\n"
+        git(tree, "clean", "-qfd")
+        git(tree, "checkout", "-q", ".")
+    await one_git("pull", path)
+    (tree / "a.txt").write_text("mine\n")
+    for mode in ("merge", "keep"):
+        await one_git.fails(dirty, "reset", path, mode=mode, target="HEAD~1")
+    assert (tree / "a.txt").read_text() == "mine\n"
+    (disk / "used").mkdir()
+    (disk / "used" / "a.txt").write_text("mine\n")
+    await one_git.fails(dirty, "clone", url, f"{work}/used")
+    assert (disk / "used" / "a.txt").read_text() == "mine\n"
+
+
+async def test_conflicts_with_what_is_there(one_git: Git, work: str, disk: pathlib.Path) -> None:
+    path, tree = f"{work}/r", repo.new(disk / "r")
+    await one_git("remote_add", path, "origin", "https://example.com/x")
+    await one_git.fails("DaytonaConflictError", "remote_add", path, "origin", "https://example.com/y")
+    (tree / ".git" / "index.lock").touch()
+    (tree / "new").touch()
+    assert "index.lock" in await one_git.fails("DaytonaConflictError", "add", path, ["new"])
+    (tree / ".git" / "index.lock").unlink()
+    (disk / "file").touch()
+    await one_git.fails("DaytonaConflictError", "clone", str(tree), f"{work}/file")
+
+
+async def test_what_is_broken_is_told_in_the_words_of_git(one_git: Git, work: str, disk: pathlib.Path) -> None:
+    path, tree = f"{work}/r", repo.new(disk / "r")
+    git(tree, "config", "filter.no.clean", "false")
+    git(tree, "config", "filter.no.required", "true")
+    (tree / ".gitattributes").write_text("*.x filter=no\n")
+    (tree / "a.x").touch()
+    assert "clean filter 'no' failed" in await one_git.fails("DaytonaInternalServerError", "add", path, ["a.x"])
+    (tree / ".git" / "index").write_bytes(b"DIRC" + bytes(100))
+    assert "index" in await one_git.fails("DaytonaInternalServerError", "status", path)
+
+
+UNUSUAL = """
+import json, sys, warnings
+warnings.simplefilter("ignore")
+from daytona import Daytona
+from daytona.common.errors import DaytonaError
+git, found = Daytona().get("box").git, []
+for method, args, options in json.loads(sys.argv[1]):
+    try:
+        getattr(git, method)(*args, **options)
+        found.append("nothing")
+    except DaytonaError as error:
+        found.append([type(error).__name__, error.status_code])
+print(json.dumps(found))
+"""
+
+
+def unusual(environ: dict[str, str], served: Process, *calls: tuple[str, list[Any], dict[str, Any]]) -> Any:
+    """Make calls to a daemon of an unusual kind; the SDK runs on its own: it remembers where sandboxes are."""
+    with control_plane(served.url, served.home) as url:
+        done = subprocess.run(
+            [sys.executable, "-c", UNUSUAL, json.dumps(calls)],
+            env={**environ, "DAYTONA_API_URL": url, "DAYTONA_SERVER_URL": url},
+            capture_output=True,
+            text=True,
+            timeout=40,
+        )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user needs root")
+def test_what_the_file_system_refuses(sdk_environment: dict[str, str], tmp_path: pathlib.Path) -> None:
+    """A daemon of an ordinary user."""
+    tree = repo.new(tmp_path / "r")
+    (tree / "new").touch()
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_uid == 0 and folder.is_relative_to("/tmp") and folder != pathlib.Path("/tmp"):
+            folder.chmod(0o755)
+    (tmp_path / "box").mkdir()
+    os.chown(tmp_path / "box", 65534, 65534)
+    with serving(
+        tmp_path / "box" / "it", inside=("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+    ) as box:
+        found = unusual(
+            sdk_environment,
+            box,
+            ("set_config", ["user.name", "x"], {"scope": "system"}),
+            ("clone", [str(tree), "/etc/x"], {}),
+            ("init", ["/etc/x"], {}),
+        )
+    assert found == [["DaytonaFileAccessDeniedError", 403]] * 3
+
+
+def test_what_needs_the_git_program(sdk_environment: dict[str, str], tmp_path: pathlib.Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "sh").symlink_to("/bin/sh")
+    with serving(tmp_path / "box", PATH=str(tmp_path / "bin")) as box:
+        tree = repo.new(box.workdir / "r")
+        git(tree, "config", "core.repositoryFormatVersion", "1")
+        git(tree, "config", "extensions.odd", "true")
+        repo.new(box.workdir / "plain")
+        found = unusual(
+            sdk_environment,
+            box,
+            ("status", ["r"], {}),
+            ("reset", ["plain"], {"mode": "keep"}),
+            ("status", ["plain"], {}),
+        )
+    assert found == [["DaytonaUnprocessableEntityError", 422]] * 2 + ["nothing"]
 
 
 async def test_failures_of_a_merge(one_git: Git, work: str, disk: pathlib.Path) -> None:

@@ -41,7 +41,9 @@ def error_response(request: web.BaseRequest, error: Exception) -> web.Response:
     status, code, message, detail = _explain(error)
     if status >= 500 and not (isinstance(error, ToolboxError) and status != 500):
         detail = {**detail, "errorId": secrets.token_hex(6)}
-        log.error("request failed: %s", message, exc_info=error, extra={"error_id": detail["errorId"]})
+        # What is told in words of its own, for example git's about a broken repository, needs no trace.
+        trace = None if isinstance(error, ToolboxError) else error
+        log.error("request failed: %s", message, exc_info=trace, extra={"error_id": detail["errorId"]})
     body = envelope(status, code, message, path=request.path, method=request.method, **detail)
     response = web.Response(status=status, body=wire.encode(body), content_type="application/json", charset="utf-8")
     if isinstance(error, MethodNotAllowed):
