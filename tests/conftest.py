@@ -50,6 +50,15 @@ def _children() -> set[str]:
     return found
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quick_collections() -> Iterator[None]:
+    """Keep what was there before out of the collection that follows each test: it would take most of its time."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture(autouse=True)
 def leak_guard(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test that leaves a child process, an open file or a non-daemon thread behind."""

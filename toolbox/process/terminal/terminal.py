@@ -28,6 +28,8 @@ MAX_VIEWERS = 64
 # Changes of the size that a late drawing of the screen can still follow.
 MAX_RESIZES = 256
 END_OF_INPUT = b"\x04"
+# After how many seconds a shell that did not end is told again.
+HANG_UPS = (0.1, 0.4, 1.5)
 KILLED = ExitStatus(128 + signal.SIGKILL, signal.SIGKILL)
 
 
@@ -168,9 +170,10 @@ class Terminal:
         if not keep and self.entry is not None:
             self.entry.keep = Keep.NONE
         if self._child is not None and self.active:
-            if grace:  # the end of a session to a shell, which ignores SIGTERM at its prompt
-                self._child.signal(signal.SIGHUP)
-            await self._child.terminate(grace)
+            if grace:
+                await asyncio.gather(self._child.terminate(grace), _hang_up(self._child))
+            else:
+                await self._child.terminate()
         await self.ended()
         if self.entry is None:
             await self.output.close()
@@ -276,6 +279,19 @@ class Terminal:
         if self._stopped:
             return Reason.STOPPED
         return Reason.EXITED if status.signal is None else Reason.SIGNALED
+
+
+async def _hang_up(child: Child) -> None:
+    """Tell a shell that its session is over; at its prompt it ignores SIGTERM.
+
+    A signal that comes between its last look and its wait for a key is noted, and nothing more: told again, it ends.
+    """
+    for seconds in HANG_UPS:
+        child.signal(signal.SIGHUP)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await child.wait()
+                return
 
 
 def _close(pair: Pair) -> None:
