@@ -68,7 +68,7 @@ async def sample_follow(server: Server) -> list[float]:
 
 
 WORKLOADS = [
-    Workload("process start to its end", sample_start, per_second=1, against="bare spawn of sh"),
+    Workload("process start to its end", sample_start, per_second=1, against="bare spawn of the shell"),
     Workload("end of a process to the end of its stream", sample_last_word),
     Workload("follow 50 MB of output by events", sample_follow, unit="MB/s", rounds=3),
 ]

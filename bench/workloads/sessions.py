@@ -87,7 +87,7 @@ async def sample_end(server: Server) -> list[float]:
 
 WORKLOADS = [
     Workload("session create and first command", sample_create),
-    Workload("session exec true", sample_exec, per_second=1, against="bare spawn of sh", limit=3.0),
+    Workload("session exec true", sample_exec, per_second=1, against="bare spawn of the shell", limit=3.0),
     Workload("session follow 50 MB", sample_follow, rounds=3, per_second=FLOOD / 1e6),
     Workload("session end of program to end of stream", sample_end),
 ]

@@ -152,6 +152,7 @@ async def test_listing_of_a_hundred_thousand(served: Server, tmp_path: pathlib.P
     assert worst < 1.5
 
 
+@pytest.mark.soak
 def test_five_gigabytes_of_nothing(served: Server, tmp_path: pathlib.Path) -> None:
     """A sparse file arrives whole, and its copy is as sparse."""
     with (tmp_path / "sparse").open("wb") as file:

@@ -55,7 +55,7 @@ def test_nonsense_on_the_command_line_is_refused(argv: list[str]) -> None:
 
 
 def test_choosing_a_row_brings_its_baseline() -> None:
-    assert [row.name for row in chosen("16 AT A TIME")] == ["bare spawn of sh", "exec true, 16 at a time, each"]
+    assert [row.name for row in chosen("16 AT A TIME")] == ["bare spawn of the shell", "exec true, 16 at a time, each"]
     assert not chosen("no such row")
 
 
