@@ -144,7 +144,13 @@ class Daemon:
         )
         self.running = RunningArea(self.registry, starter, self.procs)
         self.terminals = TerminalsArea(
-            self.procs, self.environment, self.shells, self.spool, self.registry, workdir=workdir_of(settings)
+            self.procs,
+            self.environment,
+            self.shells,
+            self.spool,
+            self.registry,
+            workdir=workdir_of(settings),
+            limits=limits_of(settings),
         )
         self.running.use_terminals(self.terminals.terminals.launch)
         self.code = CodeArea(
@@ -154,6 +160,7 @@ class Daemon:
             self.registry,
             workdir=workdir_of(settings),
             max_output=settings.max_output_bytes,
+            limits=limits_of(settings),
         )
         self.files = FilesArea(workdir=workdir_of(settings), state_dir=state_dir_of(settings), procs=self.procs)
         self.git = GitArea(self.procs, self.environment, workdir=workdir_of(settings), home=home_of(settings))
@@ -183,6 +190,7 @@ class Daemon:
             state_dir=state_dir_of(settings),
             grace=settings.grace_period,
             send_signal=self.running.processes.signal,
+            limits=limits_of(settings),
         )
         self.sessions = SessionsArea(sessions, self.entrypoint)
         self.proxy = PortProxy(lambda: self.port, token=token)

@@ -8,10 +8,12 @@ import sys
 from typing import Any
 
 import aiohttp
+import pytest
 
 from tests.conftest import Running
 from tests.daemon_process import serving
 
+NEWEST = {"X-Daytona-SDK-Version": "0.226.1"}
 EXIT_CONTROL = "X-Daytona-Pty-Exit-Control"
 
 
@@ -108,6 +110,36 @@ async def test_command_of_a_session_is_signalled_and_the_session_lives_on(client
     assert "kept" in answer["output"]
     await call(client, "DELETE", "/process/session/s")
     assert await call(client, "GET", "/processes", params={"sessionId": "s"}) == []
+
+
+TOO_MUCH = f"{sys.executable} -c 'bytearray(900 << 20)' 2>/dev/null || echo refused"
+
+
+@pytest.fixture
+def environ(environ: dict[str, str], request: pytest.FixtureRequest) -> dict[str, str]:
+    """Start the daemon of a test with the variables it is marked with."""
+    marker = request.node.get_closest_marker("settings")
+    return {**environ, **(marker.kwargs if marker else {})}
+
+
+@pytest.mark.settings(TOOLBOX_COMMAND_CPUS="1", TOOLBOX_COMMAND_MEMORY_BYTES=str(500 << 20))
+async def test_usual_limits_hold_everywhere(client: aiohttp.ClientSession) -> None:
+    """One processor, and less memory than it takes."""
+    script = f"nproc; {TOO_MUCH}"
+    answer = await call(client, "POST", "/process/execute", json={"command": script})
+    assert answer["result"] == "1\nrefused\n"
+    await call(client, "POST", "/process/session", json={"sessionId": "s"})
+    answer = await call(client, "POST", "/process/session/s/exec", json={"command": script}, headers=NEWEST)
+    assert answer["stdout"] == "1\nrefused\n"
+    code = "import os; print(len(os.sched_getaffinity(0))); bytearray(900 << 20)"
+    answer = await call(client, "POST", "/process/code-run", json={"code": code})
+    assert answer["exitCode"] in (1, 137)  # refused by the interpreter, or killed where a cgroup holds the limit
+    assert answer["result"].startswith("1\n")
+    made = await call(client, "POST", "/processes", json={"kind": "pty", "argv": ["sh", "-c", script]})
+    assert made["limits"]["cpus"] == 1
+    await call(client, "GET", f"/processes/{made['id']}/wait")
+    logs = await call(client, "GET", f"/processes/{made['id']}/logs")
+    assert "".join(frame["data"] for frame in logs["frames"]) == "1\r\nrefused\r\n"
 
 
 async def test_peak_memory_is_told_where_it_is_known(tmp_path: pathlib.Path) -> None:

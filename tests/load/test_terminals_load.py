@@ -107,8 +107,9 @@ async def timed(work: Awaitable[None]) -> float:
     return time.monotonic() - started
 
 
-async def stalls(session: aiohttp.ClientSession, until: float) -> list[float]:
+async def stalls(session: aiohttp.ClientSession, until: float | Callable[[], float]) -> list[float]:
     """Ask for the version all the time; return how much longer each answer took than one of a bare program."""
+    end = until if callable(until) else lambda: until
 
     async def version() -> None:
         async with session.get("/version") as got:
@@ -116,7 +117,7 @@ async def stalls(session: aiohttp.ClientSession, until: float) -> list[float]:
 
     times = []
     async with bare() as ask:
-        while time.monotonic() < until:
+        while time.monotonic() < end():
             ours, theirs = await asyncio.gather(timed(version()), timed(ask()))
             times.append(ours - theirs)
             await asyncio.sleep(0.02)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from toolbox.host.env import Environment
+from toolbox.host.limits import Limits
 from toolbox.host.procs import Procs
 from toolbox.host.spool import Spool
 from toolbox.process.code.api import CodeApi
@@ -23,9 +24,12 @@ class CodeArea:
         *,
         workdir: str,
         max_output: int,
+        limits: Limits | None = None,
     ) -> None:
         self.warm = Warm(procs, workdir=workdir, max_output=max_output)
-        self.runs = CodeRuns(procs, environment, spool, registry, self.warm, workdir=workdir, max_output=max_output)
+        self.runs = CodeRuns(
+            procs, environment, spool, registry, self.warm, workdir=workdir, max_output=max_output, limits=limits
+        )
         self.api = CodeApi(self.runs)
 
     async def close(self) -> None:

@@ -13,14 +13,16 @@ from toolbox.errors import BadRequest, Unavailable
 from toolbox.host import env
 from toolbox.host.launch import file_of
 from toolbox.host.ledger import Retention
+from toolbox.host.limits import Limits
 from toolbox.host.procs import Procs
 from toolbox.host.spool import Spool
 from toolbox.process.code.charts import ChartFile
 from toolbox.process.code.job import Begun, CodeRun
 from toolbox.process.code.languages import PYTHON, START, JavaScript, NoRuntimeError
 from toolbox.process.code.programs import Programs
-from toolbox.process.code.warm import Warm
+from toolbox.process.code.warm import Spare, Warm
 from toolbox.process.code.wire import CodeRunRequest
+from toolbox.process.running import bounds
 from toolbox.process.running.registry import Controls, Entry, Keep, Kind, Registry
 
 _FOREVER = 1e8
@@ -53,7 +55,9 @@ class CodeRuns:
         *,
         workdir: str,
         max_output: int,
+        limits: Limits | None = None,
     ) -> None:
+        self._limits = limits
         self._procs = procs
         self._environment = environment
         self._spool = spool
@@ -131,7 +135,7 @@ class CodeRuns:
         python = await self._programs.find(PYTHON, environ.get("PATH", ""))
         if not python:
             raise NoRuntimeError("sh: 1: python3: not found\n")
-        spare = await self._warm.take(python, self._environment.merged(), code.envs, len(code.text))
+        spare = await self._spare(python, code)
         if spare is not None:
             spare.go(code.text, list(code.argv), environ, self._workdir, charts.fd)
             return Begun(spare.process.output, spare.process, told=spare.told)
@@ -143,6 +147,12 @@ class CodeRuns:
             # A large program is in memory, not on a disk.
             os.close(source)
 
+    async def _spare(self, python: str, code: Code) -> Spare | None:
+        """Return an interpreter that is warm; with limits none is, as they hold from the first instruction on."""
+        if self._limits:
+            return None
+        return await self._warm.take(python, self._environment.merged(), code.envs, len(code.text))
+
     async def _node(self, code: Code, environ: dict[str, str]) -> Begun:
         choose = self._javascript.javascript if code.language == "javascript" else self._javascript.typescript
         plan = await choose(code.text, code.argv, environ.get("PATH", ""))
@@ -153,7 +163,7 @@ class CodeRuns:
     ) -> Begun:
         output = self._spool.ledger(self._retention)
         process = await self._procs.spawn(
-            argv, env=environ, cwd=self._workdir, stdin=stdin, ledger=output, pass_fds=pass_fds
+            argv, env=environ, cwd=self._workdir, stdin=stdin, ledger=output, pass_fds=pass_fds, limits=self._limits
         )
         return Begun(output, process)
 
@@ -169,6 +179,7 @@ class CodeRuns:
         if process is not None:
             entry.id, entry.pid, entry.started = process.id, process.pid, process.started
             entry.controls = Controls.of(process)
+            entry.limits = bounds.report(self._limits, process)
         return self._registry.add(entry)
 
 

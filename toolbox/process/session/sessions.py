@@ -10,6 +10,7 @@ from toolbox.errors import BadRequest, Conflict, InvalidBody, ProcessNotFound, T
 from toolbox.host.env import Environment
 from toolbox.host.lanes import Lane
 from toolbox.host.ledger import Ledger, Retention
+from toolbox.host.limits import Limits
 from toolbox.host.procs import Procs
 from toolbox.host.shells import Shells
 from toolbox.host.spool import Spool
@@ -41,7 +42,9 @@ class Sessions:
         state_dir: str,
         grace: float,
         send_signal: Callable[[str, SignalRequest], Awaitable[None]],
+        limits: Limits | None = None,
     ) -> None:
+        self._limits = limits
         self._procs = procs
         self._environment = environment
         self._shells = shells
@@ -82,7 +85,13 @@ class Sessions:
         cwd = self._environment.get("HOME", self._workdir) if at_home else self._workdir
         try:
             running = await SessionShell.start(
-                self._procs, shell, folder.path, self._lane, env=self._environment.merged(), cwd=cwd
+                self._procs,
+                shell,
+                folder.path,
+                self._lane,
+                env=self._environment.merged(),
+                cwd=cwd,
+                limits=self._limits,
             )
         except BaseException:
             await self._lane.run(folder.remove)

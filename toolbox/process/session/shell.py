@@ -13,6 +13,7 @@ import msgspec
 from toolbox.host.child import Child, ExitStatus
 from toolbox.host.lanes import Lane
 from toolbox.host.launch import Launch
+from toolbox.host.limits import Limits
 from toolbox.host.pipes import drained
 from toolbox.host.procs import Procs
 from toolbox.host.shells import Shell
@@ -44,12 +45,20 @@ class SessionShell:
 
     @classmethod
     async def start(
-        cls, procs: Procs, shell: Shell, folder: pathlib.Path, lane: Lane, *, env: Mapping[str, str], cwd: str
+        cls,
+        procs: Procs,
+        shell: Shell,
+        folder: pathlib.Path,
+        lane: Lane,
+        *,
+        env: Mapping[str, str],
+        cwd: str,
+        limits: Limits | None = None,
     ) -> SessionShell:
-        """Start a shell; ``folder`` exists and is ours alone."""
+        """Start a shell; ``folder`` exists and is ours alone. Limits are those of all that runs in it together."""
         wires = await lane.run(_open_wires, folder)
         try:
-            launch = Launch(driver.arguments(shell, folder), env=env, cwd=cwd, executable=shell.path)
+            launch = Launch(driver.arguments(shell, folder), env=env, cwd=cwd, executable=shell.path, limits=limits)
             child = await procs.spawn_raw(launch)
         except BaseException:
             _close(wires)

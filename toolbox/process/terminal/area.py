@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from toolbox.host.env import Environment
+from toolbox.host.limits import Limits
 from toolbox.host.procs import Procs
 from toolbox.host.shells import Shells
 from toolbox.host.spool import Spool
@@ -25,8 +26,9 @@ class TerminalsArea:
         registry: Registry,
         *,
         workdir: str,
+        limits: Limits | None = None,
     ) -> None:
-        self.terminals = Terminals(procs, environment, shells, spool, registry, workdir=workdir)
+        self.terminals = Terminals(procs, environment, shells, spool, registry, workdir=workdir, limits=limits)
         self._screens = Screens()
         self.api = PtyApi(self.terminals, self._screens, Waits(self._screens))
 

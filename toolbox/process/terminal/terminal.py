@@ -16,8 +16,10 @@ from toolbox.errors import BadRequest, Gone, InternalError, ToolboxError, TooMan
 from toolbox.host.child import Child, ExitStatus
 from toolbox.host.launch import Launch
 from toolbox.host.ledger import Ledger
+from toolbox.host.limits import Limits
 from toolbox.host.procs import Procs
 from toolbox.host.pty import Pair, Pty, open_pair
+from toolbox.process.running import bounds
 from toolbox.process.running.registry import Controls, Entry, Keep, Kind, Reason, Registry
 from toolbox.process.terminal.pace import Pace
 from toolbox.process.terminal.viewer import Viewer, first_offset
@@ -45,6 +47,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     argv: Sequence[str] | None = None
     name: str = ""
     session_id: str = ""
+    limits: Limits | None = None
 
 
 class Resize(msgspec.Struct, frozen=True):
@@ -228,6 +231,7 @@ class Terminal:
             stdout=pair.slave,
             merge=True,
             terminal=pair.path,
+            limits=self.plan.limits,
         )
         try:
             child = await self._procs.spawn_raw(launch)
@@ -253,6 +257,7 @@ class Terminal:
                 shell="" if self.plan.argv else argv[0],
                 login=not self.plan.argv,
                 size=(self.size.cols, self.size.rows),
+                limits=bounds.report(self.plan.limits, child),
                 controls=Controls(
                     write=self.write,
                     end_input=self.end_input,

@@ -13,6 +13,7 @@ from toolbox import wire
 from toolbox.errors import BadRequest, Conflict, Gone, InvalidBody, ProcessNotFound, TooManyRequests, Unavailable
 from toolbox.host import env
 from toolbox.host.ledger import Retention
+from toolbox.host.limits import Limits
 from toolbox.host.procs import Procs
 from toolbox.host.shells import Shells
 from toolbox.host.spool import Spool
@@ -42,7 +43,9 @@ class Terminals:
         registry: Registry,
         *,
         workdir: str,
+        limits: Limits | None = None,
     ) -> None:
+        self._limits = limits
         self._procs = procs
         self._environment = environment
         self._shells = shells
@@ -164,6 +167,7 @@ class Terminals:
             rows=request.rows or ROWS,
             lazy=bool(request.lazy_start),
             session_id=request.id,
+            limits=self._limits,
         )
 
     def _resolve(self, cwd: str) -> str:
