@@ -10,7 +10,7 @@ apt() { apt-get update -q && apt-get install -y -q --no-install-recommends "$@";
 
 case "$1" in
 base)
-    apt tini sudo bash zsh git ripgrep curl ca-certificates procps openssh-client less unzip zip \
+    apt tini sudo bash zsh git git-lfs ripgrep curl ca-certificates procps openssh-client less unzip zip \
         python3 python3-pip python3-venv python-is-python3
     ;;
 slim) ;;

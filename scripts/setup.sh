@@ -34,6 +34,7 @@ system_packages() {
     need git git "the git endpoints do not work"
     need curl "curl ca-certificates" "the README's examples cannot be tried"
     [ "$mode" = test ] || return 0
+    need git-lfs git-lfs "the tests of large files in git are skipped"
     need ps procps "the tests that look at processes from outside are skipped"
 }
 

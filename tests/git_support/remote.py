@@ -4,13 +4,14 @@ The first part of a path says how the server behaves; the rest is a bare reposit
 ``/open/x.git``, ``/auth/x.git`` (Basic), ``/readonly/x.git`` (pushing is forbidden), ``/status/503/x.git``,
 ``/moved/x.git`` (redirect to ``/auth`` of this host), ``/away/x.git`` (redirect to another host), ``/hang/x.git``,
 ``/reset/x.git``, ``/cut/x.git`` (breaks off in the middle of the pack), ``/slow/x.git`` (Basic; holds the pack until
-``released``).
+``released``). Below ``/auth/x.git/info/lfs`` are the large files of git-lfs, below ``/object/`` their content.
 """
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import os
 import pathlib
 import socket
@@ -42,6 +43,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._serve()
 
+    def do_PUT(self) -> None:
+        self._serve()
+
     def _serve(self) -> None:
         self.server.seen.append((self.path, self.headers.get("Authorization")))
         kind, _, rest = self.path.lstrip("/").partition("/")
@@ -55,7 +59,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _auth(self, rest: str) -> None:
         if self.headers.get("Authorization") == self.server.basic:
-            self._backend(rest)
+            self._large(rest) if "/info/lfs/" in rest else self._backend(rest)
         else:
             self._body()
             self._plain(401, {"WWW-Authenticate": 'Basic realm="tests"'})
@@ -103,6 +107,43 @@ class Handler(BaseHTTPRequestHandler):
             self.server.hanging.set()
             self.server.released.wait(60)
         self._backend(rest)
+
+    def _large(self, rest: str) -> None:
+        """Answer git-lfs: where to fetch or store objects; nothing about locks."""
+        if not rest.endswith("/objects/batch"):
+            self._body()
+            self._plain(404)
+            return
+        asked = json.loads(self._body())
+        found = []
+        for one in asked["objects"]:
+            there, verb = one["oid"] in self.server.objects, asked["operation"]
+            if verb == "download" and not there:
+                found.append({**one, "error": {"code": 404, "message": "object is gone"}})
+            elif verb == "download" or not there:
+                found.append({**one, "actions": {verb: {"href": f"{self.server.url}/object/{one['oid']}"}}})
+            else:
+                found.append(one)
+        self._json({"transfer": "basic", "objects": found})
+
+    def _object(self, oid: str) -> None:
+        if self.command == "PUT":
+            self.server.objects[oid] = self._body()
+            self._plain(200)
+            return
+        data = self.server.objects[oid]
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def _json(self, value: Any) -> None:
+        data = json.dumps(value).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/vnd.git-lfs+json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
 
     def _plain(self, status: int, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
@@ -177,6 +218,7 @@ class Server(ThreadingHTTPServer):
         self.elsewhere = ""
         self.basic = "Basic " + base64.b64encode(f"{USER}:{TOKEN}".encode()).decode()
         self.seen: list[tuple[str, str | None]] = []
+        self.objects: dict[str, bytes] = {}
         self.hanging = threading.Event()
         self.released = threading.Event()
 
