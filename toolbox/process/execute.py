@@ -24,6 +24,7 @@ from toolbox.process.running import bounds, describe
 from toolbox.process.running.job import Ending, Job
 from toolbox.process.running.registry import TIMED_OUT, Controls, Entry, Keep, Kind, Reason, Registry
 from toolbox.process.running.wire import Details
+from toolbox.process.underway import UnderWay
 from toolbox.process.wire import ExecuteRequest, ExitEvent, OutputEvent, StartEvent
 
 # The most that a request may ask for: it is disk space, not memory.
@@ -191,8 +192,7 @@ class Exec:
         self._registry = registry
         self._workdir = workdir
         self._max_output = max_output
-        self._runs: dict[asyncio.Task[None], Run] = {}
-        self._closing = asyncio.Event()
+        self._runs: UnderWay[Run] = UnderWay("command")
 
     def check(self, request: ExecuteRequest, *, split: bool = False) -> Command:
         """Refuse what cannot be run."""
@@ -220,8 +220,7 @@ class Exec:
 
     async def start(self, command: Command, *, two_pipes: bool = False) -> Run:
         """Start a command; a directory or shell that does not work is an outcome like any other."""
-        if self._closing.is_set():
-            raise Unavailable("daemon is shutting down")
+        self._runs.check_open()
         started = asyncio.get_running_loop().time()
         output = self._spool.ledger(command.retention)
         process, code = None, 0
@@ -232,28 +231,15 @@ class Exec:
             output.append(text.encode(errors="replace"))
         deadline = None if command.timeout is None else started + command.timeout
         job = None if process is None else Job(process, self._procs.examiner, deadline=deadline, grace=command.grace)
-        run = Run(command, self._register(command, output, process), job, code)
-        task = asyncio.create_task(run.live(), name="command")
-        self._runs[task] = run
-        task.add_done_callback(self._runs.pop)
-        if self._closing.is_set():
-            await run.abort()
-        return run
+        return await self._runs.begin(Run(command, self._register(command, output, process), job, code))
 
     async def close(self) -> None:
-        """Kill what runs and answer those who wait for it; then let go of all output."""
-        self._closing.set()
-        await asyncio.gather(*(run.abort() for run in self._runs.values()))
-        waiting = [run.result for run in self._runs.values()]
-        if waiting:
-            await asyncio.wait(waiting)
+        """Kill what runs and answer those who wait for it."""
+        await self._runs.close()
 
     async def release(self) -> None:
         """Let go of all output, also of what is being sent."""
-        for run in self._runs.values():
-            run.release()
-        if self._runs:
-            await asyncio.wait(list(self._runs))
+        await self._runs.release()
 
     def _register(self, command: Command, output: Ledger, process: Process | None) -> Entry:
         text = command.text[:SHOWN].decode("utf-8", "replace")

@@ -51,7 +51,7 @@ class CodeApi:
         # A program with a time limit may still have to answer 408, so nothing can be sent before it ends.
         if not await run.wait(None if code.timeout else self._first_beat):
             return _ready(await self._late(request, run))
-        result = run.ended.result()
+        result = run.result.result()
         headers = _headers(result)
         if result.output.size > answer.PAGED:
             response = web.StreamResponse(headers={"Content-Type": JSON, **headers})
@@ -65,7 +65,7 @@ class CodeApi:
         await response.write(b" ")
         while not await run.wait(self._beat):
             await response.write(b" ")
-        return await _write(response, run.ended.result())
+        return await _write(response, run.result.result())
 
 
 def _headers(result: Result) -> dict[str, str]:

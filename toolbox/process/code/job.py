@@ -46,7 +46,7 @@ class CodeRun:
 
     def __init__(self, entry: Entry, charts: ChartFile, begun: Begun, *, deadline: float | None) -> None:
         self.entry = entry
-        self.ended: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self.result: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._charts = charts
         self._process = begun.process
         self._failure = begun.failure
@@ -57,8 +57,8 @@ class CodeRun:
 
     async def wait(self, limit: float | None = None) -> bool:
         """Wait for the end, or for so many seconds; tell whether it has ended."""
-        await asyncio.wait([self.ended], timeout=limit)
-        return self.ended.done()
+        await asyncio.wait([self.result], timeout=limit)
+        return self.result.done()
 
     def release(self, *, keep: bool = False) -> None:
         """Let go of the output and the charts; a program that still runs goes on without."""
@@ -76,11 +76,11 @@ class CodeRun:
         """See the program through; the task of this is its owner."""
         with self.entry.hold():
             try:
-                self.ended.set_result(await self._end())
+                self.result.set_result(await self._end())
             except Exception as error:  # noqa: BLE001 - handed to whoever waits for the result
                 self._finish(1, None, Reason.FAILED)
-                self.ended.set_exception(error)
-                self.ended.exception()  # perhaps nobody looks
+                self.result.set_exception(error)
+                self.result.exception()  # perhaps nobody looks
             finally:
                 self._charts.close()
             await self._released.wait()

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from toolbox.errors import BadRequest, Unavailable
+from toolbox.errors import BadRequest
 from toolbox.host import env
 from toolbox.host.launch import file_of
 from toolbox.host.ledger import Retention
 from toolbox.host.limits import Limits
 from toolbox.host.procs import Procs
 from toolbox.host.spool import Spool
+from toolbox.process import failure
 from toolbox.process.code.charts import ChartFile
 from toolbox.process.code.job import Begun, CodeRun
 from toolbox.process.code.languages import PYTHON, START, JavaScript, NoRuntimeError
@@ -24,12 +24,12 @@ from toolbox.process.code.warm import Spare, Warm
 from toolbox.process.code.wire import CodeRunRequest
 from toolbox.process.running import bounds
 from toolbox.process.running.registry import Controls, Entry, Keep, Kind, Registry
+from toolbox.process.underway import UnderWay
 
 _FOREVER = 1e8
 _LANGUAGES = ("python", "javascript", "typescript")
 # What the list of processes shows of a program.
 _SHOWN = 4096
-_NOT_EXECUTABLE = {errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.E2BIG, errno.ELOOP, errno.ETXTBSY}
 
 
 class Code(msgspec.Struct, frozen=True):
@@ -67,8 +67,7 @@ class CodeRuns:
         self._retention = Retention.capped(max_output)
         self._programs = Programs()
         self._javascript = JavaScript(procs, self._programs, environment.merged())
-        self._runs: dict[asyncio.Task[None], CodeRun] = {}
-        self._closing = asyncio.Event()
+        self._runs: UnderWay[CodeRun] = UnderWay("code run")
 
     def check(self, request: CodeRunRequest) -> Code:
         """Refuse what cannot be run."""
@@ -84,8 +83,7 @@ class CodeRuns:
 
     async def start(self, code: Code) -> CodeRun:
         """Start a program; a runtime that is missing is an outcome like any other."""
-        if self._closing.is_set():
-            raise Unavailable("daemon is shutting down")
+        self._runs.check_open()
         started = asyncio.get_running_loop().time()
         charts = ChartFile()
         try:
@@ -94,29 +92,16 @@ class CodeRuns:
             charts.close()
             raise
         deadline = None if code.timeout is None else started + code.timeout
-        run = CodeRun(self._register(code, begun), charts, begun, deadline=deadline)
-        task = asyncio.create_task(run.live(), name="code run")
-        self._runs[task] = run
-        task.add_done_callback(self._runs.pop)
-        if self._closing.is_set():
-            await run.abort()
-        return run
+        return await self._runs.begin(CodeRun(self._register(code, begun), charts, begun, deadline=deadline))
 
     async def close(self) -> None:
         """Kill what runs and answer those who wait for it."""
-        self._closing.set()
-        await asyncio.gather(*(run.abort() for run in self._runs.values()))
-        waiting = [run.ended for run in self._runs.values()]
-        if waiting:
-            await asyncio.wait(waiting)
+        await self._runs.close()
         await self._javascript.close()
 
     async def release(self) -> None:
         """Let go of all output, also of what is being sent."""
-        for run in self._runs.values():
-            run.release()
-        if self._runs:
-            await asyncio.wait(list(self._runs))
+        await self._runs.release()
 
     async def _begin(self, code: Code, charts: ChartFile) -> Begun:
         """Return the process, or the exit code for having none."""
@@ -128,8 +113,8 @@ class CodeRuns:
         except NoRuntimeError as error:
             return self._failed(str(error), 127)
         except OSError as error:
-            status = _exit_code(error, self._workdir)
-            return self._failed(f"{error.filename}: {(error.strerror or str(error)).lower()}\n", status)
+            status, text = failure.explain(error, self._workdir)
+            return self._failed(f"{text}\n", status)
 
     async def _python(self, code: Code, environ: dict[str, str], charts: ChartFile) -> Begun:
         python = await self._programs.find(PYTHON, environ.get("PATH", ""))
@@ -181,14 +166,3 @@ class CodeRuns:
             entry.controls = Controls.of(process)
             entry.limits = bounds.report(self._limits, process)
         return self._registry.add(entry)
-
-
-def _exit_code(error: OSError, cwd: str) -> int:
-    """Return what a shell would for a program that cannot be started; let lack of resources rise."""
-    if error.filename == cwd:
-        return 1
-    if error.errno == errno.ENOENT:
-        return 127
-    if error.errno in _NOT_EXECUTABLE:
-        return 126
-    raise error
