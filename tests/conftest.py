@@ -10,6 +10,7 @@ import os
 import pathlib
 import socket
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 
 import aiohttp
@@ -18,6 +19,9 @@ from blockbuster import BlockBuster, blockbuster_ctx
 
 from toolbox.daemon import Daemon
 from toolbox.settings import read
+
+# A library's own thread closes what it used a moment after we let go of it, and tells nobody.
+SETTLE_SECONDS = 1.0
 
 
 @dataclasses.dataclass
@@ -50,6 +54,10 @@ def _children() -> set[str]:
     return found
 
 
+def _left_open(before: set[tuple[str, str]]) -> set[str]:
+    return {target for _, target in _fds() - before if not target.startswith(("anon_inode:[eventpoll]", "socket:"))}
+
+
 @pytest.fixture(scope="module", autouse=True)
 def quick_collections() -> Iterator[None]:
     """Keep what was there before out of the collection that follows each test: it would take most of its time."""
@@ -68,7 +76,11 @@ def leak_guard(request: pytest.FixtureRequest) -> Iterator[None]:
     fds, children, threads = _fds(), _children(), set(threading.enumerate())
     yield
     gc.collect()
-    left = {target for _, target in _fds() - fds if not target.startswith(("anon_inode:[eventpoll]", "socket:"))}
+    left = _left_open(fds)
+    limit = time.monotonic() + SETTLE_SECONDS
+    while left and time.monotonic() < limit:
+        time.sleep(0.002)
+        left = _left_open(fds)
     assert not _children() - children, "child processes were left behind"
     assert not left, f"open files were left behind: {left}"
     alive = {thread for thread in set(threading.enumerate()) - threads if thread.is_alive() and not thread.daemon}
