@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from toolbox.errors import GitBranchExists, GitBranchNotFound, GitMergeConflict, InvalidBody
-from toolbox.git import names
+from toolbox.git import names, refs
 from toolbox.git.cli import Job
 from toolbox.git.repository import Repo, find, unfinished
 from toolbox.git.revisions import current_branch, resolve
@@ -61,14 +61,7 @@ class Branches:
 
 
 def _list(path: str) -> tuple[list[str], str] | None:
-    """Ask libgit2, in this thread; None if it cannot read the repository."""
-    from toolbox.git import library
-
-    repo = find(path)
-    try:
-        return library.branches(repo.path)
-    except library.Unsupported:
-        return None
+    return refs.branches(find(path))
 
 
 def _create(path: str, name: str) -> bool:

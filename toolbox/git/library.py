@@ -12,7 +12,7 @@ import os
 from collections.abc import Collection, Iterator
 
 import pygit2  # noqa: TID253 - this module itself is imported late, in a thread
-from pygit2.enums import BranchType, RepositoryOpenFlag, RepositoryState, SortMode  # noqa: TID253
+from pygit2.enums import RepositoryOpenFlag, RepositoryState, SortMode  # noqa: TID253
 
 from toolbox.errors import (
     BadRequest,
@@ -63,20 +63,6 @@ def _meaning(error: Exception) -> ToolboxError:
     if "failed to lock" in text or ".lock'" in text:
         return Conflict(f"conflict: {text}")
     return InternalError(text)
-
-
-def current_of(repo: pygit2.Repository) -> str:
-    """Return the branch HEAD is on, made or not; empty if it is on none."""
-    target = repo.lookup_reference("HEAD").raw_target
-    return target.removeprefix(b"refs/heads/").decode("utf-8", "surrogateescape") if isinstance(target, bytes) else ""
-
-
-def branches(path: str) -> tuple[list[str], str]:
-    """Return the local branches, sorted, and the current one."""
-    with opened(path) as repo:
-        # Names only: a third faster than objects, and those that are not UTF-8 come too.
-        listed = sorted(repo.raw_listall_branches(BranchType.LOCAL))
-        return [name.decode("utf-8", "replace") for name in listed], current_of(repo)
 
 
 def create_branch(path: str, name: str) -> None:

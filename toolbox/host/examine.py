@@ -6,18 +6,18 @@ import signal
 
 from toolbox.host import survivors, tree
 from toolbox.host.child import Child
+from toolbox.host.lanes import Lane
 from toolbox.host.oom import OutOfMemory
 from toolbox.host.survivors import Survivor
 from toolbox.host.usage import Verdict
-from toolbox.host.worker import Worker
 
 
 class Examiner:
     """Look at processes that have ended; a plain end costs nothing."""
 
-    def __init__(self, tables: tree.Tables, worker: Worker) -> None:
+    def __init__(self, tables: tree.Tables, spawner: Lane) -> None:
         self._tables = tables
-        self._worker = worker
+        self._spawner = spawner
         self._oom = OutOfMemory()
 
     def prime(self) -> None:
@@ -30,7 +30,7 @@ class Examiner:
             return await self._tables.lane.run(child.group.examine)
         # A shell reports a child that was killed with the same number.
         killed = child.status is not None and child.status.code == 128 + signal.SIGKILL
-        return Verdict(child.usage, out_of_memory=killed and await self._worker.run(self._oom.take))
+        return Verdict(child.usage, out_of_memory=killed and await self._spawner.run(self._oom.take))
 
     async def survivors(self, leader: int) -> list[Survivor]:
         """Describe what still runs of the session of a process that has ended."""

@@ -2,26 +2,61 @@
 
 A scan of a dead network mount fills its own lane and nothing else. A thread cannot be interrupted, so a
 cancelled caller still waits until its call has returned: whoever cleans up afterwards never races it.
+
+An executor of the standard library would cost more than most calls here take: two futures, a lock and three more
+turns of the loop, 0.5 ms beside 0.2 ms.
 """
 
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
+import contextlib
 import functools
+import queue
+import signal
 import threading
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Done = Callable[[T | None, BaseException | None], None]
+
+
+class _Work(NamedTuple):
+    call: Callable[[], Any]
+    done: Done[Any]
+    loop: asyncio.AbstractEventLoop
 
 
 class Lane:
-    """Run blocking calls on at most ``workers`` threads, the rest in a queue."""
+    """Run blocking calls on at most ``workers`` threads, which start when needed; the rest wait in order."""
 
     def __init__(self, name: str, workers: int) -> None:
-        self._pool = concurrent.futures.ThreadPoolExecutor(workers, thread_name_prefix=name)
+        self._name = name
+        self._workers = workers
+        self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        # Calls that are queued or run; for the loop only.
+        self._open = 0
+        self._closed = False
+
+    def submit(self, call: Callable[[], T], done: Done[T]) -> None:
+        """Run ``call`` in a thread, then ``done`` on the loop with its result or its exception."""
+
+        def finished(result: T | None, error: BaseException | None) -> None:
+            self._open -= 1
+            done(result, error)
+
+        if self._closed:
+            raise RuntimeError(f"lane is closed: {self._name}")
+        self._queue.put(_Work(call, finished, asyncio.get_running_loop()))
+        self._open += 1
+        if self._open > len(self._threads) < self._workers:
+            number = len(self._threads)
+            thread = threading.Thread(target=self._work, name=f"{self._name}_{number}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Await a blocking call."""
@@ -32,25 +67,67 @@ class Lane:
         return await self._wait(functools.partial(call, *args, **kwargs), stop)
 
     async def _wait(self, call: Callable[[], T], stop: threading.Event | None) -> T:
-        future = asyncio.get_running_loop().run_in_executor(self._pool, call)
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+        returned = loop.create_future()
+
+        def done(result: T | None, error: BaseException | None) -> None:
+            if not returned.done():
+                returned.set_result(None)
+            if answer.done():
+                return
+            if isinstance(error, asyncio.CancelledError):
+                answer.cancel()
+            elif error is not None:
+                answer.set_exception(error)
+            else:
+                answer.set_result(result)  # type: ignore[arg-type]
+
+        self.submit(call, done)
         try:
-            return await asyncio.shield(future)
+            return await answer
         except asyncio.CancelledError:
             if stop is not None:
                 stop.set()
-            await asyncio.wait([future])
-            if not future.cancelled():
-                future.exception()  # retrieved, so that the loop does not report it as lost
+            await returned
             raise
 
     async def close(self) -> None:
         """Drop what is queued and wait for what runs."""
-        loop = asyncio.get_running_loop()
-        done = loop.create_future()
+        self._closed = True
+        with contextlib.suppress(queue.Empty):
+            while work := self._queue.get_nowait():
+                work.done(None, asyncio.CancelledError())
+        threads, self._threads = self._threads, []
+        for _ in threads:
+            self._queue.put(None)
+        if threads:
+            await _joined(threads)
 
-        def stop() -> None:
-            self._pool.shutdown(cancel_futures=True)
-            loop.call_soon_threadsafe(done.set_result, None)
+    def _work(self) -> None:
+        # Children inherit the mask of the thread that makes them.
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        while work := self._queue.get():
+            result, error = None, None
+            try:
+                result = work.call()
+            except BaseException as caught:  # noqa: BLE001 - it belongs to whoever asked
+                error = caught
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody asks any more
+                work.loop.call_soon_threadsafe(work.done, result, error)
+            # Nothing of it stays alive while the thread waits for the next.
+            del work, result, error
 
-        threading.Thread(target=stop, name="lane closer", daemon=True).start()
-        await done
+
+async def _joined(threads: list[threading.Thread]) -> None:
+    """Wait for the end of threads, in a thread of its own."""
+    loop = asyncio.get_running_loop()
+    ended = loop.create_future()
+
+    def join() -> None:
+        for thread in threads:
+            thread.join()
+        loop.call_soon_threadsafe(ended.set_result, None)
+
+    threading.Thread(target=join, name="lane closer", daemon=True).start()
+    await ended

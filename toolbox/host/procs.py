@@ -32,7 +32,6 @@ from toolbox.host.pipes import Feed, Pump
 from toolbox.host.spool import Spool
 from toolbox.host.strays import Sweeper
 from toolbox.host.usage import Usage
-from toolbox.host.worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -77,20 +76,20 @@ class Procs:
         self._pidfds = pidfds and hasattr(os, "pidfd_open")
         self._after_spawn = after_spawn
         self._limiter = limiter or Limiter()
-        self._worker = Worker("spawn")
+        self._spawner = Lane("spawn", 1)
         self._tables = tree.Tables(Lane("process-scan", 2))
         self._live: dict[int, tuple[Child, subprocess.Popen[bytes] | None]] = {}
         self._own: set[int] = set()
         self._pumps: dict[Pump, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweeper: Sweeper | None = None
-        self.examiner = Examiner(self._tables, self._worker)
+        self.examiner = Examiner(self._tables, self._spawner)
         self._closing = False
 
     def start_sweeping(self) -> None:
         """Reap what is re-parented to us and reset ignored signals: for the daemon, in its main thread, only."""
         reaper.default_signals()
-        self._sweeper = Sweeper(self._own, self._worker)
+        self._sweeper = Sweeper(self._own, self._spawner)
         self._sweeper.start()
 
     @property
@@ -201,7 +200,7 @@ class Procs:
     async def close(self, grace: float = 0.0) -> None:
         """End every process we own, leftovers too when sweeping, and give back every descriptor."""
         self._closing = True
-        await self._worker.run(_nothing)  # what is being spawned has arrived after that
+        await self._spawner.run(_nothing)  # what is being spawned has arrived after that
         await asyncio.gather(*(child.terminate(grace) for child in self.live))
         if self._sweeper is not None:
             await self._end_found(tree.below_self, grace)
@@ -209,11 +208,11 @@ class Procs:
             await asyncio.wait(self._tasks)
         for pump in list(self._pumps):
             pump.close()
-        await self._worker.run(lambda: self._limiter.sweep(everything=True))
+        await self._spawner.run(lambda: self._limiter.sweep(everything=True))
         await self._tables.close()
         if self._sweeper is not None:
             await self._sweeper.close()
-        await self._worker.close()
+        await self._spawner.close()
 
     # Everything below up to the next comment runs in the spawning thread.
 
@@ -280,7 +279,7 @@ class Procs:
             elif error is not None and not result.cancelled():
                 result.set_exception(error)
 
-        self._worker.submit(lambda: call(argument), arrived)
+        self._spawner.submit(lambda: call(argument), arrived)
         try:
             return await result
         except asyncio.CancelledError:

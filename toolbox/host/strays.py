@@ -9,7 +9,7 @@ import signal
 from collections.abc import Set as AbstractSet
 
 from toolbox.host import tree
-from toolbox.host.worker import Worker
+from toolbox.host.lanes import Lane
 
 log = logging.getLogger(__name__)
 
@@ -21,9 +21,9 @@ SWEEP_DELAY = 0.1
 class Sweeper:
     """Look for zombies after each SIGCHLD, in the thread that spawns: there no child is ever unknown yet."""
 
-    def __init__(self, own: AbstractSet[int], worker: Worker) -> None:
+    def __init__(self, own: AbstractSet[int], spawner: Lane) -> None:
         self._own = own
-        self._worker = worker
+        self._spawner = spawner
         self._zombies: set[int] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -39,7 +39,7 @@ class Sweeper:
         loop.remove_signal_handler(signal.SIGCHLD)
         if self._timer is not None:
             self._timer.cancel()
-        while await self._worker.run(self._reap):
+        while await self._spawner.run(self._reap):
             pass
 
     def _listen(self) -> None:
@@ -55,7 +55,7 @@ class Sweeper:
     def _start_sweep(self) -> None:
         self._timer = None
         self._listen()
-        self._worker.submit(self._reap, self._swept)
+        self._spawner.submit(self._reap, self._swept)
 
     def _swept(self, again: bool | None, error: BaseException | None) -> None:
         if error is not None:

@@ -274,6 +274,34 @@ async def test_restore_from_a_source_removes_what_it_does_not_have(served: Git, 
     assert await served.files("fresh") == [("f", "Untracked", "Untracked")]
 
 
+async def test_branches_wherever_they_are_kept(served: Git, tree: pathlib.Path) -> None:
+    async def listed(path: str = "r") -> tuple[list[str], str]:
+        found = await served.get("branches", path=path)
+        return found["branches"], found["current"]
+
+    def told(place: pathlib.Path = tree) -> tuple[list[str], str]:
+        names = git(place, "for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads").splitlines()
+        return names, git(place, "symbolic-ref", "--short", "-q", "HEAD", code=None)
+
+    for name in ("a", "b/c", "b-d", "z/y/x", "gone"):
+        git(tree, "branch", name)
+    git(tree, "tag", "-a", "-m", "t", "tagged")
+    git(tree, "pack-refs", "--all")
+    git(tree, "branch", "-D", "gone")
+    git(tree, "branch", "loose/new")
+    git(tree, "commit", "-q", "--allow-empty", "-m", "main is loose and packed")
+    heads = tree / ".git" / "refs" / "heads"
+    (heads / "held.lock").touch()
+    (heads / "empty").touch()
+    (heads / "broken").symlink_to("nowhere")
+    assert await listed() == told()
+    git(tree, "worktree", "add", "-q", "-b", "tree", str(served.work / "second"))
+    assert await listed("second") == told(served.work / "second")
+    git(tree, "checkout", "-q", "--detach")
+    assert await listed() == told()
+    assert (await listed())[1] == ""
+
+
 async def test_history_in_pages_and_of_files(served: Git, tree: pathlib.Path) -> None:
     for number in range(5):
         repo.commit(tree, {f"f{number % 2}": str(number)}, f"commit {number}\n\nbody")
