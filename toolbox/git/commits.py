@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime as dt
+import time
 
 import msgspec
 
@@ -10,6 +10,7 @@ from toolbox.git.wire import GitCommitInfo
 
 FORMAT = "%H%x00%an%x00%ae%x00%aI%x00%B%x00"
 _FIELDS = 5
+FIRST = "1970-01-01T00:00:00Z"
 
 
 class Commit(msgspec.Struct, frozen=True):
@@ -31,9 +32,17 @@ class Commit(msgspec.Struct, frozen=True):
 
 
 def stamp(seconds: int, offset: int) -> str:
-    """Format a time in a zone, the way Go does."""
-    zone = dt.timezone(dt.timedelta(minutes=offset)) if offset and abs(offset) < 1440 else dt.UTC
-    return dt.datetime.fromtimestamp(seconds, zone).isoformat(timespec="seconds").replace("+00:00", "Z")
+    """Format a time in a zone, the way Go does; one that no calendar has becomes the first, as in git."""
+    offset = offset if abs(offset) < 1440 else 0
+    try:
+        year, month, day, hour, minute, second, *_ = time.gmtime(seconds + 60 * offset)
+    except (OverflowError, OSError, ValueError):
+        return FIRST
+    if not 0 < year <= 9999:
+        return FIRST
+    hours, minutes = divmod(abs(offset), 60)
+    zone = f"{'-' if offset < 0 else '+'}{hours:02}:{minutes:02}" if offset else "Z"
+    return f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{zone}"
 
 
 class LogParser:

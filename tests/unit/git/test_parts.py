@@ -240,6 +240,10 @@ def test_any_split_of_a_log_gives_the_same(cuts: list[int]) -> None:
 def test_times_are_in_the_authors_zone() -> None:
     assert stamp(1714550400, 120) == "2024-05-01T10:00:00+02:00"
     assert stamp(1714550400, 0) == "2024-05-01T08:00:00Z"
+    assert stamp(1714550400, -570) == "2024-04-30T22:30:00-09:30"
+    assert stamp(-1, -30) == "1969-12-31T23:29:59-00:30"
+    assert stamp(1714550400, 5000) == "2024-05-01T08:00:00Z"
+    assert [stamp(when, 60) for when in (2**62, 10**12, -(2**62))] == ["1970-01-01T00:00:00Z"] * 3
 
 
 @pytest.mark.parametrize(

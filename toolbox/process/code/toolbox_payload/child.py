@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def live(channel: socket.socket, state: "Any") -> "NoReturn":
     """Prepare, wait for the program, run it."""
     leader = os.getpid()
-    _prepare()
+    _prepare(state)
     message, fds = receive(channel)
     if not message:
         os._exit(0)  # the daemon needs no more children
@@ -37,13 +37,22 @@ def live(channel: socket.socket, state: "Any") -> "NoReturn":
     end.finish(status, state.modules, channel if os.getpid() == leader else None)
 
 
-def _prepare() -> None:
+def _prepare(state: "Any") -> None:
     """Do what a fresh interpreter would have done, and what need not wait for the program."""
     random = sys.modules.get("numpy.random")
     if random is not None:
         random.seed()
     hooks.forked()
+    _rehearse(state)
     gc.freeze()
+
+
+def _rehearse(state: "Any") -> None:
+    """Do once what each run does: a page that is written to is copied the first time, and nobody waits yet."""
+    _take_environment(json.loads(json.dumps(dict(os.environ))))
+    state.is_shadowed()
+    state.is_fresh()
+    exec(compile("0", run.NAME, "exec", dont_inherit=True), {})
 
 
 def _take_environment(environ: "Dict[str, str]") -> None:

@@ -11,6 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Dict, List, NoReturn, Set
 
+# Stands in the table of modules behind those that were imported before the program.
+MARK = "toolbox_payload.shared"
 # The C library, opened by a server for its children.
 c_library: "List[Any]" = []
 
@@ -66,9 +68,25 @@ def _let_go(shared: "Set[str]") -> None:
     for hidden in (True, False):
         for name in [name for name in names if name != "__builtins__" and name.startswith("_") == hidden]:
             names[name] = None
-    for name in [name for name in sys.modules if name not in shared]:
-        del sys.modules[name]
+    for name in _programs(shared):
+        sys.modules.pop(name, None)
     gc.collect()
+
+
+def _programs(shared: "Set[str]") -> "List[str]":
+    """Return the names of the program's modules: the newest, down to the mark.
+
+    To look at all names would cost more than a small program takes: it writes to the pages they are on, which are then
+    copied.
+    """
+    if MARK not in sys.modules or sys.version_info < (3, 8):
+        return [name for name in sys.modules if name not in shared]
+    found = []
+    for name in reversed(sys.modules):
+        if name == MARK:
+            break
+        found.append(name)
+    return found
 
 
 def _flush_c() -> None:

@@ -4,6 +4,8 @@ import importlib
 import os
 import sys
 
+from .end import MARK
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, List, Optional, Set, Tuple
@@ -29,6 +31,7 @@ class State:
         loaded = {name.partition(".")[0] for name in sys.modules}
         # A module in the directory of a program comes before one that would be imported, not before one that was.
         self.shadowable = loaded - {name.partition(".")[0] for name in startup} - {"toolbox_payload"}
+        sys.modules[MARK] = type(sys)(MARK)
         self.modules = set(sys.modules)
         self.watched = [(path, _stamp(path)) for path in sorted(set(_watched()))]
 
