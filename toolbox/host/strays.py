@@ -30,31 +30,25 @@ class Sweeper:
 
     def start(self) -> None:
         """Listen for SIGCHLD; needs the main thread."""
-        self._listen()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self._wake)
 
     async def close(self) -> None:
         """Stop listening and reap what is left."""
         self._closed = True
-        loop = asyncio.get_running_loop()
-        loop.remove_signal_handler(signal.SIGCHLD)
         if self._timer is not None:
             self._timer.cancel()
         while await self._spawner.run(self._reap):
             pass
-
-    def _listen(self) -> None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self._wake)
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGCHLD)
 
     def _wake(self) -> None:
+        # Until the sweep one signal says as much as a hundred; but not to listen meanwhile would be a race, of which
+        # the interpreter complains, with a signal that is on its way.
         if self._timer is None and not self._closed:
-            loop = asyncio.get_running_loop()
-            # Until the sweep one signal says as much as a hundred, and each costs a turn of the loop.
-            loop.remove_signal_handler(signal.SIGCHLD)
-            self._timer = loop.call_later(SWEEP_DELAY, self._start_sweep)
+            self._timer = asyncio.get_running_loop().call_later(SWEEP_DELAY, self._start_sweep)
 
     def _start_sweep(self) -> None:
         self._timer = None
-        self._listen()
         self._spawner.submit(self._reap, self._swept)
 
     def _swept(self, again: bool | None, error: BaseException | None) -> None:
