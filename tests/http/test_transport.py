@@ -547,6 +547,18 @@ async def test_large_binary_is_cut_into_small_frames(http: aiohttp.ClientSession
     assert sizes == [32768, 32768, 32768, 1696]
 
 
+@pytest.mark.parametrize("last", ["hello", "fail"])
+async def test_websocket_leaves_nothing_once_it_is_closed(http: aiohttp.ClientSession, last: str) -> None:
+    """Whether the client closes it or we: a ping that is still planned would keep all that belongs to it."""
+    for _ in range(3):
+        async with http.ws_connect("/echo") as ws:
+            await ws.send_str(last)
+            message = await ws.receive()
+    assert message.type is (aiohttp.WSMsgType.TEXT if last == "hello" else aiohttp.WSMsgType.CLOSE)
+    planned = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
+    assert not [repr(handle) for handle in planned if not handle.cancelled() and "heartbeat" in repr(handle)]
+
+
 async def test_websocket_error_after_the_upgrade_closes_with_a_reason(http: aiohttp.ClientSession) -> None:
     async with http.ws_connect("/echo") as ws:
         await ws.send_str("fail")

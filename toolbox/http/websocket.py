@@ -45,6 +45,18 @@ def choose_protocol(offered: list[str]) -> str | None:
 _RANK = {SDK_VERSION.rstrip("~"): 0, EXIT_CONTROL: 1, PTY_ENVS.rstrip("~"): 3}
 
 
+class _Response(web.WebSocketResponse):
+    """A response that pings no more once it is closed.
+
+    The client's close frame is data too, and would have aiohttp plan the next ping: whatever belongs to a connection
+    would stay for two minutes after its end, some 20 KB each.
+    """
+
+    def _reset_heartbeat(self) -> None:
+        if not self.closed:
+            super()._reset_heartbeat()
+
+
 class WsSession:
     """Send and receive on an accepted WebSocket; raise ``ConnectionResetError`` once the client is gone."""
 
@@ -68,7 +80,7 @@ class WsSession:
         if self._before_accept is not None:
             self._before_accept()
         chosen = choose_protocol(self.protocols)
-        self.response = web.WebSocketResponse(
+        self.response = _Response(
             timeout=CLOSE_TIMEOUT,
             heartbeat=PING_INTERVAL,
             compress=False,
