@@ -50,7 +50,7 @@ def describe(error: Exception) -> str:
     missing = _MISSING.fullmatch(what)
     if missing:
         return f"{where + '.' if where else ''}{missing['field']} is required"
-    what = what[:1].lower() + what[1:].rstrip(".")
+    what = what.rstrip(".") if what[:2].isupper() else what[:1].lower() + what[1:].rstrip(".")
     return wire.text(f"{where}: {what}" if where else what)
 
 
