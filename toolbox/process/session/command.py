@@ -126,6 +126,12 @@ class SessionCommand:
         self.output.finish()
         self.finished.set()
 
+    def rest(self) -> None:
+        """Let go of what only a command that runs needs: a session keeps thousands of them."""
+        self._pumps = []
+        self._feed = self._flush = self.entry = None
+        self._reads = _at_once
+
     def _closed(self, _: Pump | None) -> None:
         if self.ended and all(pump.closed for pump in self._pumps):
             self.output.finish()

@@ -182,6 +182,7 @@ class Session:
         await command.log.keep(command.finished)
         if command.entry is not None:
             self._registry.discard(command.entry)
+        command.rest()
         await self._lane.run(self.folder.note, Record(command=command.id, exit=command.exit_code))
 
     def _forget_eldest(self) -> None:
