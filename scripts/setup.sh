@@ -35,6 +35,7 @@ system_packages() {
     need curl "curl ca-certificates" "the README's examples cannot be tried"
     [ "$mode" = test ] || return 0
     need git-lfs git-lfs "the tests of large files in git are skipped"
+    need ssh openssh-client "the tests of git over SSH are skipped"
     need ps procps "the tests that look at processes from outside are skipped"
 }
 

@@ -47,6 +47,7 @@ PROGRAMS = (
     Program(("sh",), "running commands", "apt-get install dash", required=True),
     Program(("zsh", "bash"), "sessions and terminals with a comfortable shell", "apt-get install bash"),
     Program(("git",), "clone, commit, push and the rest of git", "apt-get install git"),
+    Program(("ssh",), "git over SSH", "apt-get install openssh-client"),
     Program(("git-lfs",), "large files in git repositories", "apt-get install git-lfs"),
     Program(("rg",), "fast content search", "apt-get install ripgrep"),
     Program(("python3", "python"), "running Python code", "apt-get install python3"),

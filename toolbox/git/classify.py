@@ -82,6 +82,8 @@ _ROWS: tuple[tuple[type[ToolboxError], tuple[str, ...]], ...] = (
             r"empty reply from server",
             r"port \d+: connection",
             r"returned error: (?:407|429|5\d\d)",
+            r"cannot run ssh",
+            r"ssh: (?:command )?not found",
             r"unable to connect to",
             r"recv failure",
         ),

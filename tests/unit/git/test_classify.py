@@ -51,6 +51,8 @@ CAPTURED = [
         )
     ],
     ("ssh: Could not resolve hostname name.invalid: Name or service not known\nfatal: x\n", "GitTransportFailed"),
+    ("error: cannot run ssh: No such file or directory\nfatal: unable to fork\n", "GitTransportFailed"),
+    ("ssh -F /dev/null: 1: ssh: not found\nfatal: Could not read from remote repository.\n", "GitTransportFailed"),
     ("Host key verification failed.\nfatal: Could not read from remote repository.\n", "GitTransportFailed"),
     ("kex_exchange_identification: Connection closed by remote host\n", "GitTransportFailed"),
     (
