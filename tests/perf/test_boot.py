@@ -40,6 +40,7 @@ def test_boot_loads_few_modules_of_ours(loaded: set[str]) -> None:
     assert len([name for name in loaded if name.startswith("toolbox")]) <= BUDGETS.own_modules_at_boot
 
 
+@pytest.mark.soak
 def test_building_the_daemon_costs_little_more_than_aiohttp() -> None:
     """Take turns, so that a drift of the machine meets both."""
     pairs = [(cpu_of("from aiohttp import web"), cpu_of(BUILD)) for _ in range(6)]
@@ -55,6 +56,7 @@ def cpu_to_first_answer(folder: pathlib.Path) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 def test_cpu_to_the_first_answer(tmp_path: pathlib.Path) -> None:
     aiohttp = least(lambda: cpu_of("from aiohttp import web"))
     ours = min(cpu_to_first_answer(tmp_path / str(turn)) for turn in range(5))
@@ -68,6 +70,7 @@ def port_accepts_after(process: Process) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 def test_first_answer_and_open_port_come_early(tmp_path: pathlib.Path) -> None:
     interpreter = least(lambda: wall_of("pass"), 8)
     ports, answers, imports = [], [], []
