@@ -15,14 +15,14 @@ from typing import Any
 
 import pytest
 
-from tests.contract.conftest import Target, control_plane
-from tests.daemon_process import Process, serving
+from tests.contract import apart
+from tests.contract.conftest import Target
+from tests.daemon_process import serving
 from tests.git_support import remote as remotes
 from tests.git_support import repo
 from tests.git_support.remote import TOKEN, USER, Server
 from tests.git_support.repo import git
 
-SUPPORT = pathlib.Path(remotes.__file__).parent
 # The first test of all starts the daemon and imports two SDKs, on a machine that may be busy.
 pytestmark = pytest.mark.timeout(60)
 
@@ -326,36 +326,6 @@ async def test_what_is_broken_is_told_in_the_words_of_git(one_git: Git, work: st
     assert "index" in await one_git.fails("DaytonaInternalServerError", "status", path)
 
 
-UNUSUAL = """
-import json, sys, warnings
-warnings.simplefilter("ignore")
-from daytona import Daytona
-from daytona.common.errors import DaytonaError
-git, found = Daytona().get("box").git, []
-for method, args, options in json.loads(sys.argv[1]):
-    try:
-        getattr(git, method)(*args, **options)
-        found.append("nothing")
-    except DaytonaError as error:
-        found.append([type(error).__name__, error.status_code])
-print(json.dumps(found))
-"""
-
-
-def unusual(environ: dict[str, str], served: Process, *calls: tuple[str, list[Any], dict[str, Any]]) -> Any:
-    """Make calls to a daemon of an unusual kind; the SDK runs on its own: it remembers where sandboxes are."""
-    with control_plane(served.url, served.home) as url:
-        done = subprocess.run(
-            [sys.executable, "-c", UNUSUAL, json.dumps(calls)],
-            env={**environ, "DAYTONA_API_URL": url, "DAYTONA_SERVER_URL": url},
-            capture_output=True,
-            text=True,
-            timeout=40,
-        )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 
 
@@ -377,7 +347,7 @@ def test_what_the_file_system_refuses(sdk_environment: dict[str, str], tmp_path:
     (tmp_path / "box").mkdir()
     os.chown(tmp_path / "box", 65534, 65534)
     with serving(tmp_path / "box" / "it", inside=NOBODY) as box:
-        found = unusual(
+        found = apart.errors(
             sdk_environment,
             box,
             ("set_config", ["user.name", "x"], {"scope": "system"}),
@@ -385,24 +355,6 @@ def test_what_the_file_system_refuses(sdk_environment: dict[str, str], tmp_path:
             ("init", ["/etc/x"], {}),
         )
     assert found == [["DaytonaFileAccessDeniedError", 403]] * 3
-
-
-def test_what_needs_the_git_program(sdk_environment: dict[str, str], tmp_path: pathlib.Path) -> None:
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "sh").symlink_to("/bin/sh")
-    with serving(tmp_path / "box", PATH=str(tmp_path / "bin")) as box:
-        tree = repo.new(box.workdir / "r")
-        git(tree, "config", "core.repositoryFormatVersion", "1")
-        git(tree, "config", "extensions.odd", "true")
-        repo.new(box.workdir / "plain")
-        found = unusual(
-            sdk_environment,
-            box,
-            ("status", ["r"], {}),
-            ("reset", ["plain"], {"mode": "keep"}),
-            ("status", ["plain"], {}),
-        )
-    assert found == [["DaytonaUnprocessableEntityError", 422]] * 2 + ["nothing"]
 
 
 async def test_failures_of_a_merge(one_git: Git, work: str, disk: pathlib.Path) -> None:
@@ -531,18 +483,8 @@ async def test_empty_remote(sdk_git: Git, work: str, disk: pathlib.Path, http: S
 
 @pytest.fixture
 def ssh(tmp_path: pathlib.Path) -> Iterator[tuple[pathlib.Path, int]]:
-    """Serve repositories over SSH; yields the folder with the keys, and the port."""
-    folder = tmp_path / "ssh"
-    folder.mkdir()
-    program = subprocess.Popen(
-        [sys.executable, str(SUPPORT / "ssh_remote.py"), str(folder)], stdout=subprocess.PIPE, text=True
-    )
-    assert program.stdout is not None
-    port = int(program.stdout.readline())
-    yield folder, port
-    program.terminate()
-    program.wait(15)
-    program.stdout.close()
+    with remotes.serving_ssh(tmp_path / "ssh") as port:
+        yield tmp_path / "ssh", port
 
 
 @pytest.mark.skipif(shutil.which("ssh") is None, reason="ssh is not installed")

@@ -18,6 +18,7 @@ import socket
 import ssl
 import struct
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -94,7 +95,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _is_fetch(self) -> bool:
         self._sent = self._body()
-        return b"command=fetch" in self._sent
+        return b"want " in self._sent
 
     def _slow(self, rest: str) -> None:
         """Serve who is known, but hold the pack, whoever sends it, until released."""
@@ -256,3 +257,18 @@ def certificate(folder: pathlib.Path) -> tuple[ssl.SSLContext, pathlib.Path]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
     return context, cert
+
+
+@contextlib.contextmanager
+def serving_ssh(folder: pathlib.Path) -> Iterator[int]:
+    """Serve the repositories of this machine over SSH, with the keys in ``folder``; yields the port."""
+    folder.mkdir()
+    command = [sys.executable, str(pathlib.Path(__file__).with_name("ssh_remote.py")), str(folder)]
+    program = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert program.stdout is not None
+    try:
+        yield int(program.stdout.readline())
+    finally:
+        program.terminate()
+        program.wait(15)
+        program.stdout.close()

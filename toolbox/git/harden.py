@@ -31,7 +31,8 @@ _SET = {
     "GIT_MERGE_AUTOEDIT": "no",
 }
 # A peer that sends less than this for this long is dead; who sets the variables decides otherwise.
-_STALL = {"GIT_HTTP_LOW_SPEED_LIMIT": "1000", "GIT_HTTP_LOW_SPEED_TIME": "60"}
+MAX_PATIENCE = 60
+_STALL = {"GIT_HTTP_LOW_SPEED_LIMIT": "1000", "GIT_HTTP_LOW_SPEED_TIME": str(MAX_PATIENCE)}
 SSH = "ssh -o BatchMode=yes -o ConnectTimeout=30 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
 
 OPTIONS = (
@@ -50,6 +51,12 @@ def environment(variables: Mapping[str, str], ceiling: str, account: Account | N
     kept = {name: value for name, value in variables.items() if name in _KEPT or not _DROPPED.fullmatch(name)}
     identity = account.variables if account is not None else {}
     return {**_STALL, **kept, **_SET, **identity, "GIT_CEILING_DIRECTORIES": ceiling}
+
+
+def patience(variables: Mapping[str, str]) -> int:
+    """Return after how many seconds a silent peer is dead, for an engine that does not read the variable itself."""
+    text = variables["GIT_HTTP_LOW_SPEED_TIME"]
+    return int(text) if text.isascii() and text.isdigit() and 0 < int(text) <= MAX_PATIENCE else MAX_PATIENCE
 
 
 def arguments(binary: str, options: tuple[str, ...]) -> list[str | bytes]:

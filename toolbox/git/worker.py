@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from toolbox import errors
@@ -38,9 +39,17 @@ class Worker:
         access = access or Access()
         secret = {"scope": access.scope, "username": access.username, "password": access.password}
         home = account.home if account is not None else self._environment.get("HOME", "/")
-        request = {"operation": operation, "path": path, "access": secret, "insecure": access.insecure, "home": home}
+        env = harden.environment(self._environment.merged(), "/", account)
+        request = {
+            "operation": operation,
+            "patience": harden.patience(env),
+            "path": path,
+            "access": secret,
+            "insecure": access.insecure,
+            "home": home,
+        }
         # Credentials go through standard input, which is nameless memory.
-        code, stdout = await self._run(json.dumps({**request, **options}).encode(), account)
+        code, stdout = await self._run(json.dumps({**request, **options}).encode(), env, account)
         try:
             answer = json.loads(stdout)
         except ValueError as error:
@@ -49,10 +58,10 @@ class Worker:
             raise _error(answer, access)
         return answer["value"]
 
-    async def _run(self, request: bytes, account: Account | None) -> tuple[int, bytes]:
+    async def _run(self, request: bytes, env: Mapping[str, str], account: Account | None) -> tuple[int, bytes]:
         process = await self._procs.spawn(
             [sys.executable, "-I", "-m", "toolbox.git.engine"],
-            env=harden.environment(self._environment.merged(), "/", account),
+            env=env,
             cwd="/",
             stdin=request,
             merge=False,

@@ -27,8 +27,8 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "pull": transfer.pull,
     "push": transfer.push,
 }
-# A server that is silent for this long, in milliseconds, is dead.
-CONNECT, SILENCE = 30_000, 60_000
+# A server that cannot be reached for this long, in milliseconds, is dead.
+CONNECT = 30_000
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
     answer_fd = os.dup(1)
     os.dup2(2, 1)
     pygit2.settings.server_connect_timeout = CONNECT
-    pygit2.settings.server_timeout = SILENCE
+    pygit2.settings.server_timeout = 1000 * request.pop("patience")
     operation = OPERATIONS[request.pop("operation")]
     try:
         answer: dict[str, Any] = {"value": operation(**request)}

@@ -52,7 +52,8 @@ _ROWS: tuple[tuple[type[ToolboxError], tuple[str, ...]], ...] = (
             r"status code: (?:429|5\d\d)",
             r"certificate",
             r"ssl error",
-            r"could not read from socket",
+            r"(?:from|to) socket",
+            r"http parser",  # the connection ended within an answer
             r"connection (?:reset|refused)",
             r"unexpected eof",
             r"early eof",
