@@ -1,10 +1,11 @@
 """A remote over HTTP(S): ``git http-backend`` behind a small server that can also misbehave. Loopback only.
 
 The first part of a path says how the server behaves; the rest is a bare repository below ``root``:
-``/open/x.git``, ``/auth/x.git`` (Basic), ``/readonly/x.git`` (pushing is forbidden), ``/status/503/x.git``,
-``/moved/x.git`` (redirect to ``/auth`` of this host), ``/away/x.git`` (redirect to another host), ``/hang/x.git``,
-``/reset/x.git``, ``/cut/x.git`` (breaks off in the middle of the pack), ``/slow/x.git`` (Basic; holds the pack until
-``released``). Below ``/auth/x.git/info/lfs`` are the large files of git-lfs, below ``/object/`` their content.
+``/open/x.git``, ``/auth/x.git`` (Basic), ``/readonly/x.git`` (pushing is forbidden), ``/status/503/x.git`` (with
+``words``), ``/moved/x.git`` (redirect to ``/auth`` of this host), ``/away/x.git`` (redirect to another host),
+``/hang/x.git``, ``/reset/x.git``, ``/empty/x.git`` (closes without a word), ``/cut/x.git`` (breaks off in the middle
+of the pack), ``/slow/x.git`` (Basic; holds the pack until ``released``). Below ``/auth/x.git/info/lfs`` are the large
+files of git-lfs, below ``/object/`` their content.
 """
 
 from __future__ import annotations
@@ -72,7 +73,17 @@ class Handler(BaseHTTPRequestHandler):
             self._backend(rest)
 
     def _status(self, rest: str) -> None:
-        self._plain(int(rest.partition("/")[0]))
+        self._body()
+        self.send_response(int(rest.partition("/")[0]))
+        words = self.server.words.encode()
+        headers = {"Content-Type": "text/plain", "WWW-Authenticate": 'Basic realm="tests"'}
+        for name, value in {**headers, "Content-Length": str(len(words))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(words)
+
+    def _empty(self, _: str) -> None:
+        self.close_connection = True
 
     def _moved(self, rest: str) -> None:
         self._plain(302, {"Location": f"{self.server.url}/auth/{rest}"})
@@ -217,6 +228,7 @@ class Server(ThreadingHTTPServer):
         self.root = root
         self.url = f"{'https' if tls else 'http'}://{host}:{self.server_address[1]}"
         self.elsewhere = ""
+        self.words = ""
         self.basic = "Basic " + base64.b64encode(f"{USER}:{TOKEN}".encode()).decode()
         self.seen: list[tuple[str, str | None]] = []
         self.objects: dict[str, bytes] = {}

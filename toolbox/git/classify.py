@@ -165,7 +165,7 @@ _ROWS: tuple[tuple[type[ToolboxError], tuple[str, ...]], ...] = (
             r"name consists only of disallowed characters",
             r"empty ident name",
             r"must be run in a work tree",
-            r"has only \d+ lines",
+            r"has only \d+ lines?\b",
             r"invalid path '",
         ),
     ),
