@@ -66,7 +66,8 @@ class Pump:
         self._fd = -1
         self.paused = False
         self._ended.set()
-        self._on_close(self)
+        told, self._on_close = self._on_close, _nobody
+        told(self)
 
     def _readable(self) -> None:
         self._take()
@@ -115,6 +116,10 @@ class Pump:
             return
         self._loop.remove_reader(self._fd)
         self._timer = self._loop.call_later(DISCARD_INTERVAL, self._loop.add_reader, self._fd, self._readable)
+
+
+def _nobody(_: Pump) -> None:
+    """Stand in for whoever was told: they know us too, and a circle stays in memory until a collection."""
 
 
 async def drained(pumps: Sequence[Pump], since: float, quiet: float = 0.25, cap: float = 1.0) -> None:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import pathlib
 import pty
 import signal
 import stat
 import sys
+import weakref
 
 import pytest
 
@@ -140,6 +142,20 @@ async def test_stdin_pipe_takes_more_than_it_holds_and_an_end(procs: Procs, path
     with pytest.raises(BrokenPipeError):
         await process.stdin.write(b"late")
     await process.output.close()
+
+
+async def test_process_that_has_ended_goes_without_a_collection(procs: Procs, path_env: dict[str, str]) -> None:
+    process = await procs.spawn(["sh", "-c", "echo x"], env=path_env, cwd="/", merge=False)
+    await process.settle()
+    await process.output.close()
+    left = weakref.ref(process)
+    gc.disable()
+    try:
+        del process
+        await asyncio.sleep(0)
+        assert left() is None
+    finally:
+        gc.enable()
 
 
 async def test_missing_program_and_directory_are_told_apart(procs: Procs, path_env: dict[str, str]) -> None:
