@@ -23,6 +23,7 @@ from toolbox.http.endpoint import collect
 from toolbox.http.server import HttpServer
 from toolbox.http.signing import SigningKeys
 from toolbox.process.running.registry import Registry
+from toolbox.process.runtime import Runtime
 from toolbox.process.terminal.area import TerminalsArea
 
 EXIT_CONTROL = "X-Daytona-Pty-Exit-Control"
@@ -54,7 +55,8 @@ async def serve(work: pathlib.Path, *, shell: str = PLAIN) -> AsyncIterator[Serv
     procs, registry = Procs(spool), Registry()
     variables = {"HOME": str(work), "PATH": "/usr/local/bin:/usr/bin:/bin", "PS1": "$ ", "LANG": "C.UTF-8"}
     environment = Environment(variables, own=())
-    area = TerminalsArea(procs, environment, Shells(environment.get, shell), spool, registry, workdir=str(work))
+    shells = Shells(environment.get, shell)
+    area = TerminalsArea(Runtime(procs, environment, shells, spool, registry, workdir=str(work)))
     server = HttpServer(collect(area.api), Access(SigningKeys()), sandbox_id="box")
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]

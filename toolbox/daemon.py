@@ -35,6 +35,7 @@ from toolbox.process.execute import Exec
 from toolbox.process.running.area import RunningArea
 from toolbox.process.running.registry import Registry
 from toolbox.process.running.start import Starter
+from toolbox.process.runtime import Runtime
 from toolbox.process.session.area import SessionsArea
 from toolbox.process.session.sessions import Sessions
 from toolbox.process.terminal.area import TerminalsArea
@@ -125,17 +126,7 @@ class Daemon:
         self.procs = Procs(self.spool, limiter=Limiter(oom_score=settings.oom_score))
         self.shells = Shells(self.environment.get, settings.shell)
         self.registry = Registry()
-        self.exec = Exec(
-            self.procs,
-            self.environment,
-            self.shells,
-            self.spool,
-            self.registry,
-            workdir=workdir_of(settings),
-            max_output=settings.max_output_bytes,
-            limits=limits_of(settings),
-        )
-        starter = Starter(
+        runtime = Runtime(
             self.procs,
             self.environment,
             self.shells,
@@ -144,26 +135,12 @@ class Daemon:
             workdir=workdir_of(settings),
             limits=limits_of(settings),
         )
+        self.exec = Exec(runtime, max_output=settings.max_output_bytes)
+        starter = Starter(runtime)
         self.running = RunningArea(self.registry, starter, self.procs)
-        self.terminals = TerminalsArea(
-            self.procs,
-            self.environment,
-            self.shells,
-            self.spool,
-            self.registry,
-            workdir=workdir_of(settings),
-            limits=limits_of(settings),
-        )
+        self.terminals = TerminalsArea(runtime)
         self.running.use_terminals(self.terminals.terminals.launch)
-        self.code = CodeArea(
-            self.procs,
-            self.environment,
-            self.spool,
-            self.registry,
-            workdir=workdir_of(settings),
-            max_output=settings.max_output_bytes,
-            limits=limits_of(settings),
-        )
+        self.code = CodeArea(runtime, max_output=settings.max_output_bytes)
         self.files = FilesArea(workdir=workdir_of(settings), state_dir=state_dir_of(settings), procs=self.procs)
         self.git = GitArea(self.procs, self.environment, workdir=workdir_of(settings), home=home_of(settings))
         self.system = SystemArea(
@@ -174,25 +151,12 @@ class Daemon:
             resource=_resource(settings),
         )
         self.system.counters.add("processes", "processes owned by the daemon", lambda: len(self.procs.live))
-        self.entrypoint = Entrypoint(
-            self.procs,
-            self.environment,
-            self.spool,
-            self.registry,
-            workdir=workdir_of(settings),
-            note=self.system.telemetry.entrypoint,
-        )
+        self.entrypoint = Entrypoint(runtime, note=self.system.telemetry.entrypoint)
         sessions = Sessions(
-            self.procs,
-            self.environment,
-            self.shells,
-            self.spool,
-            self.registry,
-            workdir=workdir_of(settings),
+            runtime,
             state_dir=state_dir_of(settings),
             grace=settings.grace_period,
             send_signal=self.running.processes.signal,
-            limits=limits_of(settings),
         )
         self.sessions = SessionsArea(sessions, self.entrypoint)
         self.proxy = PortProxy(lambda: self.port, token=token)

@@ -26,6 +26,7 @@ from toolbox.http.signing import SigningKeys
 from toolbox.process.api import ExecApi
 from toolbox.process.execute import Exec
 from toolbox.process.running.registry import Registry
+from toolbox.process.runtime import Runtime
 
 MIB = 1024 * 1024
 
@@ -40,9 +41,8 @@ class Served:
         self.procs = Procs(self.spool)
         shells = Shells(self.env.get)
         self.registry = Registry()
-        self.exec = Exec(
-            self.procs, self.env, shells, self.spool, self.registry, workdir=str(home), max_output=16 * MIB
-        )
+        runtime = Runtime(self.procs, self.env, shells, self.spool, self.registry, workdir=str(home))
+        self.exec = Exec(runtime, max_output=16 * MIB)
         routes = collect(ExecApi(self.exec, **beats))
         self.server = HttpServer(routes, Access(SigningKeys()), sandbox_id="box")
         self.listener = socket.create_server(("127.0.0.1", 0))

@@ -32,6 +32,7 @@ from toolbox.process.execute import Exec
 from toolbox.process.running.area import RunningArea
 from toolbox.process.running.registry import Controls, Entry, Kind, Registry
 from toolbox.process.running.start import Starter
+from toolbox.process.runtime import Runtime
 
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 EXIT_CONTROL = "X-Daytona-Pty-Exit-Control"
@@ -47,9 +48,9 @@ class Served:
         self.procs = Procs(self.spool)
         self.registry = Registry()
         shells = Shells(self.env.get)
-        core = (self.procs, self.env, shells, self.spool, self.registry)
-        self.exec = Exec(*core, workdir=str(home), max_output=2**24)
-        self.starter = Starter(*core, workdir=str(home))
+        runtime = Runtime(self.procs, self.env, shells, self.spool, self.registry, workdir=str(home))
+        self.exec = Exec(runtime, max_output=2**24)
+        self.starter = Starter(runtime)
         self.area = RunningArea(self.registry, self.starter, self.procs)
         routes = [*collect(ExecApi(self.exec)), *collect(self.area.api)]
         self.server = HttpServer(routes, Access(SigningKeys()), sandbox_id="box")

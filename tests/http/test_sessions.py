@@ -31,6 +31,7 @@ from toolbox.process.entrypoint import Entrypoint
 from toolbox.process.running.area import RunningArea
 from toolbox.process.running.registry import Registry
 from toolbox.process.running.start import Starter
+from toolbox.process.runtime import Runtime
 from toolbox.process.session.area import SessionsArea
 from toolbox.process.session.sessions import Sessions
 
@@ -54,12 +55,12 @@ class Served:
         self.procs = Procs(self.spool)
         self.registry = Registry()
         shells = Shells(self.env.get, shell)
-        core = (self.procs, self.env, shells, self.spool, self.registry)
-        self.running = RunningArea(self.registry, Starter(*core, workdir=str(home)), self.procs)
+        runtime = Runtime(self.procs, self.env, shells, self.spool, self.registry, workdir=str(home))
+        self.running = RunningArea(self.registry, Starter(runtime), self.procs)
         self.sessions = Sessions(
-            *core, workdir=str(home), state_dir=str(home / "state"), grace=2, send_signal=self.running.processes.signal
+            runtime, state_dir=str(home / "state"), grace=2, send_signal=self.running.processes.signal
         )
-        self.entrypoint = Entrypoint(self.procs, self.env, self.spool, self.registry, workdir=str(home), note=_unnoted)
+        self.entrypoint = Entrypoint(runtime, note=_unnoted)
         self.area = SessionsArea(self.sessions, self.entrypoint)
         routes = [*collect(self.area.api), *collect(self.running.api)]
         self.server = HttpServer(routes, Access(SigningKeys()), sandbox_id="box")

@@ -12,14 +12,12 @@ import os
 from collections.abc import Sequence
 from typing import Protocol
 
-from toolbox.host.env import Environment
 from toolbox.host.lanes import Lane
 from toolbox.host.ledger import Channel, Ledger, Retention
-from toolbox.host.procs import Procs
-from toolbox.host.spool import Spool
 from toolbox.process import failure
 from toolbox.process.running.job import Job
-from toolbox.process.running.registry import Controls, Entry, Keep, Kind, Reason, Registry
+from toolbox.process.running.registry import Entry, Keep, Kind, Reason
+from toolbox.process.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
@@ -40,15 +38,9 @@ class Note(Protocol):
 class Entrypoint:
     """Run one command, as an argument vector and without a shell."""
 
-    def __init__(
-        self, procs: Procs, environment: Environment, spool: Spool, registry: Registry, *, workdir: str, note: Note
-    ) -> None:
+    def __init__(self, runtime: Runtime, *, note: Note) -> None:
+        self._runtime = runtime
         self._note = note
-        self._procs = procs
-        self._environment = environment
-        self._spool = spool
-        self._registry = registry
-        self._workdir = workdir
         self._lane = Lane("entrypoint", 1)
         self._tasks: list[asyncio.Task[None]] = []
         self._job: Job | None = None
@@ -59,15 +51,15 @@ class Entrypoint:
         if not argv:
             return
         try:
-            process = await self._procs.spawn(
-                argv, env=self._environment.merged(), cwd=self._workdir, merge=False, retention=KEPT
+            process = await self._runtime.procs.spawn(
+                argv, env=self._runtime.environment.merged(), cwd=self._runtime.workdir, merge=False, retention=KEPT
             )
         except OSError as error:
             await self._failed(argv, error)
             return
         self.entry = entry = self._register(argv, process.output)
-        entry.pid, entry.started, entry.controls = process.pid, process.started, Controls.of(process)
-        self._job = Job(process, self._procs.examiner)
+        entry.began(process)
+        self._job = Job(process, self._runtime.procs.examiner)
         self._tasks.append(asyncio.create_task(self._see_through(entry, self._job), name="entrypoint"))
         self._tasks.append(asyncio.create_task(self._copy(process.output), name="entrypoint output"))
 
@@ -81,18 +73,18 @@ class Entrypoint:
             name=NAME,
             session_id=NAME,
             argv=tuple(argv),
-            cwd=self._workdir,
+            cwd=self._runtime.workdir,
         )
-        return self._registry.add(entry)
+        return self._runtime.registry.add(entry)
 
     async def _failed(self, argv: Sequence[str], error: OSError) -> None:
         """Leave what a shell would: a line on standard error and an exit code."""
         try:
-            code, text = failure.explain(error, self._workdir)
+            code, text = failure.explain(error, self._runtime.workdir)
         except OSError:
             code, text = 126, f"{argv[0]}: {(error.strerror or str(error)).lower()}"
         log.error("entrypoint did not start: %s", text)
-        output = self._spool.ledger(KEPT)
+        output = self._runtime.spool.ledger(KEPT)
         output.append(f"{text}\n".encode(errors="replace"), Channel.STDERR)
         output.finish()
         self.entry = self._register(argv, output)
@@ -129,7 +121,7 @@ class Entrypoint:
     async def release(self) -> None:
         """Let go of the output."""
         if self.entry is not None:
-            self._registry.discard(self.entry)
+            self._runtime.registry.discard(self.entry)
             await self.entry.output.close()
 
 

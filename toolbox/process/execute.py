@@ -16,14 +16,13 @@ from toolbox.host import env
 from toolbox.host.child import Process
 from toolbox.host.ledger import Channel, Ledger, Retention
 from toolbox.host.limits import Limits
-from toolbox.host.procs import Procs
-from toolbox.host.shells import Shell, Shells
-from toolbox.host.spool import Spool
+from toolbox.host.shells import Shell
 from toolbox.process import failure, render
 from toolbox.process.running import bounds, describe
 from toolbox.process.running.job import Ending, Job
-from toolbox.process.running.registry import TIMED_OUT, Controls, Entry, Keep, Kind, Reason, Registry
+from toolbox.process.running.registry import TIMED_OUT, Entry, Keep, Kind, Reason
 from toolbox.process.running.wire import Details
+from toolbox.process.runtime import Runtime
 from toolbox.process.underway import UnderWay
 from toolbox.process.wire import ExecuteRequest, ExitEvent, OutputEvent, StartEvent
 
@@ -34,7 +33,6 @@ TIMEOUT_OUTPUT = 1024 * 1024
 # What is shown of a command, which may be megabytes long, to those who list processes.
 SHOWN = 4096
 _FOREVER = 1e8
-NO_LIMITS = Limits()
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -172,25 +170,8 @@ class Run:
 class Exec:
     """Run shell commands."""
 
-    def __init__(
-        self,
-        procs: Procs,
-        environment: env.Environment,
-        shells: Shells,
-        spool: Spool,
-        registry: Registry,
-        *,
-        workdir: str,
-        max_output: int,
-        limits: Limits = NO_LIMITS,
-    ) -> None:
-        self._limits = limits
-        self._procs = procs
-        self._environment = environment
-        self._shells = shells
-        self._spool = spool
-        self._registry = registry
-        self._workdir = workdir
+    def __init__(self, runtime: Runtime, *, max_output: int) -> None:
+        self._runtime = runtime
         self._max_output = max_output
         self._runs: UnderWay[Run] = UnderWay("command")
 
@@ -215,14 +196,14 @@ class Exec:
             split=split or bool(request.split_output),
             retention=self._retention(request.max_output_bytes),
             details=bool(request.details),
-            limits=bounds.wanted(request.limits, self._limits),
+            limits=bounds.wanted(request.limits, self._runtime.limits),
         )
 
     async def start(self, command: Command, *, two_pipes: bool = False) -> Run:
         """Start a command; a directory or shell that does not work is an outcome like any other."""
         self._runs.check_open()
         started = asyncio.get_running_loop().time()
-        output = self._spool.ledger(command.retention)
+        output = self._runtime.spool.ledger(command.retention)
         process, code = None, 0
         try:
             process = await self._spawn(command, output, merge=not (command.split or two_pipes))
@@ -230,7 +211,8 @@ class Exec:
             code, text = failure.explain(error, command.cwd)
             output.append(text.encode(errors="replace"))
         deadline = None if command.timeout is None else started + command.timeout
-        job = None if process is None else Job(process, self._procs.examiner, deadline=deadline, grace=command.grace)
+        examiner = self._runtime.procs.examiner
+        job = None if process is None else Job(process, examiner, deadline=deadline, grace=command.grace)
         return await self._runs.begin(Run(command, self._register(command, output, process), job, code))
 
     async def close(self) -> None:
@@ -245,28 +227,28 @@ class Exec:
         text = command.text[:SHOWN].decode("utf-8", "replace")
         entry = Entry(kind=Kind.EXEC, output=output, keep=Keep.NONE, passing=True, command=text, cwd=command.cwd)
         if process is not None:
-            entry.id, entry.pid, entry.started = process.id, process.pid, process.started
-            entry.controls = Controls.of(process)
+            entry.id = process.id
+            entry.began(process)
             entry.limits = bounds.report(command.limits, process)
-        return self._registry.add(entry)
+        return self._runtime.registry.add(entry)
 
     async def _spawn(self, command: Command, output: Ledger, *, merge: bool) -> Process:
-        shell = await self._shells.choose()
+        shell = await self._runtime.shells.choose()
         try:
             return await self._spawn_with(shell, command, output, merge=merge)
         except OSError as error:
             if error.filename == command.cwd:
                 raise
             # The shell may have been removed or replaced a moment ago.
-            self._shells.forget()
-            return await self._spawn_with(await self._shells.choose(), command, output, merge=merge)
+            self._runtime.shells.forget()
+            return await self._spawn_with(await self._runtime.shells.choose(), command, output, merge=merge)
 
     async def _spawn_with(self, shell: Shell, command: Command, output: Ledger, *, merge: bool) -> Process:
         argv, script = shell.script(command.text)
-        return await self._procs.spawn(
+        return await self._runtime.procs.spawn(
             argv,
             executable=shell.path,
-            env=self._environment.merged(command.envs),
+            env=self._runtime.environment.merged(command.envs),
             cwd=command.cwd,
             stdin=script,
             merge=merge,
@@ -276,8 +258,8 @@ class Exec:
 
     def _resolve(self, cwd: str) -> str:
         if cwd == "~" or cwd.startswith("~/"):
-            cwd = self._environment.get("HOME", "~") + cwd[1:]
-        return os.path.join(self._workdir, cwd) if cwd else self._workdir  # noqa: PTH118 - keeps what the user wrote
+            cwd = self._runtime.environment.get("HOME", "~") + cwd[1:]
+        return os.path.join(self._runtime.workdir, cwd) if cwd else self._runtime.workdir  # noqa: PTH118 - keeps what the user wrote
 
     def _retention(self, wanted: int | None) -> Retention:
         if wanted is None:

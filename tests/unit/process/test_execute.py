@@ -15,6 +15,7 @@ from toolbox.host.spool import Spool
 from toolbox.process import render
 from toolbox.process.execute import OUTPUT_CEILING, Exec, Outcome
 from toolbox.process.running.registry import Registry
+from toolbox.process.runtime import Runtime
 from toolbox.process.wire import ExecuteRequest
 
 
@@ -25,7 +26,8 @@ class Host:
         self.env = Environment({"PATH": os.environ["PATH"], "HOME": str(folder)}, own=())
         shells = Shells(self.env.get, shell)
         self.registry = Registry()
-        self.exec = Exec(self.procs, self.env, shells, self.spool, self.registry, workdir=str(folder), max_output=1000)
+        runtime = Runtime(self.procs, self.env, shells, self.spool, self.registry, workdir=str(folder))
+        self.exec = Exec(runtime, max_output=1000)
 
     async def run(self, command: str, **fields: object) -> tuple[int, str]:
         run = await self.exec.start(self.exec.check(ExecuteRequest(command=command, **fields)))  # type: ignore[arg-type]

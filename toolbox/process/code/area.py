@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-from toolbox.host.env import Environment
-from toolbox.host.limits import Limits
-from toolbox.host.procs import Procs
-from toolbox.host.spool import Spool
 from toolbox.process.code.api import CodeApi
 from toolbox.process.code.runs import CodeRuns
 from toolbox.process.code.warm import Warm
-from toolbox.process.running.registry import Registry
+from toolbox.process.runtime import Runtime
 
 
 class CodeArea:
     """Own everything behind ``/process/code-run``."""
 
-    def __init__(
-        self,
-        procs: Procs,
-        environment: Environment,
-        spool: Spool,
-        registry: Registry,
-        *,
-        workdir: str,
-        max_output: int,
-        limits: Limits | None = None,
-    ) -> None:
-        self.warm = Warm(procs, workdir=workdir, max_output=max_output)
-        self.runs = CodeRuns(
-            procs, environment, spool, registry, self.warm, workdir=workdir, max_output=max_output, limits=limits
-        )
+    def __init__(self, runtime: Runtime, *, max_output: int) -> None:
+        self.warm = Warm(runtime.procs, workdir=runtime.workdir, max_output=max_output)
+        self.runs = CodeRuns(runtime, self.warm, max_output=max_output)
         self.api = CodeApi(self.runs)
 
     async def close(self) -> None:

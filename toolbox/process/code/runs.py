@@ -12,9 +12,6 @@ from toolbox.errors import BadRequest
 from toolbox.host import env
 from toolbox.host.launch import file_of
 from toolbox.host.ledger import Retention
-from toolbox.host.limits import Limits
-from toolbox.host.procs import Procs
-from toolbox.host.spool import Spool
 from toolbox.process import failure
 from toolbox.process.code.charts import ChartFile
 from toolbox.process.code.job import Begun, CodeRun
@@ -23,7 +20,8 @@ from toolbox.process.code.programs import Programs
 from toolbox.process.code.warm import Spare, Warm
 from toolbox.process.code.wire import CodeRunRequest
 from toolbox.process.running import bounds
-from toolbox.process.running.registry import Controls, Entry, Keep, Kind, Registry
+from toolbox.process.running.registry import Entry, Keep, Kind
+from toolbox.process.runtime import Runtime
 from toolbox.process.underway import UnderWay
 
 _FOREVER = 1e8
@@ -45,28 +43,12 @@ class Code(msgspec.Struct, frozen=True):
 class CodeRuns:
     """Run programs."""
 
-    def __init__(
-        self,
-        procs: Procs,
-        environment: env.Environment,
-        spool: Spool,
-        registry: Registry,
-        warm: Warm,
-        *,
-        workdir: str,
-        max_output: int,
-        limits: Limits | None = None,
-    ) -> None:
-        self._limits = limits
-        self._procs = procs
-        self._environment = environment
-        self._spool = spool
-        self._registry = registry
+    def __init__(self, runtime: Runtime, warm: Warm, *, max_output: int) -> None:
+        self._runtime = runtime
         self._warm = warm
-        self._workdir = workdir
         self._retention = Retention.capped(max_output)
         self._programs = Programs()
-        self._javascript = JavaScript(procs, self._programs, environment.merged())
+        self._javascript = JavaScript(runtime.procs, self._programs, runtime.environment.merged())
         self._runs: UnderWay[CodeRun] = UnderWay("code run")
 
     def check(self, request: CodeRunRequest) -> Code:
@@ -105,7 +87,7 @@ class CodeRuns:
 
     async def _begin(self, code: Code, charts: ChartFile) -> Begun:
         """Return the process, or the exit code for having none."""
-        environ = self._environment.merged(code.envs)
+        environ = self._runtime.environment.merged(code.envs)
         try:
             if code.language == "python":
                 return await self._python(code, environ, charts)
@@ -113,7 +95,7 @@ class CodeRuns:
         except NoRuntimeError as error:
             return self._failed(str(error), 127)
         except OSError as error:
-            status, text = failure.explain(error, self._workdir)
+            status, text = failure.explain(error, self._runtime.workdir)
             return self._failed(f"{text}\n", status)
 
     async def _python(self, code: Code, environ: dict[str, str], charts: ChartFile) -> Begun:
@@ -122,7 +104,7 @@ class CodeRuns:
             raise NoRuntimeError("sh: 1: python3: not found\n")
         spare = await self._spare(python, code)
         if spare is not None:
-            spare.go(code.text, list(code.argv), environ, self._workdir, charts.fd)
+            spare.go(code.text, list(code.argv), environ, self._runtime.workdir, charts.fd)
             return Begun(spare.process.output, spare.process, told=spare.told)
         source = file_of(code.text.encode())
         try:
@@ -134,9 +116,9 @@ class CodeRuns:
 
     async def _spare(self, python: str, code: Code) -> Spare | None:
         """Return an interpreter that is warm; with limits none is, as they hold from the first instruction on."""
-        if self._limits:
+        if self._runtime.limits:
             return None
-        return await self._warm.take(python, self._environment.merged(), code.envs, len(code.text))
+        return await self._warm.take(python, self._runtime.environment.merged(), code.envs, len(code.text))
 
     async def _node(self, code: Code, environ: dict[str, str]) -> Begun:
         choose = self._javascript.javascript if code.language == "javascript" else self._javascript.typescript
@@ -146,23 +128,29 @@ class CodeRuns:
     async def _spawn(
         self, argv: Sequence[str], environ: dict[str, str], *, stdin: bytes | None = None, pass_fds: Sequence[int] = ()
     ) -> Begun:
-        output = self._spool.ledger(self._retention)
-        process = await self._procs.spawn(
-            argv, env=environ, cwd=self._workdir, stdin=stdin, ledger=output, pass_fds=pass_fds, limits=self._limits
+        output = self._runtime.spool.ledger(self._retention)
+        process = await self._runtime.procs.spawn(
+            argv,
+            env=environ,
+            cwd=self._runtime.workdir,
+            stdin=stdin,
+            ledger=output,
+            pass_fds=pass_fds,
+            limits=self._runtime.limits,
         )
         return Begun(output, process)
 
     def _failed(self, text: str, status: int) -> Begun:
-        output = self._spool.ledger(self._retention)
+        output = self._runtime.spool.ledger(self._retention)
         output.append(text.encode(errors="replace"))
         return Begun(output, failure=status)
 
     def _register(self, code: Code, begun: Begun) -> Entry:
         process = begun.process
         entry = Entry(kind=Kind.CODE, output=begun.output, keep=Keep.NONE, passing=True, command=code.text[:_SHOWN])
-        entry.argv, entry.timeout, entry.cwd = list(code.argv), code.timeout, self._workdir
+        entry.argv, entry.timeout, entry.cwd = list(code.argv), code.timeout, self._runtime.workdir
         if process is not None:
-            entry.id, entry.pid, entry.started = process.id, process.pid, process.started
-            entry.controls = Controls.of(process)
-            entry.limits = bounds.report(self._limits, process)
-        return self._registry.add(entry)
+            entry.id = process.id
+            entry.began(process)
+            entry.limits = bounds.report(self._runtime.limits, process)
+        return self._runtime.registry.add(entry)

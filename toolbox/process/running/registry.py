@@ -153,6 +153,10 @@ class Entry:
         """Tell whether somebody needs the output."""
         return self._holds > 0
 
+    def began(self, process: Child) -> None:
+        """Note that it runs, as this process."""
+        self.pid, self.started, self.controls = process.pid, process.started, Controls.of(process)
+
     def finish(
         self,
         code: int,

@@ -14,20 +14,17 @@ from toolbox.errors import BadRequest, InvalidBody, StartFailed, Unavailable, Un
 from toolbox.host import accounts, env, shells
 from toolbox.host.launch import PIPE, Stdin
 from toolbox.host.ledger import Retention
-from toolbox.host.limits import Limits
-from toolbox.host.procs import Procs
-from toolbox.host.shells import Shell, Shells
-from toolbox.host.spool import Spool
+from toolbox.host.shells import Shell
 from toolbox.process.running import bounds
 from toolbox.process.running.job import Job
-from toolbox.process.running.registry import Controls, Entry, Keep, Kind, Reason, Registry
+from toolbox.process.running.registry import Entry, Keep, Kind, Reason
 from toolbox.process.running.wire import CreateProcessRequest, Terminal
+from toolbox.process.runtime import Runtime
 
 # The tail that is kept of a process that writes for ever.
 LOG_BYTES = 64 * 1024 * 1024
 # What is shown of a command, which may be megabytes long, to those who list processes.
 SHOWN = 64 * 1024
-NO_LIMITS = Limits()
 
 
 class OpenTerminal(Protocol):
@@ -51,24 +48,8 @@ class OpenTerminal(Protocol):
 class Starter:
     """Start what a request describes."""
 
-    def __init__(
-        self,
-        procs: Procs,
-        environment: env.Environment,
-        shell_choice: Shells,
-        spool: Spool,
-        registry: Registry,
-        *,
-        workdir: str,
-        limits: Limits = NO_LIMITS,
-    ) -> None:
-        self._limits = limits
-        self._procs = procs
-        self._environment = environment
-        self._shells = shell_choice
-        self._spool = spool
-        self._registry = registry
-        self._workdir = workdir
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
         self._jobs: dict[asyncio.Task[None], Job] = {}
         self._timers: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -111,13 +92,13 @@ class Starter:
         started = asyncio.get_running_loop().time()
         account = await asyncio.to_thread(accounts.find, request.user) if request.user else None
         argv, executable, stdin = await self._command(request)
-        limits = bounds.wanted(request.limits, self._limits)
-        entry = self._registry.add(self._entry(request, executable))
+        limits = bounds.wanted(request.limits, self._runtime.limits)
+        entry = self._runtime.registry.add(self._entry(request, executable))
         try:
-            process = await self._procs.spawn(
+            process = await self._runtime.procs.spawn(
                 argv,
                 executable=executable,
-                env=self._environment.merged({**(account.variables if account else {}), **(request.env or {})}),
+                env=self._runtime.environment.merged({**(account.variables if account else {}), **(request.env or {})}),
                 cwd=entry.cwd,
                 stdin=stdin,
                 merge=False,
@@ -127,14 +108,14 @@ class Starter:
             )
         except BaseException as error:
             entry.finish(127, None, Reason.FAILED)
-            self._registry.discard(entry)
+            self._runtime.registry.discard(entry)
             if isinstance(error, OSError):
                 raise _failed(error) from error
             raise
-        entry.pid, entry.started, entry.controls = process.pid, process.started, Controls.of(process)
+        entry.began(process)
         entry.limits = bounds.report(limits, process)
         deadline = None if entry.timeout is None else started + entry.timeout
-        job = Job(process, self._procs.examiner, deadline=deadline, grace=(request.kill_grace_ms or 0) / 1000)
+        job = Job(process, self._runtime.procs.examiner, deadline=deadline, grace=(request.kill_grace_ms or 0) / 1000)
         task = asyncio.create_task(self._see_through(entry, job), name="process")
         self._jobs[task] = job
         task.add_done_callback(self._jobs.pop)
@@ -153,7 +134,7 @@ class Starter:
     def _entry(self, request: CreateProcessRequest, executable: str | None) -> Entry:
         return Entry(
             kind=Kind(request.kind or "exec"),
-            output=self._spool.ledger(Retention(head=0, tail=request.max_log_bytes or LOG_BYTES)),
+            output=self._runtime.spool.ledger(Retention(head=0, tail=request.max_log_bytes or LOG_BYTES)),
             keep=Keep(request.keep_logs or "on_exit_ttl"),
             name=request.name or "",
             session_id=request.session_id or "",
@@ -181,8 +162,8 @@ class Starter:
 
     async def _shell(self, name: str | None) -> Shell:
         if name in (None, "auto"):
-            return await self._shells.choose()
-        path = self._environment.get("PATH") or shells.DEFAULT_PATH
+            return await self._runtime.shells.choose()
+        path = self._runtime.environment.get("PATH") or shells.DEFAULT_PATH
         found = Shell(await asyncio.to_thread(shells.find, path, "", name))
         if pathlib.PurePath(found.path).name != name:
             raise StartFailed(f"{name}: no such shell here")
@@ -217,8 +198,8 @@ class Starter:
 
     def _resolve(self, cwd: str) -> str:
         if cwd == "~" or cwd.startswith("~/"):
-            cwd = self._environment.get("HOME", "~") + cwd[1:]
-        return os.path.join(self._workdir, cwd) if cwd else self._workdir  # noqa: PTH118 - keeps what the user wrote
+            cwd = self._runtime.environment.get("HOME", "~") + cwd[1:]
+        return os.path.join(self._runtime.workdir, cwd) if cwd else self._runtime.workdir  # noqa: PTH118 - keeps what the user wrote
 
 
 def _shown(argv: Sequence[str]) -> list[str]:

@@ -7,15 +7,10 @@ import pathlib
 from collections.abc import Awaitable, Callable
 
 from toolbox.errors import BadRequest, Conflict, InvalidBody, ProcessNotFound, TooManyRequests, Unavailable
-from toolbox.host.env import Environment
 from toolbox.host.lanes import Lane
 from toolbox.host.ledger import Ledger, Retention
-from toolbox.host.limits import Limits
-from toolbox.host.procs import Procs
-from toolbox.host.shells import Shells
-from toolbox.host.spool import Spool
-from toolbox.process.running.registry import Registry
 from toolbox.process.running.wire import SignalRequest
+from toolbox.process.runtime import Runtime
 from toolbox.process.session import archive, wire
 from toolbox.process.session.command import SessionCommand
 from toolbox.process.session.log import HALF
@@ -30,27 +25,15 @@ ENTRYPOINT = "entrypoint"
 class Sessions:
     """Make sessions, find them, end them."""
 
-    def __init__(  # noqa: PLR0913 - each is one thing a shell needs
+    def __init__(
         self,
-        procs: Procs,
-        environment: Environment,
-        shells: Shells,
-        spool: Spool,
-        registry: Registry,
+        runtime: Runtime,
         *,
-        workdir: str,
         state_dir: str,
         grace: float,
         send_signal: Callable[[str, SignalRequest], Awaitable[None]],
-        limits: Limits | None = None,
     ) -> None:
-        self._limits = limits
-        self._procs = procs
-        self._environment = environment
-        self._shells = shells
-        self._spool = spool
-        self._registry = registry
-        self._workdir = workdir
+        self._runtime = runtime
         self._root = pathlib.Path(state_dir, "sessions")
         self._grace = grace
         self._signal = send_signal
@@ -80,26 +63,26 @@ class Sessions:
             self._starting.discard(session_id)
 
     async def _start(self, session_id: str, *, at_home: bool) -> Session:
-        shell = await self._shells.choose()
+        shell = await self._runtime.shells.choose()
         folder = await self._lane.run(archive.Folder.make, self._root)
-        cwd = self._environment.get("HOME", self._workdir) if at_home else self._workdir
+        cwd = self._runtime.environment.get("HOME", self._runtime.workdir) if at_home else self._runtime.workdir
         try:
             running = await SessionShell.start(
-                self._procs,
+                self._runtime.procs,
                 shell,
                 folder.path,
                 self._lane,
-                env=self._environment.merged(),
+                env=self._runtime.environment.merged(),
                 cwd=cwd,
-                limits=self._limits,
+                limits=self._runtime.limits,
             )
         except BaseException:
             await self._lane.run(folder.remove)
             raise
-        return Session(session_id, folder, self._lane, self._registry, shell=running, ledger=self._ledger)
+        return Session(session_id, folder, self._lane, self._runtime.registry, shell=running, ledger=self._ledger)
 
     def _ledger(self) -> Ledger:
-        return self._spool.ledger(Retention(head=HALF, tail=HALF))
+        return self._runtime.spool.ledger(Retention(head=HALF, tail=HALF))
 
     async def all(self) -> list[Session]:
         """List the sessions in the order in which they were made."""
@@ -187,7 +170,9 @@ class Sessions:
         for folder, records in await self._lane.run(archive.past, self._root):
             session_id = records[0].session
             if session_id:
-                session = Session(session_id, folder, self._lane, self._registry, shell=None, ledger=self._ledger)
+                session = Session(
+                    session_id, folder, self._lane, self._runtime.registry, shell=None, ledger=self._ledger
+                )
                 session.remember(records)
                 self._sessions.setdefault(session_id, session)
 

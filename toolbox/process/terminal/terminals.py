@@ -13,11 +13,8 @@ from toolbox import wire
 from toolbox.errors import BadRequest, Conflict, Gone, InvalidBody, ProcessNotFound, TooManyRequests, Unavailable
 from toolbox.host import env
 from toolbox.host.ledger import Retention
-from toolbox.host.limits import Limits
-from toolbox.host.procs import Procs
-from toolbox.host.shells import Shells
-from toolbox.host.spool import Spool
-from toolbox.process.running.registry import Entry, Registry
+from toolbox.process.running.registry import Entry
+from toolbox.process.runtime import Runtime
 from toolbox.process.terminal.terminal import Plan, Terminal
 from toolbox.process.terminal.wire import COLS, ROWS, CreateRequest
 
@@ -34,24 +31,8 @@ _RESERVED = "create-connect"
 class Terminals:
     """Make, find and end terminals."""
 
-    def __init__(
-        self,
-        procs: Procs,
-        environment: env.Environment,
-        shells: Shells,
-        spool: Spool,
-        registry: Registry,
-        *,
-        workdir: str,
-        limits: Limits | None = None,
-    ) -> None:
-        self._limits = limits
-        self._procs = procs
-        self._environment = environment
-        self._shells = shells
-        self._spool = spool
-        self._registry = registry
-        self._workdir = workdir
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
         self._table: dict[str, Terminal] = {}
         self._closing = False
 
@@ -138,8 +119,8 @@ class Terminals:
             raise Conflict(f"PTY session with id '{plan.id}' already exists")
         if len(self._table) >= MAX_TERMINALS:
             raise TooManyRequests(f"PTY sessions: there are {MAX_TERMINALS} already, delete one first")
-        ledger = self._spool.ledger(Retention(head=0, tail=SCROLLBACK))
-        terminal = Terminal(plan, ledger, self._procs, self._registry, self._command)
+        ledger = self._runtime.spool.ledger(Retention(head=0, tail=SCROLLBACK))
+        terminal = Terminal(plan, ledger, self._runtime.procs, self._runtime.registry, self._command)
         self._table[plan.id] = terminal
         return terminal
 
@@ -167,18 +148,18 @@ class Terminals:
             rows=request.rows or ROWS,
             lazy=bool(request.lazy_start),
             session_id=request.id,
-            limits=self._limits,
+            limits=self._runtime.limits,
         )
 
     def _resolve(self, cwd: str) -> str:
         if cwd == "~" or cwd.startswith("~/"):
-            cwd = self._environment.get("HOME", "~") + cwd[1:]
-        return os.path.join(self._workdir, cwd) if cwd else self._workdir  # noqa: PTH118 - keeps what the user wrote
+            cwd = self._runtime.environment.get("HOME", "~") + cwd[1:]
+        return os.path.join(self._runtime.workdir, cwd) if cwd else self._runtime.workdir  # noqa: PTH118 - keeps what the user wrote
 
     async def _command(self, plan: Plan) -> tuple[Sequence[str], dict[str, str]]:
         """Return what to start and its variables, as they are now."""
-        inherited = self._environment.merged()
+        inherited = self._runtime.environment.merged()
         for name in _SIZE_VARIABLES:
             inherited.pop(name, None)
-        argv = plan.argv or [(await self._shells.choose()).path, "-i", "-l"]
+        argv = plan.argv or [(await self._runtime.shells.choose()).path, "-i", "-l"]
         return argv, {**inherited, **plan.envs}
