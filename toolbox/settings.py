@@ -6,8 +6,9 @@ This module is imported before the listening socket exists, so it imports almost
 from __future__ import annotations
 
 import os
-import re
 import socket
+
+from toolbox import parsers
 
 # Not typing.TYPE_CHECKING: that import costs 4 ms before the port accepts. Type checkers know the bare name too.
 TYPE_CHECKING = False
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DEFAULT_PORT = 2280
-_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
-
 # Settings of the daemon itself: never handed to a process started for the user.
 PRIVATE_PREFIX = "TOOLBOX_"
 
@@ -28,84 +26,6 @@ class SettingsError(Exception):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
-
-
-def parse_bool(text: str) -> bool:
-    """Read a boolean; raise ``ValueError`` for anything unclear."""
-    low = text.strip().lower()
-    if low in ("1", "true", "yes", "on"):
-        return True
-    if low in ("0", "false", "no", "off", ""):
-        return False
-    raise ValueError("expected true or false")
-
-
-def parse_duration(text: str) -> float:
-    """Read a Go duration (``1m30s``, ``100ms``) or a bare number of seconds."""
-    clean = text.strip()
-    try:
-        return float(clean)
-    except ValueError:
-        parts = _DURATION.findall(clean)
-    if not parts or "".join(number + unit for number, unit in parts) != clean:
-        raise ValueError("expected a duration such as 5s, 1500ms or 1m")
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
-
-
-def parse_list(text: str) -> frozenset[str]:
-    """Read a comma-separated list."""
-    return frozenset(part.strip() for part in text.split(",") if part.strip())
-
-
-def parse_labels(text: str) -> dict[str, str]:
-    """Read ``k=v,k=v``."""
-    pairs = (part.partition("=") for part in text.split(",") if part.strip())
-    labels = {key.strip(): value.strip() for key, sign, value in pairs if sign and key.strip()}
-    if text.strip() and not labels:
-        raise ValueError("expected k=v,k=v")
-    return labels
-
-
-class _Parse:
-    """Parsers with a range."""
-
-    @staticmethod
-    def at_least(kind: Callable[[str], float], low: float) -> Callable[[str], float]:
-        def read(text: str) -> float:
-            value = kind(text)
-            if not value >= low:
-                raise ValueError(f"expected at least {low:g}")
-            return value
-
-        return read
-
-    @staticmethod
-    def between(low: int, high: int) -> Callable[[str], int]:
-        def read(text: str) -> int:
-            value = int(text)
-            if not low <= value <= high:
-                raise ValueError(f"expected {low} to {high}")
-            return value
-
-        return read
-
-    @staticmethod
-    def port(text: str) -> int:
-        value = int(text)
-        if not 0 <= value <= 65535:
-            raise ValueError("expected a port from 0 to 65535")
-        return value
-
-    @staticmethod
-    def one_of(*names: str) -> Callable[[str], str]:
-        def read(text: str) -> str:
-            low = text.strip().lower()
-            low = {"warning": "warn"}.get(low, low)
-            if low not in names:
-                raise ValueError(f"expected one of {', '.join(names)}")
-            return low
-
-        return read
 
 
 class Setting:
@@ -131,19 +51,19 @@ class Setting:
         self.help = help
         self.flag = flag
         self.secret = secret
-        self.switch = parse is parse_bool
+        self.switch = parse is parsers.boolean
 
 
 SETTINGS = (
     Setting("host", "TOOLBOX_HOST", str, "127.0.0.1", "address to listen on", flag="--host"),
-    Setting("port", "TOOLBOX_PORT", _Parse.port, "2280", "TCP port; 0 picks a free one", flag="--port"),
+    Setting("port", "TOOLBOX_PORT", parsers.port, "2280", "TCP port; 0 picks a free one", flag="--port"),
     Setting("unix_socket", "TOOLBOX_UNIX_SOCKET", str, "", "listen on this socket path instead", flag="--unix-socket"),
     Setting("token", "TOOLBOX_TOKEN", str, "", "credential that every request must carry", secret=True),
     Setting("token_file", "TOOLBOX_TOKEN_FILE", str, "", "file to read the token from", flag="--token-file"),
     Setting(
         "insecure_no_auth",
         "TOOLBOX_INSECURE_NO_AUTH",
-        parse_bool,
+        parsers.boolean,
         "false",
         "serve without a token on an address other machines reach; only where the network is the guard",
         flag="--insecure-no-auth",
@@ -152,10 +72,18 @@ SETTINGS = (
         "signing_key", "TOOLBOX_SIGNING_KEY", str, "", "key of signed file URLs; empty turns them off", secret=True
     ),
     Setting(
-        "allowed_hosts", "TOOLBOX_ALLOWED_HOSTS", parse_list, "", "host names accepted without a token, beside loopback"
+        "allowed_hosts",
+        "TOOLBOX_ALLOWED_HOSTS",
+        parsers.names,
+        "",
+        "host names accepted without a token, beside loopback",
     ),
     Setting(
-        "allowed_origins", "TOOLBOX_ALLOWED_ORIGINS", parse_list, "", "web origins that browsers may call from (CORS)"
+        "allowed_origins",
+        "TOOLBOX_ALLOWED_ORIGINS",
+        parsers.names,
+        "",
+        "web origins that browsers may call from (CORS)",
     ),
     Setting(
         "workdir", "TOOLBOX_WORKDIR", str, "", "base of relative paths; default: current directory", flag="--workdir"
@@ -165,35 +93,35 @@ SETTINGS = (
     Setting(
         "max_output_bytes",
         "TOOLBOX_MAX_OUTPUT_BYTES",
-        _Parse.at_least(int, 1024),
+        parsers.at_least(int, 1024),
         str(16 * 1024 * 1024),
         "most bytes of output in one exec answer; head and tail are kept",
     ),
     Setting(
         "command_memory",
         "TOOLBOX_COMMAND_MEMORY_BYTES",
-        _Parse.at_least(int, 0),
+        parsers.at_least(int, 0),
         "0",
         "most memory of one command, session, terminal or program and what it starts; 0: no limit",
     ),
     Setting(
         "command_pids",
         "TOOLBOX_COMMAND_PIDS",
-        _Parse.at_least(int, 0),
+        parsers.at_least(int, 0),
         "0",
         "most processes and threads of one command, session, terminal or program; 0: no limit",
     ),
     Setting(
         "command_cpus",
         "TOOLBOX_COMMAND_CPUS",
-        _Parse.at_least(float, 0),
+        parsers.at_least(float, 0),
         "0",
         "processors of one command, session, terminal or program, also as `nproc` sees them; 0: all",
     ),
     Setting(
         "oom_score",
         "TOOLBOX_COMMAND_OOM_SCORE",
-        _Parse.between(0, 1000),
+        parsers.between(0, 1000),
         "100",
         "by how much the kernel prefers to kill a process of the user over the daemon when memory runs out",
     ),
@@ -204,9 +132,15 @@ SETTINGS = (
     Setting("region_id", "DAYTONA_REGION_ID", str, "", "telemetry attribute"),
     Setting("sandbox_user", "DAYTONA_SANDBOX_USER", str, "", "user name the image asks for; informational"),
     Setting(
-        "home_as_workdir", "DAYTONA_USER_HOME_AS_WORKDIR", parse_bool, "false", "work in the home directory of the user"
+        "home_as_workdir",
+        "DAYTONA_USER_HOME_AS_WORKDIR",
+        parsers.boolean,
+        "false",
+        "work in the home directory of the user",
     ),
-    Setting("log_level", "LOG_LEVEL", _Parse.one_of("debug", "info", "warn", "error"), "info", "least severe log line"),
+    Setting(
+        "log_level", "LOG_LEVEL", parsers.one_of("debug", "info", "warn", "error"), "info", "least severe log line"
+    ),
     Setting(
         "log_file",
         "DAYTONA_DAEMON_LOG_FILE_PATH",
@@ -214,25 +148,25 @@ SETTINGS = (
         "/tmp/daytona-daemon.log",  # noqa: S108 - the path existing images and scripts know
         "log file; empty: standard error only",
     ),
-    Setting("log_max_mb", "DAYTONA_DAEMON_LOG_MAX_SIZE_MB", _Parse.at_least(int, 1), "100", "log file size, MB"),
-    Setting("log_backups", "DAYTONA_DAEMON_LOG_MAX_BACKUPS", _Parse.at_least(int, 1), "5", "rotated log files kept"),
-    Setting("log_age_days", "DAYTONA_DAEMON_LOG_MAX_AGE_DAYS", _Parse.at_least(int, 1), "14", "days they are kept"),
-    Setting("log_compress", "DAYTONA_DAEMON_LOG_COMPRESS", parse_bool, "true", "compress rotated log files"),
+    Setting("log_max_mb", "DAYTONA_DAEMON_LOG_MAX_SIZE_MB", parsers.at_least(int, 1), "100", "log file size, MB"),
+    Setting("log_backups", "DAYTONA_DAEMON_LOG_MAX_BACKUPS", parsers.at_least(int, 1), "5", "rotated log files kept"),
+    Setting("log_age_days", "DAYTONA_DAEMON_LOG_MAX_AGE_DAYS", parsers.at_least(int, 1), "14", "days they are kept"),
+    Setting("log_compress", "DAYTONA_DAEMON_LOG_COMPRESS", parsers.boolean, "true", "compress rotated log files"),
     Setting("otel_endpoint", "DAYTONA_OTEL_ENDPOINT", str, "", "OTLP/HTTP base URL; empty turns telemetry off"),
     Setting(
-        "otel_labels", "DAYTONA_SANDBOX_OTEL_EXTRA_LABELS", parse_labels, "", "k=v,k=v added as resource attributes"
+        "otel_labels", "DAYTONA_SANDBOX_OTEL_EXTRA_LABELS", parsers.labels, "", "k=v,k=v added as resource attributes"
     ),
     Setting(
         "grace_period",
         "DAYTONA_TERMINATION_GRACE_PERIOD",
-        _Parse.at_least(parse_duration, 1.0),
+        parsers.at_least(parsers.duration, 1.0),
         "5s",
         "time between SIGTERM and SIGKILL",
     ),
     Setting(
         "check_interval",
         "DAYTONA_TERMINATION_CHECK_INTERVAL",
-        _Parse.at_least(parse_duration, 0.001),
+        parsers.at_least(parsers.duration, 0.001),
         "100ms",
         "accepted for compatibility; ends of processes are events here, nothing polls",
     ),

@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from toolbox.settings import SETTINGS, Settings, SettingsError, parse_duration, read, redacted
+from toolbox.parsers import duration
+from toolbox.settings import SETTINGS, Settings, SettingsError, read, redacted
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs" / "configuration.md"
 
@@ -22,13 +23,13 @@ def test_flag_wins_over_environment_over_default() -> None:
     ("text", "seconds"), [("5s", 5.0), ("1500ms", 1.5), ("1m30s", 90.0), ("1m", 60.0), ("7", 7.0), ("1.5h", 5400.0)]
 )
 def test_durations_are_read_like_go_does(text: str, seconds: float) -> None:
-    assert parse_duration(text) == pytest.approx(seconds)
+    assert duration(text) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize("text", ["", "5x", "s", "1m30", "-5s", "5 s"])
 def test_unclear_durations_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="expected a duration"):
-        parse_duration(text)
+        duration(text)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,97 @@
+"""What the text of a setting means; a parser raises ``ValueError`` for anything unclear.
+
+This module is imported before the listening socket exists, so it imports almost nothing.
+"""
+
+from __future__ import annotations
+
+import re
+
+# Not typing.TYPE_CHECKING: that import costs 4 ms before the port accepts. Type checkers know the bare name too.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
+
+
+def boolean(text: str) -> bool:
+    """Read a boolean; raise ``ValueError`` for anything unclear."""
+    low = text.strip().lower()
+    if low in ("1", "true", "yes", "on"):
+        return True
+    if low in ("0", "false", "no", "off", ""):
+        return False
+    raise ValueError("expected true or false")
+
+
+def duration(text: str) -> float:
+    """Read a Go duration (``1m30s``, ``100ms``) or a bare number of seconds."""
+    clean = text.strip()
+    try:
+        return float(clean)
+    except ValueError:
+        parts = _DURATION.findall(clean)
+    if not parts or "".join(number + unit for number, unit in parts) != clean:
+        raise ValueError("expected a duration such as 5s, 1500ms or 1m")
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+def names(text: str) -> frozenset[str]:
+    """Read a comma-separated list."""
+    return frozenset(part.strip() for part in text.split(",") if part.strip())
+
+
+def labels(text: str) -> dict[str, str]:
+    """Read ``k=v,k=v``."""
+    pairs = (part.partition("=") for part in text.split(",") if part.strip())
+    found = {key.strip(): value.strip() for key, sign, value in pairs if sign and key.strip()}
+    if text.strip() and not found:
+        raise ValueError("expected k=v,k=v")
+    return found
+
+
+def at_least(kind: Callable[[str], float], low: float) -> Callable[[str], float]:
+    """Return a parser for what ``kind`` reads, from ``low`` on."""
+
+    def read(text: str) -> float:
+        value = kind(text)
+        if not value >= low:
+            raise ValueError(f"expected at least {low:g}")
+        return value
+
+    return read
+
+
+def between(low: int, high: int) -> Callable[[str], int]:
+    """Return a parser for whole numbers of a range, both ends included."""
+
+    def read(text: str) -> int:
+        value = int(text)
+        if not low <= value <= high:
+            raise ValueError(f"expected {low} to {high}")
+        return value
+
+    return read
+
+
+def port(text: str) -> int:
+    """Read a TCP port."""
+    value = int(text)
+    if not 0 <= value <= 65535:
+        raise ValueError("expected a port from 0 to 65535")
+    return value
+
+
+def one_of(*names: str) -> Callable[[str], str]:
+    """Return a parser for one of some words, in any case; "warning" is "warn"."""
+
+    def read(text: str) -> str:
+        low = text.strip().lower()
+        low = {"warning": "warn"}.get(low, low)
+        if low not in names:
+            raise ValueError(f"expected one of {', '.join(names)}")
+        return low
+
+    return read
