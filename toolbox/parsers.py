@@ -84,14 +84,14 @@ def port(text: str) -> int:
     return value
 
 
-def one_of(*names: str) -> Callable[[str], str]:
+def one_of(*words: str) -> Callable[[str], str]:
     """Return a parser for one of some words, in any case; "warning" is "warn"."""
 
     def read(text: str) -> str:
         low = text.strip().lower()
         low = {"warning": "warn"}.get(low, low)
-        if low not in names:
-            raise ValueError(f"expected one of {', '.join(names)}")
+        if low not in words:
+            raise ValueError(f"expected one of {', '.join(words)}")
         return low
 
     return read
