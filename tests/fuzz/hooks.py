@@ -72,8 +72,12 @@ def _body_names(ctx: schemathesis.HookContext) -> set[str]:
 
 @schemathesis.hook
 def map_query(ctx: schemathesis.HookContext, query: Any) -> Any:
-    """Let query parameters name what exists."""
-    return _mapped(query, {row["name"] for row in ctx.operation.definition.raw["parameters"] if row["in"] == "query"})
+    """Let query parameters name what exists; a wait without an end is what was asked for, not a hang."""
+    names = {row["name"] for row in ctx.operation.definition.raw["parameters"] if row["in"] == "query"}
+    mapped = _mapped(query, names)
+    if ctx.operation.path.endswith("/wait") and not isinstance((mapped or {}).get("timeoutMs"), str):
+        return {**(mapped or {}), "timeoutMs": 1000}
+    return mapped
 
 
 @schemathesis.hook

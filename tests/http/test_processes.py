@@ -35,20 +35,21 @@ from toolbox.process.running.start import Starter
 from toolbox.process.runtime import Runtime
 
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
+NO_LIMITS = Limits()
 EXIT_CONTROL = "X-Daytona-Pty-Exit-Control"
 
 
 class Served:
     """The process API and commands on a port."""
 
-    def __init__(self, home: pathlib.Path) -> None:
+    def __init__(self, home: pathlib.Path, limits: Limits = NO_LIMITS) -> None:
         self.home = home
         self.env = Environment({"PATH": os.environ["PATH"], "HOME": str(home)}, own=())
         self.spool = Spool(home / "spool")
         self.procs = Procs(self.spool)
         self.registry = Registry()
         shells = Shells(self.env.get)
-        runtime = Runtime(self.procs, self.env, shells, self.spool, self.registry, workdir=str(home))
+        runtime = Runtime(self.procs, self.env, shells, self.spool, self.registry, workdir=str(home), limits=limits)
         self.exec = Exec(runtime, max_output=2**24)
         self.starter = Starter(runtime)
         self.area = RunningArea(self.registry, self.starter, self.procs)
@@ -868,6 +869,7 @@ async def test_limits_that_make_no_sense(client: Client) -> None:
         assert answer["code"] == "INVALID_REQUEST_BODY"
 
 
-async def test_usual_limits_hold_for_everything(client: Client, server: Served) -> None:
-    server.starter._limits = Limits(cpus=1)
-    assert await client.output(await client.shell("nproc")) == "1\n"
+async def test_usual_limits_hold_for_everything(clean_environment: pathlib.Path) -> None:
+    async with Served(clean_environment, Limits(cpus=1)) as served, aiohttp.ClientSession(served.url) as session:
+        client = Client(session)
+        assert await client.output(await client.shell("nproc")) == "1\n"

@@ -328,7 +328,7 @@ async def test_disconnecting_does_not_end_the_shell_and_output_is_replayed(api: 
     async with connected(api, "re/connect") as tty:
         await tty.until(r"fi''rst\r\n.*first\r\n")
         await tty.type("echo sec''ond\n")
-        await tty.until("second\r\n")
+        await tty.until(r"second\r\n[#$] ")
     async with connected(api, "re/connect?replay=0", protocols=(IN_BAND,)) as tty:
         assert (await tty.told("replay"))["offset"] == (await answer(api.get("/process/pty/re")))[1]["offset"]
         await tty.type(b"echo th''ird\n")

@@ -64,3 +64,13 @@ def test_fields_that_may_not_be_empty_are_required() -> None:
     assert {name for name, item in parameters.items() if item["required"]} == {"path", "pattern"}
     assert parameters["path"]["schema"] == {"type": "string", "minLength": 1}
     assert wire.NEEDED not in json.dumps(DOCUMENT)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "statuses"),
+    [("post", "/process/session/{sessionId}/exec", {"200", "202"}), ("get", "/files/download", {"200", "206", "304"})],
+)
+def test_every_status_of_a_success_is_told(method: str, path: str, statuses: set[str]) -> None:
+    answers = DOCUMENT["paths"][path][method]["responses"]
+    assert {status for status in answers if status < "400"} == statuses
+    assert "content" not in answers.get("304", {})

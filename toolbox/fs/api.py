@@ -17,6 +17,7 @@ from toolbox.errors import (
     FileReadFailed,
     InvalidBody,
     InvalidPath,
+    RangeNotSatisfiable,
     StorageFull,
     TooManyRequests,
 )
@@ -148,7 +149,16 @@ class FsApi:
         """Replace a literal text in files; ``dryRun`` returns diffs instead."""
         return await self._fs.replace.replace(body)
 
-    @endpoint("GET", "/files/download", tag=TAG, errors=READ, signed=True, head=True, media=OCTETS)
+    @endpoint(
+        "GET",
+        "/files/download",
+        tag=TAG,
+        also=(206, 304),
+        errors=(*READ, RangeNotSatisfiable),
+        signed=True,
+        head=True,
+        media=OCTETS,
+    )
     async def download_file(self, query: PathQuery, request: Request) -> web.StreamResponse:
         """Download a file, whole or in ranges."""
         return await self._fs.bodies.send_file(request, await self._fs.downloads.open(query.path))

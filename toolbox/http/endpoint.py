@@ -54,6 +54,7 @@ class Mark(msgspec.Struct, frozen=True):
     hidden: bool = False
     media: str = ""
     body_media: str = ""
+    also: tuple[int, ...] = ()
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -90,13 +91,17 @@ def endpoint(  # noqa: PLR0913 - one keyword per property of a route
     hidden: bool = False,
     media: str = "",
     body_media: str = "",
+    also: tuple[int, ...] = (),
 ) -> Callable[[F], F]:
     """Mark a method as an HTTP endpoint.
 
     ``open`` needs no credential, ``signed`` also takes a signed URL, ``quiet`` logs at DEBUG, ``hidden``
-    stays out of OpenAPI; ``media``/``body_media`` name the content types of raw answers and bodies.
+    stays out of OpenAPI; ``media``/``body_media`` name the content types of raw answers and bodies; ``also`` lists the
+    other statuses of a success.
     """
-    mark = Mark(method, path, tag, status, errors, body_limit, open, signed, quiet, head, hidden, media, body_media)
+    mark = Mark(
+        method, path, tag, status, errors, body_limit, open, signed, quiet, head, hidden, media, body_media, also
+    )
     return _marker(mark)
 
 

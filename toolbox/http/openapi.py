@@ -150,7 +150,8 @@ def _responses(route: Route, known: dict[str, Any]) -> dict[str, Any]:
         content["application/json"] = {"schema": known[str(route.returns)]}
     if content:
         success["content"] = content
-    responses: dict[str, Any] = {str(mark.status): success}
+    empty = {"description": success["description"]}
+    responses = {str(status): success if status < 300 else empty for status in (mark.status, *mark.also)}
     for error in _errors(route):
         entry = responses.setdefault(str(error.status), _error_response())
         entry["description"] = ", ".join(sorted({*filter(None, entry["description"].split(", ")), error.code}))

@@ -98,6 +98,7 @@ class SessionsApi:
         "POST",
         "/process/session/{sessionId}/exec",
         tag=TAG,
+        also=(202,),
         errors=(InvalidBody, BadRequest, ProcessNotFound, Conflict, SessionEnded, TooManyRequests),
         body_limit=64 * MIB,
     )
