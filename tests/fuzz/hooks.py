@@ -32,6 +32,8 @@ COMMANDS = (
     *("true", "echo out; echo err >&2; exit 3", "head -c 100000 /dev/urandom", "sleep 0.1 &", "kill -9 $$", "cat"),
     *("printf '\\377\\0'", "exec >&-; sleep 0.05", "cd /; ls", "if", "nothing-of-that-name"),
 )
+# Milliseconds.
+LONGEST_WAIT = 1000
 POOLS = {
     **dict.fromkeys(("path", "source", "destination", "cwd", "file", "target", "directory"), PATHS),
     "pattern": ("*", "a", "*.txt", "[", "**/*", "{a,b}", "\\", "x" * 1000),
@@ -72,12 +74,18 @@ def _body_names(ctx: schemathesis.HookContext) -> set[str]:
 
 @schemathesis.hook
 def map_query(ctx: schemathesis.HookContext, query: Any) -> Any:
-    """Let query parameters name what exists; a wait without an end is what was asked for, not a hang."""
-    names = {row["name"] for row in ctx.operation.definition.raw["parameters"] if row["in"] == "query"}
-    mapped = _mapped(query, names)
-    if ctx.operation.path.endswith("/wait") and not isinstance((mapped or {}).get("timeoutMs"), str):
-        return {**(mapped or {}), "timeoutMs": 1000}
-    return mapped
+    """Let query parameters name what exists."""
+    return _mapped(query, {row["name"] for row in ctx.operation.definition.raw["parameters"] if row["in"] == "query"})
+
+
+@schemathesis.hook
+def before_call(ctx: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, Any]) -> None:
+    """Give a wait for a process an end: one without is what was asked for, not a hang."""
+    del ctx, kwargs
+    if case.operation.path == "/processes/{id}/wait":
+        asked = (case.query or {}).get("timeoutMs")
+        if asked is None or (isinstance(asked, int) and asked > LONGEST_WAIT):
+            case.query = {**(case.query or {}), "timeoutMs": LONGEST_WAIT}
 
 
 @schemathesis.hook
