@@ -171,6 +171,7 @@ class Daemon:
             self.running.api,
             self.files.api,
             self.git.api,
+            self.git.workflow,
         ]
         access = Access(
             self.keys,

@@ -32,11 +32,8 @@ from toolbox.git.branches import Branches
 from toolbox.git.checkout import Checkout
 from toolbox.git.cli import Said
 from toolbox.git.cloning import Cloning
-from toolbox.git.comparing import Comparing
 from toolbox.git.configuration import Configuration
-from toolbox.git.extras import Stashes, Tags, Worktrees
 from toolbox.git.history import History
-from toolbox.git.merging import Merging
 from toolbox.git.progress import Reporter
 from toolbox.git.remotes import Remotes
 from toolbox.git.restoring import Restoring
@@ -45,13 +42,10 @@ from toolbox.git.status import Status
 from toolbox.git.store import CredentialStore
 from toolbox.git.transfer import Transfer
 from toolbox.git.wire import (
-    BlameQuery,
     DeleteBranchQuery,
-    DiffQuery,
     GitAddRemoteRequest,
     GitAddRequest,
     GitAuthenticateRequest,
-    GitBlame,
     GitBranchRequest,
     GitCheckoutRequest,
     GitCloneRequest,
@@ -62,28 +56,18 @@ from toolbox.git.wire import (
     GitConfigResponse,
     GitConfigureUserRequest,
     GitDeleteBranchRequest,
-    GitDiff,
     GitFetchRequest,
     GitInitRequest,
-    GitMergeRequest,
-    GitMergeResponse,
     GitPullRequest,
     GitPushRequest,
     GitResetRequest,
     GitRestoreRequest,
     GitSetConfigRequest,
     GitStatus,
-    GitTagRequest,
     HistoryQuery,
     ListBranchResponse,
     ListRemotesResponse,
-    ListStashResponse,
-    ListTagsResponse,
-    ListWorktreesResponse,
     RepoQuery,
-    StashPushRequest,
-    StashRequest,
-    TagQuery,
 )
 from toolbox.http.endpoint import MIB, Request, endpoint
 from toolbox.http.presence import until, while_connected
@@ -111,11 +95,6 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     restoring: Restoring
     configuration: Configuration
     store: CredentialStore
-    comparing: Comparing
-    stashes: Stashes
-    tags: Tags
-    merging: Merging
-    worktrees: Worktrees
 
 
 class GitApi:
@@ -245,69 +224,6 @@ class GitApi:
     async def authenticate(self, body: GitAuthenticateRequest) -> None:
         """Store credentials for a host, in plain text, for git here and in terminals."""
         await self._git.store.approve(body)
-
-    @endpoint("GET", "/git/diff", tag=TAG, errors=(*READ, GitBranchNotFound))
-    async def get_diff(self, query: DiffQuery, request: Request) -> GitDiff:
-        """Compare files, the index and revisions: names with counts, or the patch with ``format=patch``."""
-        return await while_connected(request, self._git.comparing.diff(query))
-
-    @endpoint("GET", "/git/blame", tag=TAG, errors=(*READ, GitBranchNotFound, FileMissing))
-    async def get_blame(self, query: BlameQuery, request: Request) -> GitBlame:
-        """Tell where each line of a file comes from."""
-        return await while_connected(request, self._git.comparing.blame(query))
-
-    @endpoint("GET", "/git/stash", tag=TAG, errors=READ)
-    async def list_stashes(self, query: RepoQuery) -> ListStashResponse:
-        """List stashes, the newest first."""
-        return await self._git.stashes.list_all(query.path)
-
-    @endpoint("POST", "/git/stash/push", tag=TAG, errors=WORKTREE)
-    async def push_stash(self, body: StashPushRequest) -> None:
-        """Put local changes away."""
-        await self._git.stashes.push(body)
-
-    @endpoint("POST", "/git/stash/apply", tag=TAG, errors=(*WORKTREE, NotFound))
-    async def apply_stash(self, body: StashRequest) -> None:
-        """Take changes back and keep the stash."""
-        await self._git.stashes.take(body, "apply")
-
-    @endpoint("POST", "/git/stash/pop", tag=TAG, errors=(*WORKTREE, NotFound))
-    async def pop_stash(self, body: StashRequest) -> None:
-        """Take changes back and remove the stash."""
-        await self._git.stashes.take(body, "pop")
-
-    @endpoint("POST", "/git/stash/drop", tag=TAG, errors=(*WRITE, NotFound))
-    async def drop_stash(self, body: StashRequest) -> None:
-        """Remove a stash."""
-        await self._git.stashes.take(body, "drop")
-
-    @endpoint("GET", "/git/tags", tag=TAG, errors=READ)
-    async def list_tags(self, query: RepoQuery) -> ListTagsResponse:
-        """List tags with the commits they lead to."""
-        return await self._git.tags.list_all(query.path)
-
-    @endpoint("POST", "/git/tags", tag=TAG, status=201, errors=(*WRITE, GitBranchNotFound))
-    async def create_tag(self, body: GitTagRequest) -> None:
-        """Make a tag; with a message it is annotated."""
-        await self._git.tags.create(body)
-
-    @endpoint("DELETE", "/git/tags", tag=TAG, status=204, errors=(*READ, GitBranchNotFound))
-    async def delete_tag(self, query: TagQuery) -> None:
-        """Delete a tag."""
-        await self._git.tags.delete(query)
-
-    @endpoint("POST", "/git/merge", tag=TAG, errors=WORKTREE)
-    async def merge_branch(self, body: GitMergeRequest) -> GitMergeResponse:
-        """Merge a branch; ``action`` continues or aborts a merge that stopped.
-
-        A conflict answers 409 with the files in ``conflicts``; the merge stays under way, see ``state`` of the status.
-        """
-        return await self._git.merging.merge(body)
-
-    @endpoint("GET", "/git/worktrees", tag=TAG, errors=READ)
-    async def list_worktrees(self, query: RepoQuery) -> ListWorktreesResponse:
-        """List the worktrees of a repository, the main one first."""
-        return await self._git.worktrees.list_all(query.path)
 
 
 async def _follow(request: web.BaseRequest, operate: Callable[[Said | None], Coroutine[Any, Any, None]]) -> None:

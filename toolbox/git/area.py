@@ -7,11 +7,8 @@ from toolbox.git.branches import Branches
 from toolbox.git.checkout import Checkout
 from toolbox.git.cli import Cli
 from toolbox.git.cloning import Cloning
-from toolbox.git.comparing import Comparing
 from toolbox.git.configuration import Configuration
-from toolbox.git.extras import Stashes, Tags, Worktrees
 from toolbox.git.history import History
-from toolbox.git.merging import Merging
 from toolbox.git.remotes import Remotes
 from toolbox.git.repository import Repositories
 from toolbox.git.restoring import Restoring
@@ -21,6 +18,13 @@ from toolbox.git.store import CredentialStore
 from toolbox.git.tools import Tools
 from toolbox.git.transfer import Transfer
 from toolbox.git.worker import Worker
+from toolbox.git.workflow import api as workflow
+from toolbox.git.workflow.api import WorkflowApi
+from toolbox.git.workflow.comparing import Comparing
+from toolbox.git.workflow.merging import Merging
+from toolbox.git.workflow.stashes import Stashes
+from toolbox.git.workflow.tags import Tags
+from toolbox.git.workflow.worktrees import Worktrees
 from toolbox.host.env import Environment
 from toolbox.host.lanes import Lane
 from toolbox.host.procs import Procs
@@ -49,6 +53,10 @@ class GitArea:
                 restoring=Restoring(tools),
                 configuration=configuration,
                 store=CredentialStore(tools, environment, configuration, home),
+            )
+        )
+        self.workflow = WorkflowApi(
+            workflow.Services(
                 comparing=Comparing(tools),
                 stashes=Stashes(tools),
                 tags=Tags(tools),

@@ -90,7 +90,8 @@ async def served(tmp_path: pathlib.Path, variables: dict[str, str]) -> AsyncIter
     procs = Procs(spool)
     environment = Environment({**variables, "HOME": str(home)})
     area = GitArea(procs, environment, workdir=str(work), home=str(home))
-    server = HttpServer(collect(area.api), Access(SigningKeys()), sandbox_id="box")
+    routes = [*collect(area.api), *collect(area.workflow)]
+    server = HttpServer(routes, Access(SigningKeys()), sandbox_id="box")
     listener = socket.create_server(("127.0.0.1", 0))
     await server.start([listener])
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -8,7 +8,7 @@ from toolbox.git.repository import Repo, unfinished
 from toolbox.git.revisions import required, resolve
 from toolbox.git.staging import identity, identity_env
 from toolbox.git.tools import Tools
-from toolbox.git.wire import GitMergeRequest, GitMergeResponse
+from toolbox.git.workflow.wire import GitMergeRequest, GitMergeResponse
 
 ACTIONS = ("merge", "continue", "abort")
 

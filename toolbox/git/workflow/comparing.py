@@ -10,7 +10,7 @@ from toolbox.git.cli import Job
 from toolbox.git.repository import Repo
 from toolbox.git.revisions import required
 from toolbox.git.tools import Tools
-from toolbox.git.wire import BlameLine, BlameQuery, DiffFile, DiffQuery, GitBlame, GitDiff
+from toolbox.git.workflow.wire import BlameLine, BlameQuery, DiffFile, DiffQuery, GitBlame, GitDiff
 
 FORMATS = ("json", "stat", "patch")
 # What a patch is cut at unless the request says otherwise.

@@ -1,0 +1,1 @@
+"""What people do with repositories beyond what the SDKs have methods for."""

@@ -1,0 +1,111 @@
+"""The ``/git`` endpoints that the SDKs have no methods for."""
+
+from __future__ import annotations
+
+import msgspec
+
+from toolbox.errors import FileMissing, GitBranchNotFound, NotFound
+from toolbox.git.api import READ, TAG, WORKTREE, WRITE
+from toolbox.git.wire import RepoQuery
+from toolbox.git.workflow.comparing import Comparing
+from toolbox.git.workflow.merging import Merging
+from toolbox.git.workflow.stashes import Stashes
+from toolbox.git.workflow.tags import Tags
+from toolbox.git.workflow.wire import (
+    BlameQuery,
+    DiffQuery,
+    GitBlame,
+    GitDiff,
+    GitMergeRequest,
+    GitMergeResponse,
+    GitTagRequest,
+    ListStashResponse,
+    ListTagsResponse,
+    ListWorktreesResponse,
+    StashPushRequest,
+    StashRequest,
+    TagQuery,
+)
+from toolbox.git.workflow.worktrees import Worktrees
+from toolbox.http.endpoint import Request, endpoint
+from toolbox.http.presence import while_connected
+
+
+class Services(msgspec.Struct, frozen=True, kw_only=True):
+    """What the endpoints call."""
+
+    comparing: Comparing
+    stashes: Stashes
+    tags: Tags
+    merging: Merging
+    worktrees: Worktrees
+
+
+class WorkflowApi:
+    """Work with repositories."""
+
+    def __init__(self, services: Services) -> None:
+        self._git = services
+
+    @endpoint("GET", "/git/diff", tag=TAG, errors=(*READ, GitBranchNotFound))
+    async def get_diff(self, query: DiffQuery, request: Request) -> GitDiff:
+        """Compare files, the index and revisions: names with counts, or the patch with ``format=patch``."""
+        return await while_connected(request, self._git.comparing.diff(query))
+
+    @endpoint("GET", "/git/blame", tag=TAG, errors=(*READ, GitBranchNotFound, FileMissing))
+    async def get_blame(self, query: BlameQuery, request: Request) -> GitBlame:
+        """Tell where each line of a file comes from."""
+        return await while_connected(request, self._git.comparing.blame(query))
+
+    @endpoint("GET", "/git/stash", tag=TAG, errors=READ)
+    async def list_stashes(self, query: RepoQuery) -> ListStashResponse:
+        """List stashes, the newest first."""
+        return await self._git.stashes.list_all(query.path)
+
+    @endpoint("POST", "/git/stash/push", tag=TAG, errors=WORKTREE)
+    async def push_stash(self, body: StashPushRequest) -> None:
+        """Put local changes away."""
+        await self._git.stashes.push(body)
+
+    @endpoint("POST", "/git/stash/apply", tag=TAG, errors=(*WORKTREE, NotFound))
+    async def apply_stash(self, body: StashRequest) -> None:
+        """Take changes back and keep the stash."""
+        await self._git.stashes.take(body, "apply")
+
+    @endpoint("POST", "/git/stash/pop", tag=TAG, errors=(*WORKTREE, NotFound))
+    async def pop_stash(self, body: StashRequest) -> None:
+        """Take changes back and remove the stash."""
+        await self._git.stashes.take(body, "pop")
+
+    @endpoint("POST", "/git/stash/drop", tag=TAG, errors=(*WRITE, NotFound))
+    async def drop_stash(self, body: StashRequest) -> None:
+        """Remove a stash."""
+        await self._git.stashes.take(body, "drop")
+
+    @endpoint("GET", "/git/tags", tag=TAG, errors=READ)
+    async def list_tags(self, query: RepoQuery) -> ListTagsResponse:
+        """List tags with the commits they lead to."""
+        return await self._git.tags.list_all(query.path)
+
+    @endpoint("POST", "/git/tags", tag=TAG, status=201, errors=(*WRITE, GitBranchNotFound))
+    async def create_tag(self, body: GitTagRequest) -> None:
+        """Make a tag; with a message it is annotated."""
+        await self._git.tags.create(body)
+
+    @endpoint("DELETE", "/git/tags", tag=TAG, status=204, errors=(*READ, GitBranchNotFound))
+    async def delete_tag(self, query: TagQuery) -> None:
+        """Delete a tag."""
+        await self._git.tags.delete(query)
+
+    @endpoint("POST", "/git/merge", tag=TAG, errors=WORKTREE)
+    async def merge_branch(self, body: GitMergeRequest) -> GitMergeResponse:
+        """Merge a branch; ``action`` continues or aborts a merge that stopped.
+
+        A conflict answers 409 with the files in ``conflicts``; the merge stays under way, see ``state`` of the status.
+        """
+        return await self._git.merging.merge(body)
+
+    @endpoint("GET", "/git/worktrees", tag=TAG, errors=READ)
+    async def list_worktrees(self, query: RepoQuery) -> ListWorktreesResponse:
+        """List the worktrees of a repository, the main one first."""
+        return await self._git.worktrees.list_all(query.path)
