@@ -21,7 +21,7 @@ from toolbox.git.worker import Worker
 from toolbox.git.workflow import api as workflow
 from toolbox.git.workflow.api import WorkflowApi
 from toolbox.git.workflow.comparing import Comparing
-from toolbox.git.workflow.merging import Merging
+from toolbox.git.workflow.sequencing import Sequencing
 from toolbox.git.workflow.stashes import Stashes
 from toolbox.git.workflow.tags import Tags
 from toolbox.git.workflow.worktrees import Worktrees
@@ -60,7 +60,7 @@ class GitArea:
                 comparing=Comparing(tools),
                 stashes=Stashes(tools),
                 tags=Tags(tools),
-                merging=Merging(tools),
+                sequencing=Sequencing(tools),
                 worktrees=Worktrees(tools),
             )
         )

@@ -137,7 +137,8 @@ _ROWS: tuple[tuple[type[ToolboxError], tuple[str, ...]], ...] = (
         GitDirtyWorktree,
         (
             r"would be overwritten by",
-            r"commit your changes or stash them",
+            r"commit (?:your changes )?or stash them",
+            r"contains uncommitted changes",
             r"move or remove them before",
             r"not uptodate\. cannot merge",
             r"could not reset index file",
@@ -167,6 +168,8 @@ _ROWS: tuple[tuple[type[ToolboxError], tuple[str, ...]], ...] = (
             r"must be run in a work tree",
             r"has only \d+ lines?\b",
             r"invalid path '",
+            r"is a merge but no -m option",
+            r"does not have parent \d",
         ),
     ),
     (

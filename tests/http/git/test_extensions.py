@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pathlib
+from typing import Any
+
+import pytest
 
 from tests.git_support import repo
 from tests.git_support.repo import git
@@ -112,14 +115,93 @@ async def test_merge(served: Git, tree: pathlib.Path) -> None:
     assert len(git(tree, "rev-list", "--parents", "-1", made["hash"]).split()) == 3
 
 
-async def test_rebase_shows_in_the_state(served: Git, tree: pathlib.Path) -> None:
-    git(tree, "branch", "dev")
-    repo.commit(tree, {"a.txt": "main\n"})
+@pytest.fixture
+def forked(tree: pathlib.Path) -> pathlib.Path:
+    """Return the repository on branch dev, which has "two" and a change of a.txt that conflicts with that of main."""
+    git(tree, "checkout", "-q", "-b", "dev")
+    repo.commit(tree, {"two": "2\n"}, "two")
+    repo.commit(tree, {"a.txt": "dev\n"}, "edit")
+    git(tree, "checkout", "-q", "main")
+    repo.commit(tree, {"a.txt": "main\n"}, "main")
     git(tree, "checkout", "-q", "dev")
-    repo.commit(tree, {"a.txt": "dev\n"})
-    git(tree, "rebase", "main", code=1)
+    return tree
+
+
+async def conflicts(served: Git, route: str, **fields: Any) -> list[str]:
+    """Send a request, expect it to stop on conflicts, and return the files."""
+    async with served.session.post(f"/git/{route}", json={"path": "r", **fields}) as answer:
+        body = await answer.json()
+    assert (answer.status, body["code"]) == (409, "GIT_MERGE_CONFLICT"), body
+    return list(body["conflicts"])
+
+
+async def test_rebase_that_stops_is_continued(served: Git, forked: pathlib.Path) -> None:
+    assert await conflicts(served, "rebase", upstream="main", author="C", email="c@example.com") == ["a.txt"]
     status = await served.get("status", path="r")
     assert (status["state"], status["detached"]) == ("rebase", True)
+    assert "is under way" in await served.fails("GIT_MERGE_CONFLICT", "merge", path="r", branch="main")
+    await served.fails("CONFLICT", "cherry-pick", path="r", action="abort")
+    (forked / "a.txt").write_text("both\n")
+    await served.post("add", path="r", files=["a.txt"])
+    made = await served.post("rebase", path="r", action="continue", author="C", email="c@example.com")
+    assert made == {"hash": git(forked, "rev-parse", "dev"), "changed": True}
+    assert git(forked, "log", "--format=%s %an %cn", "main..dev").split("\n") == [
+        "edit A U Thor C",
+        "two A U Thor C",
+    ]
+
+
+async def test_rebase_is_skipped_aborted_and_put_elsewhere(served: Git, forked: pathlib.Path) -> None:
+    before = git(forked, "rev-parse", "dev")
+    await conflicts(served, "rebase", upstream="main")
+    await served.post("rebase", path="r", action="abort")
+    assert (git(forked, "rev-parse", "dev"), (await served.get("status", path="r"))["currentBranch"]) == (before, "dev")
+    (forked / "dir" / "b.txt").write_text("mine")
+    assert await conflicts(served, "rebase", upstream="main", autostash=True) == ["a.txt"]
+    await served.post("rebase", path="r", action="skip")
+    assert git(forked, "log", "--format=%s", "main..dev") == "two"
+    assert (forked / "dir" / "b.txt").read_text() == "mine"
+    await served.fails("GIT_DIRTY_WORKTREE", "rebase", path="r", upstream="main~1")
+    git(forked, "checkout", "-q", ".")
+    await served.post("rebase", path="r", upstream="main", onto="main~1")
+    assert git(forked, "rev-parse", "dev~1") == git(forked, "rev-parse", "main~1")
+    await served.fails("GIT_BRANCH_NOT_FOUND", "rebase", path="r", upstream="nope")
+    await served.fails("BAD_REQUEST", "rebase", path="r")
+    await served.fails("BAD_REQUEST", "rebase", path="r", action="odd")
+
+
+async def test_cherry_pick(served: Git, forked: pathlib.Path) -> None:
+    git(forked, "checkout", "-q", "main")
+    git(forked, "config", "user.name", "Configured")
+    git(forked, "config", "user.email", "c@example.com")
+    made = await served.post("cherry-pick", path="r", commits=["dev~1"])
+    assert git(forked, "log", "-1", "--format=%H %s %an %cn") == f"{made['hash']} two A U Thor Configured"
+    assert await conflicts(served, "cherry-pick", commits=["dev"]) == ["a.txt"]
+    assert (await served.get("status", path="r"))["state"] == "cherry-pick"
+    (forked / "a.txt").write_text("picked\n")
+    await served.post("add", path="r", files=["a.txt"])
+    made = await served.post("cherry-pick", path="r", action="continue")
+    assert git(forked, "log", "-1", "--format=%H %s") == f"{made['hash']} edit"
+    await served.fails("CONFLICT", "cherry-pick", path="r", commits=["dev~1"])
+    await served.post("cherry-pick", path="r", action="skip")
+    assert "state" not in await served.get("status", path="r")
+    await served.fails("BAD_REQUEST", "cherry-pick", path="r")
+    await served.fails("BAD_REQUEST", "cherry-pick", path="r", commits=["--abort"])
+    await served.fails("GIT_BRANCH_NOT_FOUND", "cherry-pick", path="r", commits=["nope"])
+
+
+async def test_revert(served: Git, forked: pathlib.Path) -> None:
+    await served.post("revert", path="r", commits=["dev", "dev~1"])
+    assert git(forked, "diff", "--name-only", "main~1", "dev") == ""
+    await served.fails("GIT_MERGE_CONFLICT", "merge", path="r", branch="main", fast_forward_only=True)
+    git(forked, "merge", "-q", "main")
+    assert "is a merge" in await served.fails("BAD_REQUEST", "revert", path="r", commits=["HEAD"])
+    made = await served.post("revert", path="r", commits=["HEAD"], mainline=1)
+    assert made["changed"]
+    assert (forked / "a.txt").read_text() == "one\n"
+    repo.commit(forked, {"a.txt": "later\n"})
+    assert await conflicts(served, "revert", commits=["main"], mainline=None) == ["a.txt"]
+    await served.post("revert", path="r", action="abort")
 
 
 async def test_worktrees(served: Git, tree: pathlib.Path) -> None:

@@ -98,6 +98,12 @@ LOCAL = [
         "would lose untracked files",
         "quiet git rm -r --cached dir; mv dir old; elsewhere dir x; >dir/new; git checkout other",
     ),
+    ("GitDirtyWorktree", "please commit or stash them", "edit a.txt x; echo mine >a.txt; git rebase HEAD~1"),
+    (
+        "GitDirtyWorktree",
+        "contains uncommitted changes",
+        "edit a.txt x; echo mine >a.txt; git add .; git rebase HEAD~1",
+    ),
     # names
     ("GitBranchExists", "a branch named 'main' already exists", "git branch main"),
     ("GitBranchExists", "cannot lock ref 'refs/heads/main/x'", "git branch main/x"),
@@ -115,6 +121,8 @@ LOCAL = [
     ("BadRequest", "empty ident name", "git -c user.name= commit --allow-empty -m m"),
     ("BadRequest", "must be run in a work tree", "git init -q --bare ../b; cd ../b; git status"),
     ("BadRequest", "has only 1 line", "git blame -L 5,6 a.txt"),
+    ("BadRequest", "is a merge but no -m option", "elsewhere b b; edit a a; quiet git merge other; git revert HEAD"),
+    ("BadRequest", "does not have parent 2", "edit a.txt x; git revert -m 2 HEAD"),
     ("BadRequest", "invalid path '", "git update-index --add --cacheinfo 100644,$(git hash-object a.txt),.git/x"),
     # files
     ("FileMissing", "did not match any file", "git add nope"),

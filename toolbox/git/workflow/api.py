@@ -8,7 +8,7 @@ from toolbox.errors import FileMissing, GitBranchNotFound, NotFound
 from toolbox.git.api import READ, TAG, WORKTREE, WRITE
 from toolbox.git.wire import RepoQuery
 from toolbox.git.workflow.comparing import Comparing
-from toolbox.git.workflow.merging import Merging
+from toolbox.git.workflow.sequencing import Sequencing
 from toolbox.git.workflow.stashes import Stashes
 from toolbox.git.workflow.tags import Tags
 from toolbox.git.workflow.wire import (
@@ -18,6 +18,8 @@ from toolbox.git.workflow.wire import (
     GitDiff,
     GitMergeRequest,
     GitMergeResponse,
+    GitPickRequest,
+    GitRebaseRequest,
     GitTagRequest,
     ListStashResponse,
     ListTagsResponse,
@@ -37,7 +39,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     comparing: Comparing
     stashes: Stashes
     tags: Tags
-    merging: Merging
+    sequencing: Sequencing
     worktrees: Worktrees
 
 
@@ -103,7 +105,22 @@ class WorkflowApi:
 
         A conflict answers 409 with the files in ``conflicts``; the merge stays under way, see ``state`` of the status.
         """
-        return await self._git.merging.merge(body)
+        return await self._git.sequencing.merge(body)
+
+    @endpoint("POST", "/git/rebase", tag=TAG, errors=WORKTREE)
+    async def rebase_branch(self, body: GitRebaseRequest) -> GitMergeResponse:
+        """Rebase the current branch; ``action`` continues, skips a commit of, or aborts a rebase that stopped."""
+        return await self._git.sequencing.rebase(body)
+
+    @endpoint("POST", "/git/cherry-pick", tag=TAG, errors=WORKTREE)
+    async def cherry_pick_commits(self, body: GitPickRequest) -> GitMergeResponse:
+        """Apply commits again; ``action`` continues, skips a commit of, or aborts what stopped."""
+        return await self._git.sequencing.cherry_pick(body)
+
+    @endpoint("POST", "/git/revert", tag=TAG, errors=WORKTREE)
+    async def revert_commits(self, body: GitPickRequest) -> GitMergeResponse:
+        """Undo commits by new ones; ``action`` continues, skips a commit of, or aborts what stopped."""
+        return await self._git.sequencing.revert(body)
 
     @endpoint("GET", "/git/worktrees", tag=TAG, errors=READ)
     async def list_worktrees(self, query: RepoQuery) -> ListWorktreesResponse:

@@ -128,15 +128,35 @@ class TagQuery(Wire, kw_only=True):
     name: Needed = ""
 
 
-class GitMergeRequest(RepoRequest, kw_only=True):
-    """Name what to merge; ``action`` continues or aborts a merge that stopped."""
+class SequenceRequest(RepoRequest, kw_only=True):
+    """Begin something that may stop on conflicts, or ``continue``, ``skip`` or ``abort`` it."""
 
-    branch: str | None = None
     action: str | None = None
-    message: str | None = None
     author: str | None = None
     email: str | None = None
+
+
+class GitMergeRequest(SequenceRequest, kw_only=True):
+    """Merge a branch; a merge has nothing to skip."""
+
+    branch: str | None = None
+    message: str | None = None
     fast_forward_only: bool | None = None
+
+
+class GitRebaseRequest(SequenceRequest, kw_only=True):
+    """Put what ``upstream`` does not have on top of it, or on top of ``onto``."""
+
+    upstream: str | None = None
+    onto: str | None = None
+    autostash: bool | None = None
+
+
+class GitPickRequest(SequenceRequest, kw_only=True):
+    """Take commits in the order given; ``mainline`` is the parent that a merge is compared with, from 1."""
+
+    commits: list[str] | None = None
+    mainline: Annotated[int, msgspec.Meta(ge=1, le=16)] | None = None
 
 
 class GitMergeResponse(Wire, kw_only=True):

@@ -1,0 +1,125 @@
+"""Merge, rebase, cherry-pick and revert: what may stop on conflicts, and is then continued, skipped or abandoned."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from toolbox.errors import BadRequest, Conflict, GitMergeConflict
+from toolbox.git.cli import Job
+from toolbox.git.repository import Repo, unfinished
+from toolbox.git.revisions import required, resolve
+from toolbox.git.staging import identity, identity_env
+from toolbox.git.tools import Tools
+from toolbox.git.workflow.wire import (
+    GitMergeRequest,
+    GitMergeResponse,
+    GitPickRequest,
+    GitRebaseRequest,
+    SequenceRequest,
+)
+
+MERGE, REBASE, PICK, REVERT = "merge", "rebase", "cherry-pick", "revert"
+START = "start"
+_NEXT = {
+    MERGE: {"continue": ["commit", "-q", "--no-verify", "--no-edit"], "abort": ["merge", "--abort"]},
+    **{
+        kind: {action: [kind, f"--{action}"] for action in ("continue", "abort", "skip")}
+        for kind in (REBASE, PICK, REVERT)
+    },
+}
+# Who commits where neither the request nor the configuration says it.
+_NOBODY = ("toolbox", "toolbox@localhost")
+
+Begin = Callable[[Repo], Awaitable[list[str]]]
+
+
+class Sequencing:
+    """Begin an operation on commits, or go on with the one that stopped."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._t = tools
+
+    async def merge(self, request: GitMergeRequest) -> GitMergeResponse:
+        """Merge a branch."""
+
+        async def begin(repo: Repo) -> list[str]:
+            commit = await required(self._t, repo, _given(request.branch, "branch"))
+            message = request.message or f"Merge '{request.branch}'"
+            flags = ["--ff-only"] if request.fast_forward_only else ["-m", message]
+            return ["merge", "-q", "--no-verify", "--ff", *flags, commit]
+
+        return await self._act(MERGE, request, begin, aliases=(MERGE,))
+
+    async def rebase(self, request: GitRebaseRequest) -> GitMergeResponse:
+        """Put the commits of the current branch on top of another."""
+
+        async def begin(repo: Repo) -> list[str]:
+            upstream = await required(self._t, repo, _given(request.upstream, "upstream"))
+            onto = ["--onto", await required(self._t, repo, request.onto)] if request.onto else []
+            flags = ["--autostash"] if request.autostash else ["--no-autostash"]
+            return ["rebase", "-q", "--no-verify", *flags, *onto, upstream]
+
+        return await self._act(REBASE, request, begin)
+
+    async def cherry_pick(self, request: GitPickRequest) -> GitMergeResponse:
+        """Apply commits again on top of the current branch."""
+        return await self._act(PICK, request, lambda repo: self._picked(repo, request, [PICK, "--allow-empty"]))
+
+    async def revert(self, request: GitPickRequest) -> GitMergeResponse:
+        """Make commits that undo others."""
+        return await self._act(REVERT, request, lambda repo: self._picked(repo, request, [REVERT, "--no-edit"]))
+
+    async def _picked(self, repo: Repo, request: GitPickRequest, argv: list[str]) -> list[str]:
+        if not request.commits:
+            raise BadRequest("bad request: commits is required")
+        chosen = [await required(self._t, repo, one) for one in request.commits]
+        mainline = ["--mainline", str(request.mainline)] if request.mainline else []
+        return [*argv, *mainline, *chosen]
+
+    async def _act(
+        self, kind: str, request: SequenceRequest, begin: Begin, aliases: tuple[str, ...] = ()
+    ) -> GitMergeResponse:
+        action = request.action or START
+        action = START if action in aliases else action
+        if action != START and action not in _NEXT[kind]:
+            raise BadRequest(f"bad request: unknown action '{action[:40]}', one of {', '.join((START, *_NEXT[kind]))}")
+        repo = (await self._t.repos.open(request.path)).with_files()
+        async with self._t.repos.changing(repo.common):
+            before = await resolve(self._t, repo, "HEAD") or ""
+            await self._check(repo, kind, action)
+            argv = await begin(repo) if action == START else _NEXT[kind][action]
+            await self._run(repo, argv, request)
+            after = await resolve(self._t, repo, "HEAD") or ""
+        return GitMergeResponse(hash=after, changed=after != before)
+
+    async def _check(self, repo: Repo, kind: str, action: str) -> None:
+        under_way = await self._t.lane.run(unfinished, repo)
+        if action != START and under_way != kind:
+            raise Conflict(f"conflict: no {kind} is under way")
+        if action == START and under_way:
+            raise GitMergeConflict(f"conflict: a {under_way} is under way, continue or abort it first")
+
+    async def _run(self, repo: Repo, argv: list[str], request: SequenceRequest) -> None:
+        output = await self._t.cli.attempt(Job(repo, argv, env=await self._who(repo, request)))
+        if output.code:
+            listed = await self._conflicts(repo)
+            error = output.failure()
+            raise GitMergeConflict(error.message, detail={"conflicts": listed}) if listed else error
+
+    async def _who(self, repo: Repo, request: SequenceRequest) -> dict[str, str]:
+        """Return who commits: the request's, else whoever is configured, else somebody."""
+        if not (request.author or request.email):
+            configured = await self._t.cli.run(Job(repo, ["config", "--get", "user.email"]))
+            if configured.line:
+                return {}
+        return identity_env(*identity(request.author or _NOBODY[0], request.email or _NOBODY[1]))
+
+    async def _conflicts(self, repo: Repo) -> list[str]:
+        output = await self._t.cli.run(Job(repo, ["diff", "-z", "--name-only", "--diff-filter=U", "--no-ext-diff"]))
+        return [name for name in output.stdout.decode("utf-8", "replace").split("\0") if name]
+
+
+def _given(name: str | None, what: str) -> str:
+    if not name:
+        raise BadRequest(f"bad request: {what} is required")
+    return name
