@@ -57,6 +57,7 @@ from toolbox.git.wire import (
     GitConfigureUserRequest,
     GitDeleteBranchRequest,
     GitFetchRequest,
+    GitForgetQuery,
     GitInitRequest,
     GitPullRequest,
     GitPushRequest,
@@ -67,6 +68,7 @@ from toolbox.git.wire import (
     HistoryQuery,
     ListBranchResponse,
     ListRemotesResponse,
+    RemotePath,
     RepoQuery,
 )
 from toolbox.http.endpoint import MIB, Request, endpoint
@@ -195,6 +197,11 @@ class GitApi:
         """Add or replace a remote, and fetch it if asked to."""
         await self._git.remotes.add(body)
 
+    @endpoint("DELETE", "/git/remotes/{name}", tag=TAG, status=204, errors=(*WRITE, NotFound))
+    async def remove_remote(self, path: RemotePath, query: RepoQuery) -> None:
+        """Remove a remote with its branches here."""
+        await self._git.remotes.remove(query.path, path.name)
+
     @endpoint("POST", "/git/reset", tag=TAG, errors=WORKTREE, body_limit=LONG_LISTS)
     async def reset_changes(self, body: GitResetRequest) -> None:
         """Reset HEAD, or some files."""
@@ -215,6 +222,11 @@ class GitApi:
         """Give a configuration key one value."""
         await self._git.configuration.set(body)
 
+    @endpoint("DELETE", "/git/config", tag=TAG, status=204, errors=(*WRITE, NotFound))
+    async def unset_config(self, query: GitConfigQuery) -> None:
+        """Remove a configuration key from one scope."""
+        await self._git.configuration.unset(query)
+
     @endpoint("POST", "/git/config/user", tag=TAG, errors=WRITE)
     async def configure_user(self, body: GitConfigureUserRequest) -> None:
         """Set name and address for commits."""
@@ -224,6 +236,11 @@ class GitApi:
     async def authenticate(self, body: GitAuthenticateRequest) -> None:
         """Store credentials for a host, in plain text, for git here and in terminals."""
         await self._git.store.approve(body)
+
+    @endpoint("DELETE", "/git/credentials", tag=TAG, status=204, errors=(BadRequest, Conflict, NotFound))
+    async def forget_credentials(self, query: GitForgetQuery) -> None:
+        """Forget the credentials for a host."""
+        await self._git.store.reject(query)
 
 
 async def _follow(request: web.BaseRequest, operate: Callable[[Said | None], Coroutine[Any, Any, None]]) -> None:

@@ -20,7 +20,11 @@ from toolbox.git.transfer import Transfer
 from toolbox.git.worker import Worker
 from toolbox.git.workflow import api as workflow
 from toolbox.git.workflow.api import WorkflowApi
+from toolbox.git.workflow.cleaning import Cleaning
 from toolbox.git.workflow.comparing import Comparing
+from toolbox.git.workflow.content import Content
+from toolbox.git.workflow.patching import Patching
+from toolbox.git.workflow.references import References
 from toolbox.git.workflow.sequencing import Sequencing
 from toolbox.git.workflow.stashes import Stashes
 from toolbox.git.workflow.tags import Tags
@@ -58,6 +62,10 @@ class GitArea:
         self.workflow = WorkflowApi(
             workflow.Services(
                 comparing=Comparing(tools),
+                content=Content(tools),
+                patching=Patching(tools),
+                cleaning=Cleaning(tools),
+                references=References(tools, remotes),
                 stashes=Stashes(tools),
                 tags=Tags(tools),
                 sequencing=Sequencing(tools),

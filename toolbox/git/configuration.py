@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 
-from toolbox.errors import BadRequest, FileAccessDenied
+from toolbox.errors import BadRequest, FileAccessDenied, NotFound
 from toolbox.git import names
 from toolbox.git.cli import Job, Place
 from toolbox.git.tools import Tools
@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 SCOPES = ("global", "local", "system")
 SYSTEM = "/etc/gitconfig"
+# The status of ``git config --unset-all`` for a key that is not there.
+_NOT_SET = 5
 
 
 class Configuration:
@@ -42,6 +44,17 @@ class Configuration:
         """Give a key one value."""
         await self._set(request.scope, request.path, {names.config_key(request.key): request.value})
         log.info("git configuration was set: %s", request.key)
+
+    async def unset(self, query: GitConfigQuery) -> None:
+        """Remove every value of a key from one scope."""
+        key = names.config_key(query.key)
+        file = await self._file(query.scope, query.path)
+        async with self._t.repos.changing(file):
+            output = await self._t.cli.attempt(Job(Place("/"), ["config", "--file", file, "--unset-all", key]))
+        if output.code == _NOT_SET:
+            raise NotFound(f"not found: {key} is not set in the {query.scope or 'global'} scope")
+        if output.code:
+            raise output.failure()
 
     async def set_user(self, request: GitConfigureUserRequest) -> None:
         """Set name and address, both or none."""

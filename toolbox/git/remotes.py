@@ -57,6 +57,15 @@ class Remotes:
                     await self._t.lane.run(_put_back, repo, name, before)
                 raise
 
+    async def remove(self, path: str, name: str) -> None:
+        """Remove a remote with its branches here and what is configured for it."""
+        repo = await self._t.repos.open(path)
+        names.remote(name)
+        async with self._t.repos.changing(repo.common):
+            if not await self.values(repo, name, "url"):
+                raise NotFound(f"not found: remote '{name}' is not configured")
+            await self._t.cli.check(Job(repo, ["remote", "remove", name]))
+
     async def _fetch(self, repo: Repo, name: str, url: RemoteUrl) -> None:
         access = access_for(url, None, None)
         if not await self._t.cli.available():

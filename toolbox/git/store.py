@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from collections.abc import Iterator
 from urllib.parse import quote_from_bytes
 
-from toolbox.errors import BadRequest, Conflict
+from toolbox.errors import BadRequest, Conflict, NotFound
 from toolbox.git import names
 from toolbox.git.configuration import Configuration
 from toolbox.git.tools import Tools
-from toolbox.git.wire import GitAuthenticateRequest
+from toolbox.git.wire import GitAuthenticateRequest, GitForgetQuery
 from toolbox.host.env import Environment
 
 _HOST = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
@@ -42,6 +43,16 @@ class CredentialStore:
             await self._t.lane.run(store, file, Entry(protocol, username, password, host))
         await self._configuration.enable(f"credential.{protocol}://{host}.helper", "store")
 
+    async def reject(self, query: GitForgetQuery) -> None:
+        """Forget the credentials for a host, of one user or of all."""
+        host, protocol = query.host or "github.com", query.protocol or "https"
+        home = self._environment.get("HOME") or self._home
+        file = os.path.join(home, ".git-credentials")
+        start = f"{protocol}://{_quoted(query.username)}:" if query.username else f"{protocol}://"
+        async with self._t.repos.changing(file):
+            if not await self._t.lane.run(forget, file, start, f"@{_quoted(host)}"):
+                raise NotFound(f"not found: no credentials are stored for {protocol}://{host}")
+
 
 class Entry:
     """One line of the store."""
@@ -63,7 +74,25 @@ def _quoted(text: str) -> str:
 
 
 def store(file: str, entry: Entry) -> None:
-    """Put an entry first, under the lock that git itself takes; blocks."""
+    """Put an entry first; blocks."""
+    with _changing(file) as lines:
+        lines[:] = [entry.line, *(line for line in lines if not entry.replaces(line))]
+
+
+def forget(file: str, start: str, end: str) -> bool:
+    """Take out the lines that start and end like that; tell whether there were any; blocks."""
+    if not os.path.exists(file):
+        return False
+    with _changing(file) as lines:
+        kept = [line for line in lines if not (line.startswith(start) and line.endswith(end))]
+        found = len(kept) < len(lines)
+        lines[:] = kept
+    return found
+
+
+@contextlib.contextmanager
+def _changing(file: str) -> Iterator[list[str]]:
+    """Yield the lines of the store to be changed, under the lock that git itself takes."""
     lock = f"{file}.lock"
     try:
         fd = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -71,8 +100,9 @@ def store(file: str, entry: Entry) -> None:
         raise Conflict(f"conflict: {lock} exists, another git is writing") from error
     try:
         with os.fdopen(fd, "w", encoding="utf-8", errors="surrogateescape") as new:
-            kept = [line for line in _lines(file) if not entry.replaces(line)]
-            new.write("".join(f"{line}\n" for line in [entry.line, *kept]))
+            lines = _lines(file)
+            yield lines
+            new.write("".join(f"{line}\n" for line in lines))
             _keep_owner(file, new.fileno())
         os.rename(lock, file)
     except BaseException:

@@ -261,6 +261,20 @@ class GitAuthenticateRequest(Request, kw_only=True):
     protocol: str | None = None
 
 
+class GitForgetQuery(Wire, kw_only=True):
+    """Name stored credentials: those of one user of a host, or of all."""
+
+    host: str | None = None
+    protocol: str | None = None
+    username: str | None = None
+
+
+class RemotePath(Wire, kw_only=True):
+    """Name a remote in a path."""
+
+    name: str
+
+
 class Progress(Wire, kw_only=True):
     """Tell how far an operation is."""
 

@@ -2,34 +2,64 @@
 
 from __future__ import annotations
 
-import msgspec
+import contextlib
 
-from toolbox.errors import FileMissing, GitBranchNotFound, NotFound
+import msgspec
+from aiohttp import web
+
+from toolbox.errors import (
+    FileMissing,
+    Forbidden,
+    GitAuthFailed,
+    GitBranchNotFound,
+    GitDirtyWorktree,
+    GitMergeConflict,
+    GitTransportFailed,
+    NotFound,
+)
 from toolbox.git.api import READ, TAG, WORKTREE, WRITE
 from toolbox.git.wire import RepoQuery
+from toolbox.git.workflow.cleaning import Cleaning
 from toolbox.git.workflow.comparing import Comparing
+from toolbox.git.workflow.content import Content
+from toolbox.git.workflow.patching import Patching
+from toolbox.git.workflow.references import References
 from toolbox.git.workflow.sequencing import Sequencing
 from toolbox.git.workflow.stashes import Stashes
 from toolbox.git.workflow.tags import Tags
 from toolbox.git.workflow.wire import (
+    ApplyRequest,
     BlameQuery,
+    ChangesQuery,
+    CleanRequest,
     DiffQuery,
+    GitApplied,
     GitBlame,
+    GitChanges,
+    GitCleaned,
     GitDiff,
+    GitIgnored,
     GitMergeRequest,
     GitMergeResponse,
     GitPickRequest,
     GitRebaseRequest,
     GitTagRequest,
+    GitWorktree,
+    GitWorktreeRequest,
+    IgnoreQuery,
+    ListRefsResponse,
     ListStashResponse,
     ListTagsResponse,
     ListWorktreesResponse,
+    RemoteQuery,
+    ShowQuery,
     StashPushRequest,
     StashRequest,
     TagQuery,
+    WorktreeQuery,
 )
 from toolbox.git.workflow.worktrees import Worktrees
-from toolbox.http.endpoint import Request, endpoint
+from toolbox.http.endpoint import MIB, Request, endpoint
 from toolbox.http.presence import while_connected
 
 
@@ -37,6 +67,10 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     """What the endpoints call."""
 
     comparing: Comparing
+    content: Content
+    patching: Patching
+    cleaning: Cleaning
+    references: References
     stashes: Stashes
     tags: Tags
     sequencing: Sequencing
@@ -53,6 +87,46 @@ class WorkflowApi:
     async def get_diff(self, query: DiffQuery, request: Request) -> GitDiff:
         """Compare files, the index and revisions: names with counts, or the patch with ``format=patch``."""
         return await while_connected(request, self._git.comparing.diff(query))
+
+    @endpoint("GET", "/git/changes", tag=TAG, errors=(*READ, GitBranchNotFound))
+    async def get_changes(self, query: ChangesQuery, request: Request) -> GitChanges:
+        """List what has changed since the branch left another one: in commits, in files, and new files."""
+        return await while_connected(request, self._git.comparing.changes(query))
+
+    @endpoint(
+        "GET", "/git/show", tag=TAG, errors=(*READ, GitBranchNotFound, FileMissing), media="application/octet-stream"
+    )
+    async def show_file(self, query: ShowQuery, request: Request) -> web.StreamResponse:
+        """Download a file as it is in a revision."""
+        blob = await self._git.content.find(query)
+        response = web.StreamResponse(headers={"Content-Type": "application/octet-stream", "ETag": f'"{blob.id}"'})
+        response.content_length = blob.size
+        await response.prepare(request)
+        async with contextlib.aclosing(self._git.content.read(blob)) as pieces:
+            async for piece in pieces:
+                await response.write(piece)
+        await response.write_eof()
+        return response
+
+    @endpoint("POST", "/git/apply", tag=TAG, errors=(*WRITE, GitMergeConflict), body_limit=64 * MIB)
+    async def apply_patch(self, body: ApplyRequest) -> GitApplied:
+        """Apply a patch, all of it or nothing."""
+        return await self._git.patching.apply(body)
+
+    @endpoint("POST", "/git/clean", tag=TAG, errors=WRITE)
+    async def clean_files(self, body: CleanRequest) -> GitCleaned:
+        """Remove untracked files."""
+        return await self._git.cleaning.clean(body)
+
+    @endpoint("GET", "/git/check-ignore", tag=TAG, errors=READ)
+    async def check_ignored(self, query: IgnoreQuery) -> GitIgnored:
+        """Tell which files are ignored, and why."""
+        return await self._git.cleaning.ignored(query)
+
+    @endpoint("GET", "/git/ls-remote", tag=TAG, errors=(*READ, NotFound, GitAuthFailed, Forbidden, GitTransportFailed))
+    async def list_remote_refs(self, query: RemoteQuery, request: Request) -> ListRefsResponse:
+        """List the branches and tags of a remote."""
+        return await while_connected(request, self._git.references.list_all(query))
 
     @endpoint("GET", "/git/blame", tag=TAG, errors=(*READ, GitBranchNotFound, FileMissing))
     async def get_blame(self, query: BlameQuery, request: Request) -> GitBlame:
@@ -126,3 +200,13 @@ class WorkflowApi:
     async def list_worktrees(self, query: RepoQuery) -> ListWorktreesResponse:
         """List the worktrees of a repository, the main one first."""
         return await self._git.worktrees.list_all(query.path)
+
+    @endpoint("POST", "/git/worktrees", tag=TAG, status=201, errors=(*WRITE, GitBranchNotFound))
+    async def add_worktree(self, body: GitWorktreeRequest) -> GitWorktree:
+        """Make a worktree, on a branch or at a revision."""
+        return await self._git.worktrees.add(body)
+
+    @endpoint("DELETE", "/git/worktrees", tag=TAG, status=204, errors=(*WRITE, NotFound, GitDirtyWorktree))
+    async def remove_worktree(self, query: WorktreeQuery) -> None:
+        """Remove a worktree."""
+        await self._git.worktrees.remove(query)

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import re
 
-from toolbox.errors import BadRequest, FileMissing
+from toolbox.errors import BadRequest, FileMissing, GitBranchNotFound
 from toolbox.git import paths
 from toolbox.git.cli import Job
 from toolbox.git.repository import Repo
-from toolbox.git.revisions import required
+from toolbox.git.revisions import required, resolve
 from toolbox.git.tools import Tools
-from toolbox.git.workflow.wire import BlameLine, BlameQuery, DiffFile, DiffQuery, GitBlame, GitDiff
+from toolbox.git.workflow.wire import (
+    BlameLine,
+    BlameQuery,
+    ChangesQuery,
+    DiffFile,
+    DiffQuery,
+    GitBlame,
+    GitChanges,
+    GitDiff,
+)
 
+# Where a default branch is looked for: what origin says, else the usual names.
+_DEFAULTS = ("refs/remotes/origin/HEAD", "refs/remotes/origin/main", "refs/remotes/origin/master", "main", "master")
 FORMATS = ("json", "stat", "patch")
 # What a patch is cut at unless the request says otherwise.
 PATCH_BYTES = 1024 * 1024
@@ -66,6 +77,26 @@ class Comparing:
         output = await self._t.cli.check(Job(repo, ["diff", "-M", *_PLAIN, *context, *what]))
         found.truncated = len(output.stdout) > limit
         found.patch = output.stdout[:limit].decode("utf-8", "replace")
+
+    async def changes(self, query: ChangesQuery) -> GitChanges:
+        """Return what has changed since the branch left another: commits, changes of files, and new files."""
+        repo = (await self._t.repos.open(query.path)).with_files()
+        base = await self._left(repo, query.base)
+        found = await self.diff(DiffQuery(path=query.path, base=base))
+        output = await self._t.cli.check(Job(repo, ["ls-files", "-z", "--others", "--exclude-standard"]))
+        new = [DiffFile(path=name, status="Untracked") for name in output.text.split("\0") if name]
+        return GitChanges(base=base, files=[*found.files, *new])
+
+    async def _left(self, repo: Repo, name: str | None) -> str:
+        """Return the commit at which HEAD left a branch."""
+        for candidate in [name] if name else _DEFAULTS:
+            commit = await required(self._t, repo, name) if name else await resolve(self._t, repo, candidate)
+            if commit is not None:
+                output = await self._t.cli.run(Job(repo, ["merge-base", "HEAD", commit]))
+                if output.code:
+                    raise GitBranchNotFound(f"not found: HEAD has nothing in common with '{candidate}'")
+                return output.line
+        raise BadRequest("bad request: no default branch is known, give base")
 
     async def blame(self, query: BlameQuery) -> GitBlame:
         """Return each line of a file with the commit it comes from."""

@@ -41,6 +41,110 @@ class GitDiff(Wire, kw_only=True):
     truncated: bool = False
 
 
+class ShowQuery(Wire, kw_only=True):
+    """Name a file of a revision, HEAD if it is not said."""
+
+    path: Needed = ""
+    file: Needed = ""
+    ref: str | None = None
+
+
+class ChangesQuery(Wire, kw_only=True):
+    """Compare with where the branch left ``base``: the default branch of origin if it is not said."""
+
+    path: Needed = ""
+    base: str | None = None
+
+
+class GitChanges(Wire, kw_only=True):
+    """What has changed since, committed or not; ``base`` is the commit compared with."""
+
+    base: str
+    files: list[DiffFile]
+
+
+class ApplyRequest(RepoRequest, kw_only=True):
+    """Apply a patch to the files; ``index`` stages it too, ``check`` only tries."""
+
+    patch: Filled
+    check: bool | None = None
+    index: bool | None = None
+    reverse: bool | None = None
+    three_way: bool | None = None
+
+
+class PatchedFile(Wire, kw_only=True):
+    """A file of a patch; without counts it is binary."""
+
+    path: str
+    additions: int | None = None
+    deletions: int | None = None
+
+
+class GitApplied(Wire, kw_only=True):
+    """The files of a patch."""
+
+    files: list[PatchedFile]
+
+
+class CleanRequest(RepoRequest, kw_only=True):
+    """Remove untracked files: all, or those below ``files``."""
+
+    files: list[str] | None = None
+    directories: bool | None = None
+    ignored: bool | None = None
+    dry_run: bool | None = None
+
+
+class GitCleaned(Wire, kw_only=True):
+    """What was removed, or would be; directories end with a slash."""
+
+    files: list[str]
+
+
+class IgnoreQuery(Wire, kw_only=True):
+    """Name files that may be ignored."""
+
+    path: Needed = ""
+    files: list[str] | None = None
+
+
+class IgnoredFile(Wire, kw_only=True):
+    """A file, and the line that says it is ignored."""
+
+    path: str
+    source: str
+    line: int
+    pattern: str
+
+
+class GitIgnored(Wire, kw_only=True):
+    """The files that are ignored."""
+
+    files: list[IgnoredFile]
+
+
+class RemoteQuery(Wire, kw_only=True):
+    """Name a remote of a repository."""
+
+    path: Needed = ""
+    remote: str | None = None
+
+
+class GitRef(Wire, kw_only=True):
+    """A reference of a remote."""
+
+    name: str
+    hash: str
+
+
+class ListRefsResponse(Wire, kw_only=True):
+    """References of a remote; ``head`` is its default branch, if it has one."""
+
+    head: str = ""
+    refs: list[GitRef]
+
+
 class BlameQuery(Wire, kw_only=True):
     """Choose a file, a revision, and lines (``10,20``)."""
 
@@ -175,6 +279,22 @@ class GitWorktree(Wire, kw_only=True):
     bare: bool = False
     detached: bool = False
     locked: bool = False
+
+
+class GitWorktreeRequest(RepoRequest, kw_only=True):
+    """Make a worktree at ``worktree``, on ``branch``, which is made at ``ref`` if it does not exist."""
+
+    worktree: Filled
+    branch: str | None = None
+    ref: str | None = None
+
+
+class WorktreeQuery(Wire, kw_only=True):
+    """Name a worktree of a repository."""
+
+    path: Needed = ""
+    worktree: Needed = ""
+    force: Flag | None = None
 
 
 class ListWorktreesResponse(Wire, kw_only=True):

@@ -1,0 +1,68 @@
+"""Files that git does not keep: remove them, and tell why some are ignored."""
+
+from __future__ import annotations
+
+import re
+
+from toolbox.git import paths
+from toolbox.git.cli import Job
+from toolbox.git.tools import Tools
+from toolbox.git.workflow.wire import CleanRequest, GitCleaned, GitIgnored, IgnoredFile, IgnoreQuery
+
+_SAID = re.compile(r"(?:Would remove|Removing) (.*)")
+_ESCAPE = re.compile(r"\\([0-7]{3}|.)")
+_LETTERS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+
+
+class Cleaning:
+    """Look at and remove what is untracked."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._t = tools
+
+    async def clean(self, request: CleanRequest) -> GitCleaned:
+        """Remove untracked files and say which; repositories inside of this one stay."""
+        repo = (await self._t.repos.open(request.path)).with_files()
+        names = await self._t.lane.run(paths.inside, repo, request.files or [])
+        flags = [
+            "-n" if request.dry_run else "-f",
+            *(["-d"] if request.directories else []),
+            *(["-x"] if request.ignored else []),
+        ]
+        # Set to false it would count as another -f, and a second one removes repositories inside of this one.
+        argv = ["-c", "clean.requireForce=true", "clean", *flags, "--", *map(paths.literal, names)]
+        async with self._t.repos.changing(repo.common):
+            output = await self._t.cli.check(Job(repo, argv))
+        found = (_SAID.fullmatch(line) for line in output.text.split("\n"))
+        return GitCleaned(files=[unquoted(match[1]) for match in found if match])
+
+    async def ignored(self, query: IgnoreQuery) -> GitIgnored:
+        """Tell which of some files are ignored, and by which line of which file."""
+        repo = (await self._t.repos.open(query.path)).with_files()
+        names = await self._t.lane.run(paths.inside, repo, query.files or [])
+        if not names:
+            return GitIgnored(files=[])
+        job = Job(repo, ["check-ignore", "-z", "-v", "--stdin"], stdin=paths.nul_list(names))
+        output = await self._t.cli.run(job)
+        if output.code > 1:
+            raise output.failure()
+        fields = output.text.split("\0")
+        rows = zip(fields[0::4], fields[1::4], fields[2::4], fields[3::4], strict=False)
+        return GitIgnored(
+            files=[
+                IgnoredFile(path=name, source=source, line=int(line or 0), pattern=pattern)
+                for source, line, pattern, name in rows
+            ]
+        )
+
+
+def unquoted(text: str) -> str:
+    """Return the name that git printed, perhaps in quotes as C has them."""
+    if not (text.startswith('"') and text.endswith('"')):
+        return text
+    return _ESCAPE.sub(_unescaped, text[1:-1])
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    code = match[1]
+    return chr(int(code, 8)) if len(code) == 3 else _LETTERS.get(code, code)

@@ -1,0 +1,52 @@
+"""What a revision holds: one file of it, as it was committed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+import msgspec
+
+from toolbox.errors import BadRequest, FileMissing
+from toolbox.git import paths
+from toolbox.git.cli import Job
+from toolbox.git.repository import Repo
+from toolbox.git.revisions import required
+from toolbox.git.tools import Tools
+from toolbox.git.workflow.wire import ShowQuery
+
+_KINDS = {"tree": "a directory", "commit": "a submodule"}
+
+
+class Blob(msgspec.Struct, frozen=True):
+    """A file as git keeps it; of a symbolic link that is where it leads."""
+
+    repo: Repo
+    id: str
+    size: int
+
+
+class Content:
+    """Read files of revisions; no program of the repository runs."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._t = tools
+
+    async def find(self, query: ShowQuery) -> Blob:
+        """Look a file up in a revision."""
+        if not query.file:
+            raise BadRequest("bad request: file is required")
+        repo = await self._t.repos.open(query.path)
+        (name,) = await self._t.lane.run(paths.inside, repo, [query.file])
+        commit = await required(self._t, repo, query.ref or "HEAD")
+        output = await self._t.cli.check(Job(repo, ["ls-tree", "-z", "-l", "--full-tree", commit, "--", name]))
+        if not output.stdout:
+            raise FileMissing(f"not found: no such file in the revision: {name}")
+        _, kind, blob, size = output.text.partition("\t")[0].split()
+        if kind != "blob":
+            raise BadRequest(f"bad request: {name} is {_KINDS[kind]} in the revision")
+        return Blob(repo, blob, int(size))
+
+    async def read(self, blob: Blob) -> AsyncGenerator[bytes, None]:
+        """Yield the bytes of a file as they come."""
+        async for piece in self._t.cli.lines(Job(blob.repo, ["cat-file", "blob", blob.id])):
+            yield piece

@@ -1,0 +1,63 @@
+"""Apply patches to files and index: all of one, or nothing."""
+
+from __future__ import annotations
+
+import re
+
+from toolbox.errors import BadRequest, Conflict, GitMergeConflict
+from toolbox.git.cli import Job, Output
+from toolbox.git.tools import Tools
+from toolbox.git.workflow.wire import ApplyRequest, GitApplied, PatchedFile
+
+_BAD = re.compile(
+    r"corrupt patch|no valid patches in input|unrecognized input|invalid path|beyond a symbolic link"
+    r"|patch with only garbage|patch fragment without header|git diff header lacks filename",
+    re.IGNORECASE,
+)
+_UNFIT = re.compile(r"does not apply|patch failed|does not exist in index|already exists|no such file", re.IGNORECASE)
+
+
+class Patching:
+    """Apply patches."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._t = tools
+
+    async def apply(self, request: ApplyRequest) -> GitApplied:
+        """Apply a patch, or with ``check`` only tell whether it would."""
+        if not request.patch.strip():
+            raise BadRequest("bad request: patch is empty")
+        repo = (await self._t.repos.open(request.path)).with_files()
+        flags = [
+            *(["--check"] if request.check else ["--apply"]),
+            *(["--index"] if request.index else []),
+            *(["--reverse"] if request.reverse else []),
+            *(["--3way"] if request.three_way else []),
+        ]
+        patch = request.patch.encode("utf-8", "surrogateescape")
+        job = Job(repo, ["apply", "-z", "--numstat", "--whitespace=nowarn", *flags, "-"], stdin=_ended(patch))
+        async with self._t.repos.changing(repo.common):
+            output = await self._t.cli.attempt(job)
+        if output.code:
+            raise _failure(output)
+        return GitApplied(files=[_file(record) for record in output.text.split("\0") if record])
+
+
+def _ended(patch: bytes) -> bytes:
+    """End the last line, which text from elsewhere often has lost: git takes such a patch for cut off."""
+    return patch if patch.endswith(b"\n") else patch + b"\n"
+
+
+def _failure(output: Output) -> Exception:
+    text = output.stderr.strip()
+    if _BAD.search(text):
+        return BadRequest(f"bad request: {text}")
+    if "with conflicts" in text:
+        return GitMergeConflict(f"conflict: {text}")
+    return Conflict(f"conflict: {text}") if _UNFIT.search(text) else output.failure()
+
+
+def _file(record: str) -> PatchedFile:
+    added, removed, name = record.split("\t", 2)
+    counts = {} if added == "-" else {"additions": int(added), "deletions": int(removed)}
+    return PatchedFile(path=name, **counts)
