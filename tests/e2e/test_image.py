@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import ENGINE, IMAGE, Box, engine, wait_until
+from tests.e2e.conftest import ENGINE, IMAGE, Box, answers, engine, wait_until
 
 Init = dict[str, tuple[str, ...]]
 
@@ -95,7 +95,7 @@ def test_users_python_cannot_break_the_daemon(start: Callable[..., Box]) -> None
     assert box.run(broken)["exitCode"] == 0
     engine("restart", "-t", "5", box.name)
     again = Box(box.name, int(engine("port", box.name, "2280").stdout.split(":")[-1]))
-    wait_until(lambda: again.request("GET", "/version")[0] == 200)
+    wait_until(lambda: answers(again))
 
 
 def test_read_only_root(start: Callable[..., Box]) -> None:
