@@ -62,7 +62,7 @@ from toolbox.fs.wire import (
     WatchHeaders,
     WatchQuery,
 )
-from toolbox.http.bodies import OCTETS, Bodies
+from toolbox.http.bodies import OCTETS, Bodies, send_stream
 from toolbox.http.endpoint import Reply, Request, endpoint, websocket
 from toolbox.http.presence import until, while_connected
 from toolbox.http.streams import SSE, event_stream
@@ -198,7 +198,7 @@ class FsApi:
     async def archive(self, query: ArchiveQuery, request: Request) -> web.StreamResponse:
         """Download a tree as tar, tar.gz or zip, packed while it is sent."""
         name, stream = await self._fs.archives.pack(query)
-        return await self._fs.bodies.send_stream(request, name, stream)
+        return await send_stream(request, name, stream)
 
     @endpoint("POST", "/files/extract", tag=TAG, errors=(*READ, Conflict, StorageFull), body_media=OCTETS)
     async def extract(self, query: ExtractQuery, request: Request) -> ExtractResponse:

@@ -178,19 +178,6 @@ class Bodies:
         await response.write_eof()
         return response
 
-    async def send_stream(
-        self, request: web.BaseRequest, name: str, blocks: AsyncGenerator[bytes]
-    ) -> web.StreamResponse:
-        """Answer with bytes that are made while they are sent; a failure on the way cuts the connection."""
-        headers = {"Content-Type": OCTETS, "Content-Disposition": disposition("attachment", name)}
-        response = web.StreamResponse(headers=headers)
-        async with contextlib.aclosing(blocks) as stream:
-            await response.prepare(request)
-            async for block in stream:
-                await response.write(block)
-        await response.write_eof()
-        return response
-
     async def _send_part(
         self, request: web.BaseRequest, response: web.StreamResponse, place: tuple[str, str, bool], source: Source
     ) -> None:
@@ -247,6 +234,21 @@ class Bodies:
         while block := await self._lane.run(source.read, BLOCK, offset):
             yield block
             offset += len(block)
+
+
+async def send_stream(
+    request: web.BaseRequest, name: str, blocks: AsyncGenerator[bytes], *, size: int | None = None
+) -> web.StreamResponse:
+    """Answer with bytes that are made while they are sent; a failure on the way cuts the connection."""
+    headers = {"Content-Type": OCTETS, "Content-Disposition": disposition("attachment", name)}
+    response = web.StreamResponse(headers=headers)
+    response.content_length = size
+    async with contextlib.aclosing(blocks) as stream:
+        await response.prepare(request)
+        async for block in stream:
+            await response.write(block)
+    await response.write_eof()
+    return response
 
 
 def _complete(receiver: Receiver[T], last: list[bytes]) -> T:

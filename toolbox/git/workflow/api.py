@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import msgspec
 from aiohttp import web
 
@@ -59,6 +57,7 @@ from toolbox.git.workflow.wire import (
     WorktreeQuery,
 )
 from toolbox.git.workflow.worktrees import Worktrees
+from toolbox.http.bodies import OCTETS, send_stream
 from toolbox.http.endpoint import MIB, Request, endpoint
 from toolbox.http.presence import while_connected
 
@@ -93,24 +92,15 @@ class WorkflowApi:
         """List what has changed since the branch left another one: in commits, in files, and new files."""
         return await while_connected(request, self._git.comparing.changes(query))
 
-    @endpoint(
-        "GET", "/git/show", tag=TAG, errors=(*READ, GitBranchNotFound, FileMissing), media="application/octet-stream"
-    )
+    @endpoint("GET", "/git/show", tag=TAG, errors=(*READ, GitBranchNotFound, FileMissing), media=OCTETS)
     async def show_file(self, query: ShowQuery, request: Request) -> web.StreamResponse:
         """Download a file as it is in a revision."""
         blob = await self._git.content.find(query)
-        response = web.StreamResponse(headers={"Content-Type": "application/octet-stream", "ETag": f'"{blob.id}"'})
-        response.content_length = blob.size
-        await response.prepare(request)
-        async with contextlib.aclosing(self._git.content.read(blob)) as pieces:
-            async for piece in pieces:
-                await response.write(piece)
-        await response.write_eof()
-        return response
+        return await send_stream(request, blob.name, self._git.content.read(blob), size=blob.size)
 
-    @endpoint("POST", "/git/apply", tag=TAG, errors=(*WRITE, GitMergeConflict), body_limit=64 * MIB)
+    @endpoint("POST", "/git/apply", tag=TAG, errors=(*WRITE, GitMergeConflict, GitDirtyWorktree), body_limit=64 * MIB)
     async def apply_patch(self, body: ApplyRequest) -> GitApplied:
-        """Apply a patch, all of it or nothing."""
+        """Apply a patch, all of it or nothing; only with ``three_way`` conflicts stay in the files."""
         return await self._git.patching.apply(body)
 
     @endpoint("POST", "/git/clean", tag=TAG, errors=WRITE)

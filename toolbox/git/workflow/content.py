@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator
 
 import msgspec
@@ -21,6 +22,7 @@ class Blob(msgspec.Struct, frozen=True):
     """A file as git keeps it; of a symbolic link that is where it leads."""
 
     repo: Repo
+    name: str
     id: str
     size: int
 
@@ -37,6 +39,8 @@ class Content:
             raise BadRequest("bad request: file is required")
         repo = await self._t.repos.open(query.path)
         (name,) = await self._t.lane.run(paths.inside, repo, [query.file])
+        if name == ".":  # git would list what is in it
+            raise BadRequest("bad request: the root of the repository is a directory")
         commit = await required(self._t, repo, query.ref or "HEAD")
         output = await self._t.cli.check(Job(repo, ["ls-tree", "-z", "-l", "--full-tree", commit, "--", name]))
         if not output.stdout:
@@ -44,7 +48,7 @@ class Content:
         _, kind, blob, size = output.text.partition("\t")[0].split()
         if kind != "blob":
             raise BadRequest(f"bad request: {name} is {_KINDS[kind]} in the revision")
-        return Blob(repo, blob, int(size))
+        return Blob(repo, os.path.basename(name), blob, int(size))
 
     async def read(self, blob: Blob) -> AsyncGenerator[bytes, None]:
         """Yield the bytes of a file as they come."""
