@@ -35,6 +35,7 @@ async def test_show_gives_a_file_as_it_was(served: Git, tree: pathlib.Path) -> N
         ("FILE_NOT_FOUND", {"file": "nope"}),
         ("FILE_NOT_FOUND", {"file": "link", "ref": "HEAD~1"}),
         ("BAD_REQUEST", {"file": "dir"}),
+        ("BAD_REQUEST", {"file": "."}),
         ("BAD_REQUEST", {"file": "../x"}),
         ("BAD_REQUEST", {"file": ""}),
         ("GIT_BRANCH_NOT_FOUND", {"file": "a.txt", "ref": "nope"}),
@@ -90,6 +91,7 @@ async def test_patch_is_applied_as_a_whole(served: Git, tree: pathlib.Path) -> N
     git(tree, "reset", "-q", "--hard")
     (tree / "a.txt").write_text("other\n")
     await served.fails("CONFLICT", "apply", path="r", patch=patch)
+    await served.fails("GIT_DIRTY_WORKTREE", "apply", path="r", patch=patch, index=True)
     assert not (tree / "é new").exists()
     repo.commit(tree, {"a.txt": "other\n"})
     await served.fails("GIT_MERGE_CONFLICT", "apply", path="r", patch=patch, three_way=True)
@@ -236,4 +238,7 @@ async def test_worktrees_are_made_and_removed(served: Git, tree: pathlib.Path) -
         assert not (served.work / name).exists()
     assert await deleted(served, "worktrees", path="r", worktree="side") == "NOT_FOUND"
     assert await deleted(served, "worktrees", path="r", worktree="r") == "BAD_REQUEST"
+    git(tree, "worktree", "add", "-q", str(served.work / "linked"))
+    for fields in ({}, {"worktree": ""}):
+        assert await deleted(served, "worktrees", path="r", **fields) == "BAD_REQUEST"
     assert tree.exists()

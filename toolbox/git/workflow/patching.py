@@ -1,20 +1,31 @@
-"""Apply patches to files and index: all of one, or nothing."""
+"""Apply patches to files and index."""
 
 from __future__ import annotations
 
 import re
 
-from toolbox.errors import BadRequest, Conflict, GitMergeConflict
+from toolbox.errors import BadRequest, Conflict, GitDirtyWorktree, GitMergeConflict, ToolboxError
+from toolbox.git.classify import message
 from toolbox.git.cli import Job, Output
 from toolbox.git.tools import Tools
 from toolbox.git.workflow.wire import ApplyRequest, GitApplied, PatchedFile
 
-_BAD = re.compile(
-    r"corrupt patch|no valid patches in input|unrecognized input|invalid path|beyond a symbolic link"
-    r"|patch with only garbage|patch fragment without header|git diff header lacks filename",
-    re.IGNORECASE,
+_MEANINGS: tuple[tuple[type[ToolboxError], re.Pattern[str]], ...] = (
+    (
+        BadRequest,
+        re.compile(
+            r"corrupt patch|no valid patches in input|unrecognized input|invalid path|beyond a symbolic link"
+            r"|patch with only garbage|patch fragment without header|git diff header lacks filename",
+            re.IGNORECASE,
+        ),
+    ),
+    (GitMergeConflict, re.compile("with conflicts")),
+    (GitDirtyWorktree, re.compile("does not match index")),
+    (
+        Conflict,
+        re.compile(r"does not apply|patch failed|does not exist in index|already exists|no such file", re.IGNORECASE),
+    ),
 )
-_UNFIT = re.compile(r"does not apply|patch failed|does not exist in index|already exists|no such file", re.IGNORECASE)
 
 
 class Patching:
@@ -48,13 +59,11 @@ def _ended(patch: bytes) -> bytes:
     return patch if patch.endswith(b"\n") else patch + b"\n"
 
 
-def _failure(output: Output) -> Exception:
-    text = output.stderr.strip()
-    if _BAD.search(text):
-        return BadRequest(f"bad request: {text}")
-    if "with conflicts" in text:
-        return GitMergeConflict(f"conflict: {text}")
-    return Conflict(f"conflict: {text}") if _UNFIT.search(text) else output.failure()
+def _failure(output: Output) -> ToolboxError:
+    for kind, pattern in _MEANINGS:
+        if pattern.search(output.stderr):
+            return kind(message(kind, output.stderr))
+    return output.failure()
 
 
 def _file(record: str) -> PatchedFile:

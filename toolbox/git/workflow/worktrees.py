@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from toolbox.errors import NotFound
+from toolbox.errors import BadRequest, NotFound
 from toolbox.git import names
 from toolbox.git.cli import Job
 from toolbox.git.repository import Repo
@@ -12,7 +12,7 @@ from toolbox.git.workflow.wire import GitWorktree, GitWorktreeRequest, ListWorkt
 
 
 class Worktrees:
-    """List worktrees."""
+    """List, make and remove worktrees."""
 
     def __init__(self, tools: Tools) -> None:
         self._t = tools
@@ -43,6 +43,8 @@ class Worktrees:
 
     async def remove(self, query: WorktreeQuery) -> None:
         """Remove a worktree; one with changes only by force."""
+        if not query.worktree:
+            raise BadRequest("bad request: worktree is required")
         repo = await self._t.repos.open(query.path)
         folder = self._t.repos.resolve(query.worktree)
         force = ["--force", "--force"] if query.force else []
