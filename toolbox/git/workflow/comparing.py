@@ -89,13 +89,17 @@ class Comparing:
 
     async def _left(self, repo: Repo, name: str | None) -> str:
         """Return the commit at which HEAD left a branch."""
-        for candidate in [name] if name else _DEFAULTS:
-            commit = await required(self._t, repo, name) if name else await resolve(self._t, repo, candidate)
+        commit = await required(self._t, repo, name) if name else await self._default(repo)
+        output = await self._t.cli.run(Job(repo, ["merge-base", "HEAD", commit]))
+        if output.code:
+            raise GitBranchNotFound(f"not found: HEAD has nothing in common with '{name or commit}'")
+        return output.line
+
+    async def _default(self, repo: Repo) -> str:
+        for candidate in _DEFAULTS:
+            commit = await resolve(self._t, repo, candidate)
             if commit is not None:
-                output = await self._t.cli.run(Job(repo, ["merge-base", "HEAD", commit]))
-                if output.code:
-                    raise GitBranchNotFound(f"not found: HEAD has nothing in common with '{candidate}'")
-                return output.line
+                return commit
         raise BadRequest("bad request: no default branch is known, give base")
 
     async def blame(self, query: BlameQuery) -> GitBlame:

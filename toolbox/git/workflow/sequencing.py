@@ -48,7 +48,7 @@ class Sequencing:
             flags = ["--ff-only"] if request.fast_forward_only else ["-m", message]
             return ["merge", "-q", "--no-verify", "--ff", *flags, commit]
 
-        return await self._act(MERGE, request, begin, aliases=(MERGE,))
+        return await self._act(MERGE, request, begin)
 
     async def rebase(self, request: GitRebaseRequest) -> GitMergeResponse:
         """Put the commits of the current branch on top of another."""
@@ -76,11 +76,9 @@ class Sequencing:
         mainline = ["--mainline", str(request.mainline)] if request.mainline else []
         return [*argv, *mainline, *chosen]
 
-    async def _act(
-        self, kind: str, request: SequenceRequest, begin: Begin, aliases: tuple[str, ...] = ()
-    ) -> GitMergeResponse:
+    async def _act(self, kind: str, request: SequenceRequest, begin: Begin) -> GitMergeResponse:
         action = request.action or START
-        action = START if action in aliases else action
+        action = START if action == kind else action
         if action != START and action not in _NEXT[kind]:
             raise BadRequest(f"bad request: unknown action '{action[:40]}', one of {', '.join((START, *_NEXT[kind]))}")
         repo = (await self._t.repos.open(request.path)).with_files()
