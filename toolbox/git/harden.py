@@ -31,8 +31,10 @@ _SET = {
     "GIT_MERGE_AUTOEDIT": "no",
 }
 # A peer that sends less than this for this long is dead; who sets the variables decides otherwise.
-MAX_PATIENCE = 60
-_STALL = {"GIT_HTTP_LOW_SPEED_LIMIT": "1000", "GIT_HTTP_LOW_SPEED_TIME": str(MAX_PATIENCE)}
+PATIENCE = 60
+# A day has five.
+_DIGITS = 6
+_STALL = {"GIT_HTTP_LOW_SPEED_LIMIT": "1000", "GIT_HTTP_LOW_SPEED_TIME": str(PATIENCE)}
 SSH = "ssh -o BatchMode=yes -o ConnectTimeout=30 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
 
 OPTIONS = (
@@ -56,7 +58,8 @@ def environment(variables: Mapping[str, str], ceiling: str, account: Account | N
 def patience(variables: Mapping[str, str]) -> int:
     """Return after how many seconds a silent peer is dead, for an engine that does not read the variable itself."""
     text = variables["GIT_HTTP_LOW_SPEED_TIME"]
-    return int(text) if text.isascii() and text.isdigit() and 0 < int(text) <= MAX_PATIENCE else MAX_PATIENCE
+    seconds = int(text) if text.isascii() and text.isdigit() and len(text) < _DIGITS else 0
+    return seconds or PATIENCE
 
 
 def arguments(binary: str, options: tuple[str, ...]) -> list[str | bytes]:

@@ -317,3 +317,10 @@ def test_store_replaces_the_entry_of_the_same_user_only(tmp_path: pathlib.Path) 
     request = "protocol=https\nhost=h.com:8443\nusername=a\n\n"
     command = ["git", "-c", "credential.helper=", "-c", f"credential.helper=store --file {file}", "credential", "fill"]
     assert "password=3:@/" in subprocess.run(command, input=request, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("5", 5), ("300", 300), ("0", 60), ("", 60), ("-1", 60), ("1s", 60), ("٣", 60), ("9" * 9, 60)]
+)
+def test_patience_with_a_silent_peer(text: str, seconds: int) -> None:
+    assert harden.patience({"GIT_HTTP_LOW_SPEED_TIME": text}) == seconds

@@ -51,7 +51,7 @@ LOCAL = [
     ("GitMergeConflict", "automatic merge failed", "conflict; quiet git merge --abort; git merge -q other"),
     ("GitMergeConflict", "unmerged files", "conflict; git commit -m m"),
     ("GitMergeConflict", "in the middle of a merge", "conflict; git reset --soft"),
-    ("GitMergeConflict", "cannot switch branch while", "quiet git merge --no-commit other; conflict; git switch other"),
+    ("GitMergeConflict", "cannot switch branch while", "conflict; git switch other"),
     (
         "GitMergeConflict",
         "have not concluded your merge",
