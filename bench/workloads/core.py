@@ -28,8 +28,8 @@ async def timed(work: object) -> float:
     return (time.perf_counter() - started) * 1000
 
 
-async def execute(server: Server, command: str) -> None:
-    async with server.http.post(f"{server.url}/process/execute", json={"command": command}) as answer:
+async def execute(server: Server, command: str, **fields: object) -> None:
+    async with server.http.post(f"{server.url}/process/execute", json={"command": command, **fields}) as answer:
         assert answer.status == 200, await answer.text()
         async for _ in answer.content.iter_any():
             pass
@@ -64,6 +64,28 @@ async def sample_bare_handler(_: Server) -> list[float]:
 
 async def sample_exec(server: Server) -> list[float]:
     return [await timed(execute(server, "true")) for _ in range(40)]
+
+
+async def sample_exec_own(server: Server) -> list[float]:
+    """Ask for a variable, so that no shell that waits for the next command will do."""
+    return [await timed(execute(server, "true", envs={"BENCH": "1"})) for _ in range(40)]
+
+
+async def sample_exec_paused(server: Server) -> list[float]:
+    """Leave 20 ms between commands: whoever drives them thinks longer."""
+    times = []
+    for _ in range(20):
+        await asyncio.sleep(0.02)
+        times.append(await timed(execute(server, "true")))
+    return times
+
+
+async def sample_bare_sh_paused(_: Server) -> list[float]:
+    times = []
+    for _ in range(20):
+        await asyncio.sleep(0.02)
+        times.append(await timed(bare_spawn("sh")))
+    return times
 
 
 async def sample_exec_16(server: Server) -> list[float]:
@@ -174,8 +196,10 @@ WORKLOADS = [
     Workload("idle rss", sample_idle_rss, unit="MB", rounds=3, needs_pid=True),
     Workload("rss growth by 500 MB of output", sample_huge_output, unit="MB", rounds=1, needs_pid=True),
     Workload("/version", sample_version, per_second=1, against="bare aiohttp handler"),
-    Workload("exec true", sample_exec, per_second=1, against="bare spawn of the shell", limit=2.0),
-    Workload("exec true, beside sh", sample_exec, per_second=1, against="bare spawn of sh"),
+    Workload("bare spawn of sh, after a pause", sample_bare_sh_paused, baseline=True),
+    Workload("exec true", sample_exec, per_second=1, against="bare spawn of sh", limit=2.0),
+    Workload("exec true, after a pause", sample_exec_paused, against="bare spawn of sh, after a pause", limit=2.0),
+    Workload("exec true, own shell", sample_exec_own, per_second=1, against="bare spawn of the shell", limit=2.0),
     Workload("exec true, 16 at a time, each", sample_exec_16, per_second=1, against="bare spawn of the shell"),
     Workload("exec with 10 MB of output", sample_output, against="bare 10 MB through a pipe"),
 ]

@@ -72,7 +72,8 @@ def daemon_below(root: int) -> int:
 @contextlib.contextmanager
 def daemon(home: pathlib.Path, *prefix: str) -> Iterator[Target]:
     environ = {**os.environ, "HOME": str(home), "TOOLBOX_WORKDIR": str(home), "LOG_LEVEL": "warn"}
-    environ["DAYTONA_DAEMON_LOG_FILE_PATH"] = ""
+    # The shell that waits for the next command ends soon, so that what is left can be counted.
+    environ |= {"DAYTONA_DAEMON_LOG_FILE_PATH": "", "TOOLBOX_SPARE_SHELL_SECONDS": "0.5"}
     command = [*prefix, sys.executable, "-m", "toolbox", "serve", "--port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env=environ)
     try:
@@ -185,8 +186,8 @@ async def test_a_command_costs_little_more_than_a_bare_spawn(target: Target, cli
     rounds = [await medians() for _ in range(4)]
     for bare_s, ours_s in rounds:
         print(f"\nexec true {ours_s * 1e3:.2f} ms, bare {bare_s * 1e3:.2f} ms, ratio {ours_s / bare_s:.2f}", end="")
-    # 1.8 on a quiet machine with bash (0.4 of it for bash instead of sh); bench/ holds the budget of 2.0.
-    assert min(ours_s / bare_s for bare_s, ours_s in rounds) <= 2.5
+    # About 1.3 with a shell that waits, 2.4 without; zsh has none that waits.
+    assert min(ours_s / bare_s for bare_s, ours_s in rounds) <= (3.0 if shutil.which("zsh") else 2.0)
 
 
 async def test_timeouts_are_answered_at_once_and_leave_nothing(target: Target, client: aiohttp.ClientSession) -> None:

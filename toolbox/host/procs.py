@@ -1,8 +1,9 @@
 """The only place that spawns.
 
 Every child leads a session of its own, has default signals, only the descriptors it was given, and is watched
-through a pidfd. One thread spawns *and* reaps strays, so a stray reap can never take the status of a child that
-exists but is not known yet; and strays are reaped by pid, because ``waitpid(-1)`` would steal statuses.
+through a pidfd. One thread spawns *and* looks for strays, and the loop, which may spawn too, reaps them: so a stray
+reap can never take the status of a child that exists but is not known yet. They are reaped by pid, because
+``waitpid(-1)`` would steal statuses.
 """
 
 from __future__ import annotations
@@ -121,14 +122,22 @@ class Procs:
 
         def build(started: _Started) -> Process:
             output = self._spool.ledger(retention) if ledger is None else ledger
-            process = Process(started.pid, started.pidfd, self._end, output, _feed(started))
-            process.group = started.group
-            for fd, channel in ((started.stdout, Channel.STDOUT), (started.stderr, Channel.STDERR)):
-                if fd is not None:
-                    process.pumps.append(self._pump(fd, channel, process, last=ledger is None))
-            return process
+            return self._recorded(started, output, last=ledger is None)
 
         return await self._launch(self._start, launch, build)
+
+    def spawn_now(self, launch: Launch, ledger: Ledger) -> Process:
+        """Start a program without a thread in between, which saves a millisecond; errors as in ``spawn``.
+
+        The loop stands still until the child has changed to its directory and read its program: both must be in the
+        kernel's memory.
+        """
+        if self._closing:
+            raise Unavailable("daemon is shutting down")
+        started = self._start(launch)
+        process = self._recorded(started, ledger, last=False)
+        self._watch(process, started)
+        return process
 
     async def spawn_raw(self, launch: Launch) -> Child:
         """Start a program on descriptors of the caller's, who keeps them; no output is recorded."""
@@ -214,7 +223,7 @@ class Procs:
             await self._sweeper.close()
         await self._spawner.close()
 
-    # Everything below up to the next comment runs in the spawning thread.
+    # Everything below up to the next comment runs in the spawning thread, or on the loop for ``spawn_now``.
 
     def _start(self, launch: Launch) -> _Started:
         self.examiner.prime()
@@ -296,6 +305,14 @@ class Procs:
         if isinstance(child, Process):
             child.release()
             await child.output.close()
+
+    def _recorded(self, started: _Started, output: Ledger, *, last: bool) -> Process:
+        process = Process(started.pid, started.pidfd, self._end, output, _feed(started))
+        process.group = started.group
+        for fd, channel in ((started.stdout, Channel.STDOUT), (started.stderr, Channel.STDERR)):
+            if fd is not None:
+                process.pumps.append(self._pump(fd, channel, process, last=last))
+        return process
 
     def _pump(self, fd: int, channel: Channel, process: Process, *, last: bool) -> Pump:
         def closed(pump: Pump) -> None:

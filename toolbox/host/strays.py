@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -19,7 +20,10 @@ SWEEP_DELAY = 0.1
 
 
 class Sweeper:
-    """Look for zombies after each SIGCHLD, in the thread that spawns: there no child is ever unknown yet."""
+    """Look for zombies after each SIGCHLD in the thread that spawns, and reap them on the loop, which spawns too.
+
+    So in neither place a child exists that is not known.
+    """
 
     def __init__(self, own: AbstractSet[int], spawner: Lane) -> None:
         self._own = own
@@ -37,7 +41,7 @@ class Sweeper:
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-        while await self._spawner.run(self._reap):
+        while self._reap(await self._spawner.run(self._find)):
             pass
         asyncio.get_running_loop().remove_signal_handler(signal.SIGCHLD)
 
@@ -49,21 +53,23 @@ class Sweeper:
 
     def _start_sweep(self) -> None:
         self._timer = None
-        self._spawner.submit(self._reap, self._swept)
+        self._spawner.submit(self._find, self._found)
 
-    def _swept(self, again: bool | None, error: BaseException | None) -> None:
+    def _find(self) -> set[int]:
+        children = tree.children_of_self() - self._own
+        return {pid for pid in children if (item := tree.entry(pid)) and item.state == "Z"}
+
+    def _found(self, zombies: set[int] | None, error: BaseException | None) -> None:
         if error is not None:
             log.error("orphans cannot be looked for", exc_info=error)
-        if again:
+        elif zombies is not None and self._reap(zombies):
             self._wake()
 
-    def _reap(self) -> bool:
+    def _reap(self, zombies: set[int]) -> bool:
         """Reap zombies that were zombies the last time too; tell whether to look again."""
-        found = {pid for pid in tree.children_of_self() - self._own if (item := tree.entry(pid)) and item.state == "Z"}
-        for pid in found & self._zombies:
-            try:
+        zombies -= self._own
+        for pid in zombies & self._zombies:
+            with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
-            except ChildProcessError:
-                continue
-        self._zombies = found - self._zombies
+        self._zombies = zombies - self._zombies
         return bool(self._zombies)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hmac
 import ipaddress
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ CORS_HEADERS = "Authorization, Content-Type, Range, traceparent, tracestate, bag
 CORS_EXPOSED = "Content-Disposition, Content-Length, Content-Range, ETag, X-Request-Id"
 
 
+@functools.lru_cache(maxsize=64)
 def is_loopback(host: str) -> bool:
     """Tell whether a host name or address means this machine only."""
     name = host.strip("[]").lower().rstrip(".")

@@ -14,15 +14,16 @@ from toolbox import wire
 from toolbox.errors import BadRequest, ExecutionTimeout, InvalidBody, Unavailable
 from toolbox.host import env
 from toolbox.host.child import Process
+from toolbox.host.launch import PIPE, Launch
 from toolbox.host.ledger import Channel, Ledger, Retention
 from toolbox.host.limits import Limits
-from toolbox.host.shells import Shell
 from toolbox.process import failure, render
 from toolbox.process.running import bounds, describe
 from toolbox.process.running.job import Ending, Job
 from toolbox.process.running.registry import TIMED_OUT, Entry, Keep, Kind, Reason
 from toolbox.process.running.wire import Details
 from toolbox.process.runtime import Runtime
+from toolbox.process.spare import Place, Spare
 from toolbox.process.underway import UnderWay
 from toolbox.process.wire import ExecuteRequest, ExitEvent, OutputEvent, StartEvent
 
@@ -170,9 +171,10 @@ class Run:
 class Exec:
     """Run shell commands."""
 
-    def __init__(self, runtime: Runtime, *, max_output: int) -> None:
+    def __init__(self, runtime: Runtime, *, max_output: int, spare_seconds: float = 0.0) -> None:
         self._runtime = runtime
-        self._max_output = max_output
+        self._usual = Retention.capped(max_output)
+        self._spare = Spare(self._start_spare, idle=spare_seconds)
         self._runs: UnderWay[Run] = UnderWay("command")
 
     def check(self, request: ExecuteRequest, *, split: bool = False) -> Command:
@@ -203,12 +205,13 @@ class Exec:
         """Start a command; a directory or shell that does not work is an outcome like any other."""
         self._runs.check_open()
         started = asyncio.get_running_loop().time()
-        output = self._runtime.spool.ledger(command.retention)
         process, code = None, 0
         try:
-            process = await self._spawn(command, output, merge=not (command.split or two_pipes))
+            process = await self._spawn(command, merge=not (command.split or two_pipes))
+            output = process.output
         except OSError as error:
             code, text = failure.explain(error, command.cwd)
+            output = self._runtime.spool.ledger(command.retention)
             output.append(text.encode(errors="replace"))
         deadline = None if command.timeout is None else started + command.timeout
         examiner = self._runtime.procs.examiner
@@ -217,7 +220,7 @@ class Exec:
 
     async def close(self) -> None:
         """Kill what runs and answer those who wait for it."""
-        await self._runs.close()
+        await asyncio.gather(self._spare.close(), self._runs.close())
 
     async def release(self) -> None:
         """Let go of all output, also of what is being sent."""
@@ -232,29 +235,42 @@ class Exec:
             entry.limits = bounds.report(command.limits, process)
         return self._runtime.registry.add(entry)
 
-    async def _spawn(self, command: Command, output: Ledger, *, merge: bool) -> Process:
-        shell = await self._runtime.shells.choose()
+    async def _spawn(self, command: Command, *, merge: bool) -> Process:
+        place = await self._place(command)
+        if merge and not command.envs and not command.limits and command.retention == self._usual:
+            waiting = await self._spare.take(place, command.text)
+            if waiting is not None:
+                return waiting
         try:
-            return await self._spawn_with(shell, command, output, merge=merge)
+            return await self._spawn_in(place, command, merge=merge)
         except OSError as error:
             if error.filename == command.cwd:
                 raise
             # The shell may have been removed or replaced a moment ago.
             self._runtime.shells.forget()
-            return await self._spawn_with(await self._runtime.shells.choose(), command, output, merge=merge)
+            return await self._spawn_in(await self._place(command), command, merge=merge)
 
-    async def _spawn_with(self, shell: Shell, command: Command, output: Ledger, *, merge: bool) -> Process:
-        argv, script = shell.script(command.text)
+    async def _place(self, command: Command) -> Place:
+        shell = await self._runtime.shells.choose()
+        return Place(shell, self._runtime.environment.merged(command.envs), command.cwd)
+
+    async def _spawn_in(self, place: Place, command: Command, *, merge: bool) -> Process:
+        argv, script = place.shell.script(command.text)
         return await self._runtime.procs.spawn(
             argv,
-            executable=shell.path,
-            env=self._runtime.environment.merged(command.envs),
-            cwd=command.cwd,
+            executable=place.shell.path,
+            env=place.env,
+            cwd=place.cwd,
             stdin=script,
             merge=merge,
-            ledger=output,
+            ledger=self._runtime.spool.ledger(command.retention),
             limits=command.limits,
         )
+
+    def _start_spare(self, place: Place) -> Process:
+        argv, path = place.shell.waiting, place.shell.path
+        launch = Launch(argv, place.env, place.cwd, path, stdin=PIPE, stdout=PIPE, merge=True)
+        return self._runtime.procs.spawn_now(launch, self._runtime.spool.ledger(self._usual))
 
     def _resolve(self, cwd: str) -> str:
         if cwd == "~" or cwd.startswith("~/"):
@@ -263,5 +279,5 @@ class Exec:
 
     def _retention(self, wanted: int | None) -> Retention:
         if wanted is None:
-            return Retention.capped(self._max_output)
+            return self._usual
         return Retention.capped(min(wanted, OUTPUT_CEILING) if wanted else OUTPUT_CEILING)

@@ -10,7 +10,7 @@ ROOT = pathlib.Path(__file__).parents[3]
 PROGRAM = """
 import asyncio, os, pathlib, sys, tempfile
 from toolbox.host import reaper, tree
-from toolbox.host.procs import Procs
+from toolbox.host.procs import PIPE, Launch, Procs
 from toolbox.host.spool import Spool
 
 def zombies():
@@ -59,6 +59,21 @@ def test_statuses_survive_a_storm_of_orphans() -> None:
     run("""
         async def one(n):
             process = await procs.spawn(["sh", "-c", f"true & (true &); exit {n}"], env=env, cwd="/")
+            code = (await process.wait()).code
+            process.release()
+            await process.output.close()
+            return code
+        for _ in range(3):
+            assert await asyncio.gather(*(one(n) for n in range(100))) == list(range(100))
+        await until(lambda: not tree.children_of_self())
+    """)
+
+
+def test_statuses_survive_it_where_the_loop_spawns() -> None:
+    run("""
+        async def one(n):
+            launch = Launch(["sh", "-c", f"true & (true &); exit {n}"], env, "/", stdout=PIPE)
+            process = procs.spawn_now(launch, spool.ledger())
             code = (await process.wait()).code
             process.release()
             await process.output.close()
