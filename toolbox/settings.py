@@ -94,7 +94,7 @@ SETTINGS = (
         "spare_shell_seconds",
         "TOOLBOX_SPARE_SHELL_SECONDS",
         parsers.at_least(float, 0),
-        "60",
+        "5",
         "how long a started shell waits for the next command like the last two, which then runs faster; 0: none does",
     ),
     Setting(

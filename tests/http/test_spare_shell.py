@@ -78,6 +78,13 @@ async def test_one_command_alone_starts_none(server: Served) -> None:
     assert server.procs.live == []
 
 
+async def test_none_waits_where_somebody_may_want_to_unmount(server: Served) -> None:
+    async with aiohttp.ClientSession(server.url) as client:
+        for _ in range(3):
+            await execute(client, "true", cwd="/proc")
+    assert server.procs.live == []
+
+
 # What a script can see of its shell. Left out: times and numbers that differ each time, and what ADR 32 says differs.
 LOOKS = [
     "env | sort",

@@ -174,7 +174,7 @@ class Exec:
     def __init__(self, runtime: Runtime, *, max_output: int, spare_seconds: float = 0.0) -> None:
         self._runtime = runtime
         self._usual = Retention.capped(max_output)
-        self._spare = Spare(self._start_spare, idle=spare_seconds)
+        self._spare = Spare(self._start_spare, idle=spare_seconds, base=runtime.workdir)
         self._runs: UnderWay[Run] = UnderWay("command")
 
     def check(self, request: ExecuteRequest, *, split: bool = False) -> Command:

@@ -16,7 +16,7 @@ import msgspec
 from toolbox.errors import Unavailable
 from toolbox.host.child import Process
 from toolbox.host.shells import Shell
-from toolbox.host.syscalls import stat_known
+from toolbox.host.syscalls import mount_known, stat_known
 
 # A longer script might not fit into the pipe at once.
 SCRIPT_BYTES = 32 * 1024
@@ -58,11 +58,15 @@ class Spare:
     """Keep one shell ready while commands come to the same place, ``idle`` seconds after the last; 0 keeps none.
 
     ``start`` starts, at once, a shell that reads its script from a pipe and records its output as a usual command's.
+    It only waits on the mount of ``base``: anything else somebody may want to unmount between two commands.
     """
 
-    def __init__(self, start: Callable[[Place], Process], *, idle: float) -> None:
+    def __init__(self, start: Callable[[Place], Process], *, idle: float, base: str) -> None:
         self._start = start
         self._idle = idle
+        self._base = base
+        # The last directory that was found to be on the mount of the base.
+        self._near: tuple[str, Mark] | None = None
         self._last: Place | None = None
         self._waiting: _Waiting | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -112,7 +116,7 @@ class Spare:
 
     def _prepare(self, place: Place, mark: Mark) -> None:
         """See to it that a shell waits for the next command."""
-        if self._closed:
+        if self._closed or not self._is_near(place, mark):
             return
         if self._waiting is None or self._waiting.place != place:
             self._retire()
@@ -123,6 +127,14 @@ class Spare:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(self._idle, self._retire)
+
+    def _is_near(self, place: Place, mark: Mark) -> bool:
+        if (place.cwd, mark) != self._near:
+            mount = mount_known(place.cwd)
+            if mount is None or mount != mount_known(self._base):
+                return False
+            self._near = (place.cwd, mark)
+        return True
 
     def _retire(self) -> None:
         if self._timer is not None:

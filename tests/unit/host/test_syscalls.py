@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from toolbox.host.syscalls import stat_known
+from toolbox.host.syscalls import mount_known, stat_known
 
 pytestmark = pytest.mark.skipif(stat_known("/") is None, reason="kernel is older than 5.12")
 
@@ -25,3 +25,10 @@ def test_what_is_not_there_is_not_known(tmp_path: pathlib.Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     assert stat_known(str(tmp_path / "loop")) is None
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_mounts_are_told_apart(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "below").mkdir()
+    assert mount_known(str(tmp_path)) == mount_known(str(tmp_path / "below")) is not None
+    assert mount_known(str(tmp_path)) != mount_known("/proc") is not None
+    assert mount_known(str(tmp_path / "none")) is None
