@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.http.test_execute import Served, execute
+from tests.http.test_execute import Served, ended, execute
 from toolbox.host.syscalls import stat_known
 from toolbox.process import render
 from toolbox.process.wire import ExecuteRequest
@@ -50,19 +50,6 @@ def waiting(server: Served) -> int:
 
 async def shell_of(client: aiohttp.ClientSession, **fields: Any) -> int:
     return int((await execute(client, "echo $$", **fields))["result"])
-
-
-async def gone(pid: int) -> None:
-    """Wait for the end of a process."""
-    try:
-        fd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    ended = asyncio.Event()
-    asyncio.get_running_loop().add_reader(fd, ended.set)
-    await ended.wait()
-    asyncio.get_running_loop().remove_reader(fd)
-    os.close(fd)
 
 
 async def test_next_commands_run_in_it(client: aiohttp.ClientSession, server: Served) -> None:
@@ -173,7 +160,7 @@ async def test_directory_is_that_of_now(client: aiohttp.ClientSession, server: S
     server.home.mkdir()
     (server.home / "new").touch()
     assert (await execute(client, "ls; echo $$"))["result"] != f"new\n{expected}\n"
-    await gone(expected)
+    await ended(expected)
     assert (await execute(client, "ls"))["result"] == "new\n"
     server.home.rename(server.home.with_name("newer"))
     body = await execute(client, "pwd")
@@ -195,7 +182,7 @@ async def test_directory_may_not_be_entered_any_more(client: aiohttp.ClientSessi
     server.home.chmod(0o600)
     try:
         assert await shell_of(client) != expected
-        await gone(expected)
+        await ended(expected)
     finally:
         server.home.chmod(0o700)
 
@@ -222,7 +209,7 @@ async def test_another_shell_program_is_used_soon(
 async def test_one_that_was_killed_costs_nothing(client: aiohttp.ClientSession, server: Served) -> None:
     expected = waiting(server)
     os.kill(expected, signal.SIGKILL)
-    await gone(expected)
+    await ended(expected)
     assert (await execute(client, "echo here"))["result"] == "here\n"
 
 
@@ -252,7 +239,7 @@ async def test_many_at_once_share_nothing(client: aiohttp.ClientSession) -> None
 async def test_it_ends_when_nobody_comes(clean_environment: pathlib.Path) -> None:
     async with Served(clean_environment, spare_seconds=0.05) as server, aiohttp.ClientSession(server.url) as client:
         await warm(client)
-        await gone(waiting(server))
+        await ended(waiting(server))
         assert await shell_of(client)
 
 
