@@ -18,6 +18,7 @@ import aiohttp
 import pytest
 
 from toolbox.host import tree
+from toolbox.host.syscalls import stat_known
 
 ROOT = pathlib.Path(__file__).parents[2]
 NAMESPACE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
@@ -186,8 +187,9 @@ async def test_a_command_costs_little_more_than_a_bare_spawn(target: Target, cli
     rounds = [await medians() for _ in range(4)]
     for bare_s, ours_s in rounds:
         print(f"\nexec true {ours_s * 1e3:.2f} ms, bare {bare_s * 1e3:.2f} ms, ratio {ours_s / bare_s:.2f}", end="")
-    # About 1.3 with a shell that waits, 2.4 without; zsh has none that waits.
-    assert min(ours_s / bare_s for bare_s, ours_s in rounds) <= (3.0 if shutil.which("zsh") else 2.0)
+    # About 1.3 with a shell that waits, 2.4 without: neither zsh has one, nor a kernel before 5.12.
+    waits = not shutil.which("zsh") and stat_known("/") is not None
+    assert min(ours_s / bare_s for bare_s, ours_s in rounds) <= (2.0 if waits else 3.0)
 
 
 async def test_timeouts_are_answered_at_once_and_leave_nothing(target: Target, client: aiohttp.ClientSession) -> None:
