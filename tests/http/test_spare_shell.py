@@ -24,6 +24,12 @@ pytestmark = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start shells ahead however slow the machine is."""
+    monkeypatch.setattr("toolbox.process.spare.SLOW_START", 60)
+
+
 @pytest.fixture
 async def server(clean_environment: pathlib.Path) -> AsyncIterator[Served]:
     async with Served(clean_environment, spare_seconds=60) as served:
@@ -229,6 +235,40 @@ async def test_one_that_is_killed_just_before_it_is_used_costs_nothing(
 async def test_a_script_that_is_too_long_for_its_pipe(client: aiohttp.ClientSession, server: Served) -> None:
     expected = waiting(server)
     assert int((await execute(client, "echo $$ #" + "x" * 100_000))["result"]) != expected
+
+
+async def test_none_is_started_while_commands_come_at_once(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("toolbox.process.execute.AT_ONCE", 60)
+    async with aiohttp.ClientSession(server.url) as client:
+        gate = server.home / "gate"
+        os.mkfifo(gate)
+        first = asyncio.create_task(execute(client, "read x <gate"))
+        while not server.procs.live:
+            await asyncio.sleep(0)
+        await warm(client)
+        await warm(client)
+        assert len(server.procs.live) == 1
+        monkeypatch.setattr("toolbox.process.execute.AT_ONCE", 0)
+        await warm(client)
+        assert len(server.procs.live) == 2, "one that has run for long is in nobody's way"
+        await execute(client, "echo >gate")
+        await first
+
+
+async def test_none_is_started_for_a_while_after_one_held_up_the_loop(
+    server: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("toolbox.process.spare.SLOW_START", 0)
+    async with aiohttp.ClientSession(server.url) as client:
+        await warm(client)
+        assert await shell_of(client, maxOutputBytes=2000) != waiting(server)
+        await warm(client)
+        assert server.procs.live == []
+        monkeypatch.setattr("toolbox.process.spare.PAUSE", 0)
+        server.exec._spare._not_before = 0
+        for _ in range(3):
+            await warm(client)
+            assert waiting(server)
 
 
 async def test_many_at_once_share_nothing(client: aiohttp.ClientSession) -> None:

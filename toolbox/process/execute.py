@@ -33,6 +33,8 @@ OUTPUT_CEILING = 1024 * 1024 * 1024
 TIMEOUT_OUTPUT = 1024 * 1024
 # What is shown of a command, which may be megabytes long, to those who list processes.
 SHOWN = 4096
+# Commands that are under way and began within so many seconds have come at once.
+AT_ONCE = 0.1
 _FOREVER = 1e8
 
 
@@ -66,7 +68,9 @@ class Run:
     """A command under way; ``release`` it when its output is not needed any more."""
 
     def __init__(self, command: Command, entry: Entry, job: Job | None, failure: int = 0) -> None:
-        self.result: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self.result: asyncio.Future[Outcome] = loop.create_future()
+        self.began = loop.time()
         self.entry = entry
         self._job = job
         self._command = command
@@ -176,6 +180,7 @@ class Exec:
         self._usual = Retention.capped(max_output)
         self._spare = Spare(self._start_spare, idle=spare_seconds, base=runtime.workdir)
         self._runs: UnderWay[Run] = UnderWay("command")
+        self._starting = 0
 
     def check(self, request: ExecuteRequest, *, split: bool = False) -> Command:
         """Refuse what cannot be run."""
@@ -204,6 +209,13 @@ class Exec:
     async def start(self, command: Command, *, two_pipes: bool = False) -> Run:
         """Start a command; a directory or shell that does not work is an outcome like any other."""
         self._runs.check_open()
+        self._starting += 1
+        try:
+            return await self._begin(command, two_pipes=two_pipes)
+        finally:
+            self._starting -= 1
+
+    async def _begin(self, command: Command, *, two_pipes: bool) -> Run:
         started = asyncio.get_running_loop().time()
         process, code = None, 0
         try:
@@ -238,7 +250,7 @@ class Exec:
     async def _spawn(self, command: Command, *, merge: bool) -> Process:
         place = await self._place(command)
         if merge and not command.envs and not command.limits and command.retention == self._usual:
-            waiting = await self._spare.take(place, command.text)
+            waiting = await self._spare.take(place, command.text, another=self._calm())
             if waiting is not None:
                 return waiting
         try:
@@ -249,6 +261,12 @@ class Exec:
             # The shell may have been removed or replaced a moment ago.
             self._runtime.shells.forget()
             return await self._spawn_in(await self._place(command), command, merge=merge)
+
+    def _calm(self) -> bool:
+        """Tell whether commands come one after the other: then there is a processor to start a shell ahead."""
+        newest = self._runs.newest
+        alone = newest is None or asyncio.get_running_loop().time() - newest.began > AT_ONCE
+        return alone and self._starting == 1
 
     async def _place(self, command: Command) -> Place:
         shell = await self._runtime.shells.choose()

@@ -22,6 +22,10 @@ from toolbox.host.syscalls import mount_known, stat_known
 SCRIPT_BYTES = 32 * 1024
 # How long a shell whose input has ended may take to notice.
 END_SECONDS = 1.0
+# The loop stands still while a shell starts. If one has taken this long the processors are busy, and for a while the
+# loop is not held up again.
+SLOW_START = 0.005
+PAUSE = 1.0
 # With these a shell that started earlier is another one: it has read a file, or counts from a number.
 _STARTING = ("BASH_ENV", "SECONDS")
 
@@ -71,17 +75,21 @@ class Spare:
         self._waiting: _Waiting | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._ending: set[asyncio.Task[None]] = set()
+        self._not_before = 0.0
         self._closed = False
 
-    async def take(self, place: Place, script: bytes) -> Process | None:
-        """Run a script in the shell that waits, if it is the one that would be started now."""
+    async def take(self, place: Place, script: bytes, *, another: bool) -> Process | None:
+        """Run a script in the shell that waits, if it is the one that would be started now.
+
+        With ``another`` the next one may be started, for which the loop stands still for about a millisecond.
+        """
         if self._closed or not self._idle or not place.predictable:
             return None
         # One command alone is no reason to start a shell, nor are two that take turns in two directories.
         again, self._last = place == self._last, place
         mark = place.mark()
         process = await self._hand_over(place, mark, script)
-        if again and mark is not None:
+        if again and another and mark is not None:
             # After the command itself has been started.
             asyncio.get_running_loop().call_soon(self._prepare, place, mark)
         return process
@@ -118,15 +126,21 @@ class Spare:
         """See to it that a shell waits for the next command."""
         if self._closed or not self._is_near(place, mark):
             return
+        loop = asyncio.get_running_loop()
         if self._waiting is None or self._waiting.place != place:
             self._retire()
+            began = loop.time()
+            if began < self._not_before:
+                return
             try:
                 self._waiting = _Waiting(place, mark, self._start(place))
             except (OSError, Unavailable):  # the next command will meet the same, and tell
                 return
+            if loop.time() - began > SLOW_START:
+                self._not_before = loop.time() + PAUSE
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(self._idle, self._retire)
+        self._timer = loop.call_later(self._idle, self._retire)
 
     def _is_near(self, place: Place, mark: Mark) -> bool:
         if (place.cwd, mark) != self._near:
