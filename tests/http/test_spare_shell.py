@@ -255,19 +255,25 @@ async def test_none_is_started_while_commands_come_at_once(server: Served, monke
         await first
 
 
-async def test_none_is_started_for_a_while_after_one_held_up_the_loop(
+async def test_none_is_started_for_a_while_after_two_that_held_up_the_loop(
     server: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("toolbox.process.spare.SLOW_START", 0)
+    monkeypatch.setattr("toolbox.process.spare.PAUSE", 60)
     async with aiohttp.ClientSession(server.url) as client:
         await warm(client)
-        assert await shell_of(client, maxOutputBytes=2000) != waiting(server)
+        for _ in range(2):
+            assert await shell_of(client, maxOutputBytes=2000) != waiting(server)
+            await execute(client, "true")
         await warm(client)
         assert server.procs.live == []
-        monkeypatch.setattr("toolbox.process.spare.PAUSE", 0)
-        server.exec._spare._not_before = 0
-        for _ in range(3):
-            await warm(client)
+
+
+async def test_one_that_held_up_the_loop_is_no_reason_to_stop(client: aiohttp.ClientSession, server: Served) -> None:
+    for slow_start in (0, 60, 0, 60):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("toolbox.process.spare.SLOW_START", slow_start)
+            await execute(client, "true")
             assert waiting(server)
 
 

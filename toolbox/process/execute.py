@@ -264,9 +264,9 @@ class Exec:
 
     def _calm(self) -> bool:
         """Tell whether commands come one after the other: then there is a processor to start a shell ahead."""
-        newest = self._runs.newest
-        alone = newest is None or asyncio.get_running_loop().time() - newest.began > AT_ONCE
-        return alone and self._starting == 1
+        last = self._runs.newest
+        over = last is None or last.result.done() or asyncio.get_running_loop().time() - last.began > AT_ONCE
+        return over and self._starting == 1
 
     async def _place(self, command: Command) -> Place:
         shell = await self._runtime.shells.choose()

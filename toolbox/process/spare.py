@@ -22,8 +22,8 @@ from toolbox.host.syscalls import mount_known, stat_known
 SCRIPT_BYTES = 32 * 1024
 # How long a shell whose input has ended may take to notice.
 END_SECONDS = 1.0
-# The loop stands still while a shell starts. If one has taken this long the processors are busy, and for a while the
-# loop is not held up again.
+# The loop stands still while a shell starts. If two in a row have taken this long the processors are busy, and for a
+# while the loop is not held up again.
 SLOW_START = 0.005
 PAUSE = 1.0
 # With these a shell that started earlier is another one: it has read a file, or counts from a number.
@@ -75,6 +75,7 @@ class Spare:
         self._waiting: _Waiting | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._ending: set[asyncio.Task[None]] = set()
+        self._slow_starts = 0
         self._not_before = 0.0
         self._closed = False
 
@@ -136,7 +137,8 @@ class Spare:
                 self._waiting = _Waiting(place, mark, self._start(place))
             except (OSError, Unavailable):  # the next command will meet the same, and tell
                 return
-            if loop.time() - began > SLOW_START:
+            self._slow_starts = self._slow_starts + 1 if loop.time() - began > SLOW_START else 0
+            if self._slow_starts > 1:
                 self._not_before = loop.time() + PAUSE
         if self._timer is not None:
             self._timer.cancel()
