@@ -21,8 +21,12 @@ async def handle(process: asyncssh.SSHServerProcess[bytes]) -> None:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    await process.redirect(stdin=program.stdin, stdout=program.stdout, stderr=program.stderr)
-    status = await program.wait()
+    assert program.stderr is not None
+    await process.redirect(stdin=program.stdin, stdout=program.stdout, send_eof=False)
+    # Whole before the exit: of what is redirected the end may be lost.
+    words, status = await asyncio.gather(program.stderr.read(), program.wait())
+    process.stderr.write(words)
+    await process.stderr.drain()
     await process.stdout.drain()
     process.exit(status)
 

@@ -201,7 +201,7 @@ _ROWS: tuple[tuple[type[ToolboxError], tuple[str, ...]], ...] = (
         ),
     ),
     (GitRepoNotFound, (r"not a git repository",)),
-    (GitTransportFailed, ("the remote end hung up", "broken pipe", "connection closed by")),
+    (GitTransportFailed, ("the remote end hung up", "broken pipe", "connection closed by", "closed by remote host")),
     (
         StorageFull,
         (

@@ -89,5 +89,5 @@ async def test_engines_agree(tmp_path: pathlib.Path, procs: Procs) -> None:
         ours = await Find(workdir, lane, None).find(query)
         assert msgspec.to_builtins(list(theirs[0])) == msgspec.to_builtins(list(ours[0])), (tree, query)
         compared += len(ours[0])
-    assert compared > 20
+    assert compared > 5
     await lane.close()

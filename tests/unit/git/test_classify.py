@@ -32,6 +32,11 @@ CAPTURED = [
     ("remote: Permission to o/r.git denied to u.\nfatal: unable to access 'https://h/': x\n", "Forbidden"),
     ("remote: Write access to repository not granted.\nfatal: unable to access\n", "Forbidden"),
     # transport
+    (
+        "Cloning into 'r'...\nConnection to 127.0.0.1 closed by remote host.\nfatal: Could not read from remote repository.\n\n"
+        "Please make sure you have the correct access rights\nand the repository exists.\n",
+        "GitTransportFailed",
+    ),
     *[
         (f"fatal: unable to access 'http://127.0.0.1:1/x.git/': {reason}\n", "GitTransportFailed")
         for reason in (
