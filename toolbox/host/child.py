@@ -40,6 +40,15 @@ class ExitStatus(msgspec.Struct, frozen=True):
             return f"signal {self.signal}"
 
 
+class Completed(msgspec.Struct, frozen=True):
+    """What a short-lived program left: its exit and its output, capped."""
+
+    status: ExitStatus
+    stdout: bytes
+    stderr: bytes
+    truncated: bool
+
+
 EndTree = Callable[["Child", float], Awaitable[None]]
 
 

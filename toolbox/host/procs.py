@@ -23,7 +23,7 @@ from toolbox.errors import Unavailable
 from toolbox.host import reaper, tree
 from toolbox.host.accounts import Account
 from toolbox.host.cgroups import Group
-from toolbox.host.child import Child, ExitStatus, Process
+from toolbox.host.child import Child, Completed, ExitStatus, Process
 from toolbox.host.examine import Examiner
 from toolbox.host.lanes import Lane
 from toolbox.host.launch import PIPE, Launch, Plumbing, Stdin
@@ -51,15 +51,6 @@ class _Started(msgspec.Struct):
     stdout: int | None = None
     stderr: int | None = None
     group: Group | None = None
-
-
-class Completed(msgspec.Struct, frozen=True):
-    """What a short-lived program left: its exit and its output, capped."""
-
-    status: ExitStatus
-    stdout: bytes
-    stderr: bytes
-    truncated: bool
 
 
 class Procs:
@@ -196,9 +187,8 @@ class Procs:
         """
 
         def build(started: _Started) -> Process:
-            process = Process(started.pid, started.pidfd, self._end, self._spool.ledger(retention))
-            process.pumps.append(self._pump(stdout, Channel.STDOUT, process, last=False))
-            return process
+            started.stdout = stdout
+            return self._recorded(started, self._spool.ledger(retention), last=False)
 
         try:
             return await self._launch(self._adopt, lambda: pid, build)

@@ -5,6 +5,8 @@ import subprocess
 import sys
 import textwrap
 
+import pytest
+
 ROOT = pathlib.Path(__file__).parents[3]
 # A process of its own: the kernel re-parents orphans to it, and nobody else's children are near.
 PROGRAM = """
@@ -55,10 +57,19 @@ def test_orphans_are_reaped() -> None:
     """)
 
 
-def test_statuses_survive_a_storm_of_orphans() -> None:
-    run("""
+@pytest.mark.parametrize(
+    "start",
+    [
+        'await procs.spawn(argv, env=env, cwd="/")',
+        'procs.spawn_now(Launch(argv, env, "/", stdout=PIPE), spool.ledger())',
+    ],
+    ids=["in a thread", "on the loop"],
+)
+def test_statuses_survive_a_storm_of_orphans(start: str) -> None:
+    body = """
         async def one(n):
-            process = await procs.spawn(["sh", "-c", f"true & (true &); exit {n}"], env=env, cwd="/")
+            argv = ["sh", "-c", f"true & (true &); exit {n}"]
+            process = START
             code = (await process.wait()).code
             process.release()
             await process.output.close()
@@ -66,22 +77,8 @@ def test_statuses_survive_a_storm_of_orphans() -> None:
         for _ in range(3):
             assert await asyncio.gather(*(one(n) for n in range(100))) == list(range(100))
         await until(lambda: not tree.children_of_self())
-    """)
-
-
-def test_statuses_survive_it_where_the_loop_spawns() -> None:
-    run("""
-        async def one(n):
-            launch = Launch(["sh", "-c", f"true & (true &); exit {n}"], env, "/", stdout=PIPE)
-            process = procs.spawn_now(launch, spool.ledger())
-            code = (await process.wait()).code
-            process.release()
-            await process.output.close()
-            return code
-        for _ in range(3):
-            assert await asyncio.gather(*(one(n) for n in range(100))) == list(range(100))
-        await until(lambda: not tree.children_of_self())
-    """)
+    """
+    run(body.replace("START", start))
 
 
 def test_close_ends_what_was_left_in_the_background() -> None:
