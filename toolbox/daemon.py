@@ -135,7 +135,7 @@ class Daemon:
             workdir=workdir_of(settings),
             limits=limits_of(settings),
         )
-        self.exec = Exec(runtime, max_output=settings.max_output_bytes, spare_seconds=settings.spare_shell_seconds)
+        self.exec = Exec(runtime, max_output=settings.max_output_bytes)
         starter = Starter(runtime)
         self.running = RunningArea(self.registry, starter, self.procs)
         self.terminals = TerminalsArea(runtime)

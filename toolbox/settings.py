@@ -91,13 +91,6 @@ SETTINGS = (
     Setting("state_dir", "TOOLBOX_STATE_DIR", str, "", "state directory; default: ~/.daytona, else below /tmp"),
     Setting("shell", "TOOLBOX_SHELL", str, "", "shell for commands; default: zsh, bash or sh, the first there is"),
     Setting(
-        "spare_shell_seconds",
-        "TOOLBOX_SPARE_SHELL_SECONDS",
-        parsers.at_least(float, 0),
-        "5",
-        "how long a started shell waits for the next command like the last two, which then runs faster; 0: none does",
-    ),
-    Setting(
         "max_output_bytes",
         "TOOLBOX_MAX_OUTPUT_BYTES",
         parsers.at_least(int, 1024),
@@ -197,7 +190,6 @@ class Settings:
     workdir: str
     state_dir: str
     shell: str
-    spare_shell_seconds: float
     max_output_bytes: int
     command_memory: int
     command_pids: int

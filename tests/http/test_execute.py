@@ -34,7 +34,7 @@ MIB = 1024 * 1024
 class Served:
     """Command execution on a port."""
 
-    def __init__(self, home: pathlib.Path, *, spare_seconds: float = 0.0, **beats: float) -> None:
+    def __init__(self, home: pathlib.Path, **beats: float) -> None:
         self.home = home
         self.env = Environment({"PATH": os.environ["PATH"], "HOME": str(home), "TOOLBOX_TOKEN": "x"})
         self.spool = Spool(home / "spool")
@@ -42,7 +42,7 @@ class Served:
         shells = Shells(self.env.get)
         self.registry = Registry()
         runtime = Runtime(self.procs, self.env, shells, self.spool, self.registry, workdir=str(home))
-        self.exec = Exec(runtime, max_output=16 * MIB, spare_seconds=spare_seconds)
+        self.exec = Exec(runtime, max_output=16 * MIB)
         routes = collect(ExecApi(self.exec, **beats))
         self.server = HttpServer(routes, Access(SigningKeys()), sandbox_id="box")
         self.listener = socket.create_server(("127.0.0.1", 0))

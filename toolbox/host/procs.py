@@ -117,19 +117,6 @@ class Procs:
 
         return await self._launch(self._start, launch, build)
 
-    def spawn_now(self, launch: Launch, ledger: Ledger) -> Process:
-        """Start a program without a thread in between, which saves a millisecond; errors as in ``spawn``.
-
-        The loop stands still until the child has changed to its directory and read its program: both must be in the
-        kernel's memory.
-        """
-        if self._closing:
-            raise Unavailable("daemon is shutting down")
-        started = self._start(launch)
-        process = self._recorded(started, ledger, last=False)
-        self._watch(process, started)
-        return process
-
     async def spawn_raw(self, launch: Launch) -> Child:
         """Start a program on descriptors of the caller's, who keeps them; no output is recorded."""
         if PIPE in (launch.stdout, launch.stderr):
@@ -213,7 +200,7 @@ class Procs:
             await self._sweeper.close()
         await self._spawner.close()
 
-    # Everything below up to the next comment runs in the spawning thread, or on the loop for ``spawn_now``.
+    # Everything below up to the next comment runs in the spawning thread.
 
     def _start(self, launch: Launch) -> _Started:
         self.examiner.prime()

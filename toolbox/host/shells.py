@@ -24,8 +24,6 @@ _QUIET = "exec </dev/null;"
 # bash: eval, because an error message then starts with "bash: line 3:"; a command list that does not parse stops it
 # only there. ``$(<file)`` reads without a process since bash 5.2.
 _BASH = f'eval "{_QUIET}$(</proc/self/fd/0)"'
-# Evaluated when all of a script has come, as nothing: the time that the shell waited for it does not count.
-_FROM_NOW = "${BASH:${#BASH}+(SECONDS=0)}"
 # zsh parses all of an eval before it runs any, but reads a sourced file line by line; the option keeps $0.
 _ZSH = "unsetopt functionargzero; . /proc/self/fd/0"
 _SH = ". /proc/self/fd/0"
@@ -33,10 +31,9 @@ _POSIX = frozenset({"sh", "dash", "ash", "ksh", "mksh", "ksh93", "yash", "busybo
 
 
 class Shell(msgspec.Struct, frozen=True):
-    """A shell that can run scripts; ``program`` tells the file from another one that takes its place."""
+    """A shell that can run scripts."""
 
     path: str
-    program: tuple[int, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -57,11 +54,6 @@ class Shell(msgspec.Struct, frozen=True):
             return [self.name, "-c", _ZSH], b"setopt functionargzero;" + _QUIET.encode() + text
         return [self.name, "-c", _SH], _QUIET.encode() + text
 
-    @property
-    def waiting(self) -> list[str]:
-        """Return the arguments of a bash that starts before its script is known, and reads it from a pipe."""
-        return [self.name, "-c", _BASH[:-1] + _FROM_NOW + _BASH[-1:]]
-
 
 class Shells:
     """Choose the shell: the configured one, else the first of zsh, bash, ``$SHELL`` and sh that can be executed."""
@@ -77,22 +69,13 @@ class Shells:
         now = time.monotonic()
         if self._found is None or now - self._looked > FRESH_SECONDS:
             path, login = self._variable("PATH") or DEFAULT_PATH, self._variable("SHELL")
-            self._found = await asyncio.to_thread(_look, path, login, self._configured)
+            self._found = Shell(await asyncio.to_thread(find, path, login, self._configured))
             self._looked = now
         return self._found
 
     def forget(self) -> None:
         """Look again next time: the shell could not be started."""
         self._found = None
-
-
-def _look(path: str, login: str, configured: str) -> Shell:
-    found = find(path, login, configured)
-    try:
-        file = os.stat(found)
-    except OSError:  # whoever starts it learns that
-        return Shell(found)
-    return Shell(found, (file.st_dev, file.st_ino, file.st_mtime_ns))
 
 
 def find(path: str, login: str, configured: str) -> str:

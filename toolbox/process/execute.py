@@ -14,16 +14,15 @@ from toolbox import wire
 from toolbox.errors import BadRequest, ExecutionTimeout, InvalidBody, Unavailable
 from toolbox.host import env
 from toolbox.host.child import Process
-from toolbox.host.launch import PIPE, Launch
 from toolbox.host.ledger import Channel, Ledger, Retention
 from toolbox.host.limits import Limits
+from toolbox.host.shells import Shell
 from toolbox.process import failure, render
 from toolbox.process.running import bounds, describe
 from toolbox.process.running.job import Ending, Job
 from toolbox.process.running.registry import TIMED_OUT, Entry, Keep, Kind, Reason
 from toolbox.process.running.wire import Details
 from toolbox.process.runtime import Runtime
-from toolbox.process.spare import Place, Spare
 from toolbox.process.underway import UnderWay
 from toolbox.process.wire import ExecuteRequest, ExitEvent, OutputEvent, StartEvent
 
@@ -33,8 +32,6 @@ OUTPUT_CEILING = 1024 * 1024 * 1024
 TIMEOUT_OUTPUT = 1024 * 1024
 # What is shown of a command, which may be megabytes long, to those who list processes.
 SHOWN = 4096
-# Commands that are under way and began within so many seconds have come at once.
-AT_ONCE = 0.1
 _FOREVER = 1e8
 
 
@@ -68,9 +65,7 @@ class Run:
     """A command under way; ``release`` it when its output is not needed any more."""
 
     def __init__(self, command: Command, entry: Entry, job: Job | None, failure: int = 0) -> None:
-        loop = asyncio.get_running_loop()
-        self.result: asyncio.Future[Outcome] = loop.create_future()
-        self.began = loop.time()
+        self.result: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self.entry = entry
         self._job = job
         self._command = command
@@ -175,12 +170,10 @@ class Run:
 class Exec:
     """Run shell commands."""
 
-    def __init__(self, runtime: Runtime, *, max_output: int, spare_seconds: float = 0.0) -> None:
+    def __init__(self, runtime: Runtime, *, max_output: int) -> None:
         self._runtime = runtime
         self._usual = Retention.capped(max_output)
-        self._spare = Spare(self._start_spare, idle=spare_seconds, base=runtime.workdir)
         self._runs: UnderWay[Run] = UnderWay("command")
-        self._starting = 0
 
     def check(self, request: ExecuteRequest, *, split: bool = False) -> Command:
         """Refuse what cannot be run."""
@@ -209,13 +202,6 @@ class Exec:
     async def start(self, command: Command, *, two_pipes: bool = False) -> Run:
         """Start a command; a directory or shell that does not work is an outcome like any other."""
         self._runs.check_open()
-        self._starting += 1
-        try:
-            return await self._begin(command, two_pipes=two_pipes)
-        finally:
-            self._starting -= 1
-
-    async def _begin(self, command: Command, *, two_pipes: bool) -> Run:
         started = asyncio.get_running_loop().time()
         process, code = None, 0
         try:
@@ -232,7 +218,7 @@ class Exec:
 
     async def close(self) -> None:
         """Kill what runs and answer those who wait for it."""
-        await asyncio.gather(self._spare.close(), self._runs.close())
+        await self._runs.close()
 
     async def release(self) -> None:
         """Let go of all output, also of what is being sent."""
@@ -248,47 +234,27 @@ class Exec:
         return self._runtime.registry.add(entry)
 
     async def _spawn(self, command: Command, *, merge: bool) -> Process:
-        place = await self._place(command)
-        if merge and not command.envs and not command.limits and command.retention == self._usual:
-            waiting = await self._spare.take(place, command.text, another=self._calm())
-            if waiting is not None:
-                return waiting
         try:
-            return await self._spawn_in(place, command, merge=merge)
+            return await self._spawn_in(await self._runtime.shells.choose(), command, merge=merge)
         except OSError as error:
             if error.filename == command.cwd:
                 raise
             # The shell may have been removed or replaced a moment ago.
             self._runtime.shells.forget()
-            return await self._spawn_in(await self._place(command), command, merge=merge)
+            return await self._spawn_in(await self._runtime.shells.choose(), command, merge=merge)
 
-    def _calm(self) -> bool:
-        """Tell whether commands come one after the other: then there is a processor to start a shell ahead."""
-        last = self._runs.newest
-        over = last is None or last.result.done() or asyncio.get_running_loop().time() - last.began > AT_ONCE
-        return over and self._starting == 1
-
-    async def _place(self, command: Command) -> Place:
-        shell = await self._runtime.shells.choose()
-        return Place(shell, self._runtime.environment.merged(command.envs), command.cwd)
-
-    async def _spawn_in(self, place: Place, command: Command, *, merge: bool) -> Process:
-        argv, script = place.shell.script(command.text)
+    async def _spawn_in(self, shell: Shell, command: Command, *, merge: bool) -> Process:
+        argv, script = shell.script(command.text)
         return await self._runtime.procs.spawn(
             argv,
-            executable=place.shell.path,
-            env=place.env,
-            cwd=place.cwd,
+            executable=shell.path,
+            env=self._runtime.environment.merged(command.envs),
+            cwd=command.cwd,
             stdin=script,
             merge=merge,
             ledger=self._runtime.spool.ledger(command.retention),
             limits=command.limits,
         )
-
-    def _start_spare(self, place: Place) -> Process:
-        argv, path = place.shell.waiting, place.shell.path
-        launch = Launch(argv, place.env, place.cwd, path, stdin=PIPE, stdout=PIPE, merge=True)
-        return self._runtime.procs.spawn_now(launch, self._runtime.spool.ledger(self._usual))
 
     def _resolve(self, cwd: str) -> str:
         if cwd == "~" or cwd.startswith("~/"):

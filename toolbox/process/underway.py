@@ -40,11 +40,6 @@ class UnderWay(Generic[R]):
     def __len__(self) -> int:
         return len(self._runs)
 
-    @property
-    def newest(self) -> R | None:
-        """Return what began last of what is under way."""
-        return next(reversed(self._runs.values()), None)
-
     def check_open(self) -> None:
         """Refuse what would begin while the daemon ends."""
         if self._closing:

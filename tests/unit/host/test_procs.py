@@ -385,33 +385,3 @@ async def test_pipes_of_a_child_belong_to_nobody_else(procs: Procs, path_env: di
     await one.terminate()
     await one.output.close()
     await two.output.close()
-
-
-async def test_a_program_can_start_without_a_thread(either: Procs, path_env: dict[str, str], spool: Spool) -> None:
-    await either.run(["true"], env=path_env, cwd="/")  # the first start of all reads files of the kernel's
-    argv = ["sh", "-c", "read line; echo got $line; echo and >&2; exit 3"]
-    launch = Launch(argv, path_env, "/", stdin=PIPE, stdout=PIPE, merge=True)
-    process = either.spawn_now(launch, spool.ledger())
-    assert process.stdin is not None
-    await process.stdin.write(b"this\n")
-    assert (await process.settle()).code == 3
-    assert await text(process) == "got this\nand\n"
-    await process.output.close()
-
-
-async def test_what_cannot_start_without_a_thread_leaves_nothing(
-    procs: Procs, path_env: dict[str, str], spool: Spool, tmp_path: pathlib.Path
-) -> None:
-    await procs.run(["true"], env=path_env, cwd="/")
-    before = os.listdir("/proc/self/fd")
-    with pytest.raises(FileNotFoundError) as caught:
-        procs.spawn_now(Launch(["true"], path_env, str(tmp_path / "none"), stdin=PIPE, stdout=PIPE), spool.ledger())
-    assert caught.value.filename == str(tmp_path / "none")
-    assert (procs.live, os.listdir("/proc/self/fd")) == ([], before)
-
-
-async def test_nothing_starts_without_a_thread_once_closed(path_env: dict[str, str], spool: Spool) -> None:
-    host = Procs(spool)
-    await host.close()
-    with pytest.raises(Unavailable):
-        host.spawn_now(Launch(["true"], path_env, "/", stdout=PIPE), spool.ledger())

@@ -5,14 +5,12 @@ import subprocess
 import sys
 import textwrap
 
-import pytest
-
 ROOT = pathlib.Path(__file__).parents[3]
 # A process of its own: the kernel re-parents orphans to it, and nobody else's children are near.
 PROGRAM = """
 import asyncio, os, pathlib, sys, tempfile
 from toolbox.host import reaper, tree
-from toolbox.host.procs import PIPE, Launch, Procs
+from toolbox.host.procs import Procs
 from toolbox.host.spool import Spool
 
 def zombies():
@@ -57,19 +55,10 @@ def test_orphans_are_reaped() -> None:
     """)
 
 
-@pytest.mark.parametrize(
-    "start",
-    [
-        'await procs.spawn(argv, env=env, cwd="/")',
-        'procs.spawn_now(Launch(argv, env, "/", stdout=PIPE), spool.ledger())',
-    ],
-    ids=["in a thread", "on the loop"],
-)
-def test_statuses_survive_a_storm_of_orphans(start: str) -> None:
-    body = """
+def test_statuses_survive_a_storm_of_orphans() -> None:
+    run("""
         async def one(n):
-            argv = ["sh", "-c", f"true & (true &); exit {n}"]
-            process = START
+            process = await procs.spawn(["sh", "-c", f"true & (true &); exit {n}"], env=env, cwd="/")
             code = (await process.wait()).code
             process.release()
             await process.output.close()
@@ -77,8 +66,7 @@ def test_statuses_survive_a_storm_of_orphans(start: str) -> None:
         for _ in range(3):
             assert await asyncio.gather(*(one(n) for n in range(100))) == list(range(100))
         await until(lambda: not tree.children_of_self())
-    """
-    run(body.replace("START", start))
+    """)
 
 
 def test_close_ends_what_was_left_in_the_background() -> None:
