@@ -285,7 +285,7 @@ async def _serve(daemon: Daemon, listener: socket.socket, lines: logs.Logs) -> i
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _on_signal, stop, number)
-    daemon.procs.start_sweeping()
+    daemon.procs.start_reaping()
     lines.add(daemon.system.telemetry.handler)
     await daemon.start([listener])
     gc.freeze()  # what was loaded stays: later collections need not walk it

@@ -322,18 +322,18 @@ async def test_watch_resumes_after_a_cursor(watching: Watching, work: pathlib.Pa
 
 
 async def test_slow_watcher_is_told_that_it_missed_changes(files: Files, work: pathlib.Path) -> None:
-    from toolbox.fs.feed import Change, Feed
-    from toolbox.host.lanes import Lane
+    from toolbox.fs.feed import Change, PipeWriter
+    from toolbox.host.worker_pool import WorkerPool
 
-    lane = Lane("test", 1)
-    feed = Feed(os.fsencode(work), lane, recursive=True, debounce=50)
+    workers = WorkerPool("test", 1)
+    feed = PipeWriter(os.fsencode(work), workers, recursive=True, debounce=50)
     await feed.start()
     feed._publish([Change("CREATE", b"x", is_dir=False, time="")] * (RING + 1))
     assert await feed.after(0) is None
     position, changes = await feed.after(1) or (0, [])
     assert (position, len(changes)) == (RING + 1, RING)
     await feed.close()
-    await lane.close()
+    await workers.close()
 
 
 async def test_name_that_is_not_utf8_is_an_overflow_and_no_end(watching: Watching, work: pathlib.Path) -> None:

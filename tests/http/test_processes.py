@@ -614,7 +614,7 @@ async def test_terminal_is_resized(client: Client, server: Served) -> None:
         sizes.append((cols, rows))
 
     entry = server.registry.add(
-        Entry(kind=Kind.PTY, output=server.spool.ledger(), controls=Controls(resize=resize), size=(80, 24))
+        Entry(kind=Kind.PTY, output=server.spool.output_log(), controls=Controls(resize=resize), size=(80, 24))
     )
     answer = await client.call("POST", f"/processes/{entry.id}/resize", json={"cols": 10, "rows": 20})
     assert answer["terminal"] == {"cols": 10, "rows": 20}
@@ -625,7 +625,7 @@ async def test_terminal_is_resized(client: Client, server: Served) -> None:
 
 
 async def test_protected_processes_are_left_alone(client: Client, server: Served) -> None:
-    entry = server.registry.add(Entry(kind=Kind.EXEC, output=server.spool.ledger(), protected=True))
+    entry = server.registry.add(Entry(kind=Kind.EXEC, output=server.spool.output_log(), protected=True))
     assert (await client.get(entry.id))["system"] is True
     for answer in (
         await client.signal(entry.id, 403, signal=9),

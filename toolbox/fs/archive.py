@@ -21,8 +21,8 @@ from toolbox.fs.info import base_name
 from toolbox.fs.tree import entries
 from toolbox.fs.walk import ENDLESS
 from toolbox.fs.wire import ArchiveQuery
-from toolbox.host.lanes import Lane
 from toolbox.host.paths import Workdir, decode, show
+from toolbox.host.worker_pool import WorkerPool
 
 log = logging.getLogger(__name__)
 
@@ -49,14 +49,14 @@ class Writer(Protocol):
 class Archives:
     """Pack trees."""
 
-    def __init__(self, workdir: Workdir, lane: Lane) -> None:
+    def __init__(self, workdir: Workdir, workers: WorkerPool) -> None:
         self._workdir = workdir
-        self._lane = lane
+        self._workers = workers
 
     async def pack(self, query: ArchiveQuery) -> tuple[str, AsyncGenerator[bytes]]:
         """Check the root and return a file name and the bytes of the archive."""
         root = self._workdir.resolve(query.path)
-        mode = (await self._lane.run(os.stat, root)).st_mode
+        mode = (await self._workers.run(os.stat, root)).st_mode
         if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
             raise BadRequest(f"bad request: neither a file nor a directory: {show(root)}")
         exclude = [Glob(pattern) for pattern in query.exclude or []]
@@ -67,7 +67,7 @@ class Archives:
         readable, writable = os.pipe2(os.O_CLOEXEC)
         with contextlib.suppress(OSError):  # the user's share of pipe memory is used up
             fcntl.fcntl(writable, fcntl.F_SETPIPE_SZ, _PIPE)
-        packing = asyncio.ensure_future(self._lane.run(_pack, writable, root, kind, exclude))
+        packing = asyncio.ensure_future(self._workers.run(_pack, writable, root, kind, exclude))
         reader = asyncio.StreamReader(limit=_CHUNK)
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader),

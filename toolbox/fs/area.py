@@ -1,4 +1,4 @@
-"""Put the files area together: its lanes of threads, its journal, its services and its API."""
+"""Put the files area together: its worker_pools of threads, its journal, its services and its API."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from toolbox.fs.tree import Tree
 from toolbox.fs.uploads import Uploads
 from toolbox.fs.watch import MAX_FEEDS, Watches
 from toolbox.host.journal import Journal
-from toolbox.host.lanes import Lane
 from toolbox.host.paths import Workdir
 from toolbox.host.procs import Procs
+from toolbox.host.worker_pool import WorkerPool
 from toolbox.http.bodies import Bodies
 
 
@@ -31,12 +31,12 @@ class FilesArea:
 
     def __init__(self, *, workdir: str, state_dir: str, procs: Procs | None = None, durable: bool = False) -> None:
         root = Workdir(workdir)
-        quick = Lane("fs-quick", 4)
-        bulk = Lane("fs-bulk", 8)
-        trees = Lane("fs-trees", 4)
-        search = Lane("fs-search", 4)
-        watch = Lane("fs-watch", MAX_FEEDS + 2)
-        self._lanes = (quick, bulk, trees, search, watch)
+        quick = WorkerPool("fs-quick", 4)
+        bulk = WorkerPool("fs-bulk", 8)
+        trees = WorkerPool("fs-trees", 4)
+        search = WorkerPool("fs-search", 4)
+        watch = WorkerPool("fs-watch", MAX_FEEDS + 2)
+        self._worker_pools = (quick, bulk, trees, search, watch)
         self._watches = Watches(root, watch)
         self._journal = Journal(state_dir)
         self._sweep: asyncio.Task[int] | None = None
@@ -62,13 +62,13 @@ class FilesArea:
 
     async def start(self) -> None:
         """Remove in the background what a killed daemon left."""
-        self._sweep = asyncio.create_task(self._lanes[0].run(self._journal.start), name="files sweep")
+        self._sweep = asyncio.create_task(self._worker_pools[0].run(self._journal.start), name="files sweep")
 
     async def close(self) -> None:
         """End the threads; requests must be over."""
         if self._sweep is not None:
             await asyncio.wait([self._sweep])
         await self._watches.close()
-        for lane in self._lanes:
-            await lane.close()
+        for workers in self._worker_pools:
+            await workers.close()
         await asyncio.to_thread(self._journal.close)

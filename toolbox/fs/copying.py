@@ -18,10 +18,10 @@ from toolbox.fs.tree import entries
 from toolbox.fs.wire import CopyResponse
 from toolbox.host.files import copy_attributes
 from toolbox.host.journal import Journal, temporary_name
-from toolbox.host.lanes import Lane
 from toolbox.host.paths import Workdir, naming, show
 from toolbox.host.removal import remove
 from toolbox.host.syscalls import rename_new
+from toolbox.host.worker_pool import WorkerPool
 
 _PIECE = 16 * 1024 * 1024
 
@@ -172,9 +172,9 @@ def check_apart(source: bytes, destination: bytes) -> None:
 class Copies:
     """Copy on request."""
 
-    def __init__(self, workdir: Workdir, lane: Lane, journal: Journal) -> None:
+    def __init__(self, workdir: Workdir, workers: WorkerPool, journal: Journal) -> None:
         self._workdir = workdir
-        self._lane = lane
+        self._workers = workers
         self._journal = journal
 
     async def copy(self, source: str, destination: str, *, overwrite: bool) -> CopyResponse:
@@ -183,7 +183,7 @@ class Copies:
             raise BadRequest("bad request: source and destination paths are required")
         stop = threading.Event()
         paths = self._workdir.resolve(source).rstrip(b"/"), self._workdir.resolve(destination).rstrip(b"/")
-        totals = await self._lane.run_until(stop, self._copy, *paths, stop, overwrite)
+        totals = await self._workers.run_until(stop, self._copy, *paths, stop, overwrite)
         return CopyResponse(files=totals.files, bytes=totals.size, skipped=[show(path) for path in totals.skipped])
 
     def _copy(self, source: bytes, destination: bytes, stop: threading.Event, overwrite: bool) -> Totals:

@@ -16,21 +16,21 @@ from toolbox.errors import (
     from_os_error,
 )
 from toolbox.host.files import Source
-from toolbox.host.lanes import Lane
 from toolbox.host.paths import Workdir, decode
+from toolbox.host.worker_pool import WorkerPool
 
 
 class Downloads:
     """Open files for reading."""
 
-    def __init__(self, workdir: Workdir, lane: Lane) -> None:
+    def __init__(self, workdir: Workdir, workers: WorkerPool) -> None:
         self._workdir = workdir
-        self._lane = lane
+        self._workers = workers
 
     async def open(self, path: str) -> Source:
         """Open one file; whoever sends it closes it."""
         try:
-            return await self._lane.run(Source, self._workdir.resolve(path))
+            return await self._workers.run(Source, self._workdir.resolve(path))
         except OSError as error:
             raise from_os_error(error, reading=True) from error
 
@@ -46,7 +46,7 @@ class Downloads:
             try:
                 if not path:
                     raise InvalidPath("invalid file path: path is empty")
-                opened: Source | ToolboxError = await self._lane.run(Source, self._workdir.resolve(path))
+                opened: Source | ToolboxError = await self._workers.run(Source, self._workdir.resolve(path))
             except ToolboxError as error:
                 opened = error
             except OSError as error:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from toolbox.errors import StorageFull
 from toolbox.fs.tree import entries
-from toolbox.host.lanes import Lane
 from toolbox.host.paths import encode, show
+from toolbox.host.worker_pool import WorkerPool
 from toolbox.wire import now
 
 if TYPE_CHECKING:
@@ -43,12 +43,12 @@ class Change(NamedTuple):
 class Feed:
     """Changes below one path, numbered; readers are positions in the ring, so a slow one delays nobody."""
 
-    def __init__(self, path: bytes, lane: Lane, *, recursive: bool, debounce: int) -> None:
+    def __init__(self, path: bytes, workers: WorkerPool, *, recursive: bool, debounce: int) -> None:
         self.path = path
         self.token = secrets.token_hex(6)
         self.readers = 0
         self.ended = False
-        self._lane = lane
+        self._workers = workers
         self._recursive = recursive
         self._debounce = debounce
         self._ring: collections.deque[Change] = collections.deque(maxlen=RING)
@@ -66,7 +66,7 @@ class Feed:
     async def start(self) -> None:
         """Wait until the watch is set; nothing that happens from now on is missed."""
         started: asyncio.Future[None] = self._loop.create_future()
-        self._thread = asyncio.ensure_future(self._lane.run_until(self._stop, self._run, started))
+        self._thread = asyncio.ensure_future(self._workers.run_until(self._stop, self._run, started))
         await asyncio.wait([started, self._thread], return_when=asyncio.FIRST_COMPLETED)
         if self._thread.done():
             self._thread.result()

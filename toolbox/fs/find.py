@@ -14,16 +14,16 @@ from toolbox.fs.ripgrep import Ripgrep, find_binary, usable
 from toolbox.fs.scan import Matcher, matcher, scan
 from toolbox.fs.walk import THREADS, Walk
 from toolbox.fs.wire import FindQuery, Matches
-from toolbox.host.lanes import Lane
 from toolbox.host.paths import Workdir, decode, encode, show
+from toolbox.host.worker_pool import WorkerPool
 
 
 class Find:
     """Search contents with ripgrep, or by ourselves where there is none."""
 
-    def __init__(self, workdir: Workdir, lane: Lane, ripgrep: Ripgrep | None, *, strict: bool = False) -> None:
+    def __init__(self, workdir: Workdir, workers: WorkerPool, ripgrep: Ripgrep | None, *, strict: bool = False) -> None:
         self._workdir = workdir
-        self._lane = lane
+        self._workers = workers
         self._ripgrep = ripgrep
         self._strict = strict
 
@@ -31,24 +31,24 @@ class Find:
         """Return the matching lines in walk order, and whether a limit cut them."""
         if not query.path or not query.pattern:
             raise BadRequest("bad request: path and pattern are required")
-        root = await self._lane.run(self._root, query.path)
+        root = await self._workers.run(self._root, query.path)
         if root is None:
             return Matches(), False
         collector = Collector(query)
         stop = threading.Event()
         again = await self._engine(root, query, collector)
         if again:
-            await self._lane.run_until(stop, rescan, root, again, query_matcher(query), collector, stop)
-        return await self._lane.run(collector.result, root), collector.truncated
+            await self._workers.run_until(stop, rescan, root, again, query_matcher(query), collector, stop)
+        return await self._workers.run(collector.result, root), collector.truncated
 
     async def _engine(self, root: Root, query: FindQuery, collector: Collector) -> list[bytes]:
-        binary = await self._lane.run(find_binary) if self._ripgrep is not None and usable(query) else None
+        binary = await self._workers.run(find_binary) if self._ripgrep is not None and usable(query) else None
         if self._ripgrep is not None and binary is not None:
             if "\n" in query.pattern and not query.regex:
                 return []  # no line holds a line end
             return await self._ripgrep.find(binary, root, query, collector)
         hunt = _Hunt(root, query, collector)
-        await asyncio.gather(*(self._lane.run_until(hunt.walk.stop, hunt.work) for _ in range(THREADS)))
+        await asyncio.gather(*(self._workers.run_until(hunt.walk.stop, hunt.work) for _ in range(THREADS)))
         return []
 
     def _root(self, path: str) -> Root | None:

@@ -15,8 +15,8 @@ import time
 from toolbox.errors import BadRequest
 from toolbox.fs.wire import FileInfo
 from toolbox.host.files import BLOCK, Source
-from toolbox.host.lanes import Lane
 from toolbox.host.paths import Workdir, raw, show
+from toolbox.host.worker_pool import WorkerPool
 
 HASHES = ("md5", "sha1", "sha256", "sha512", "blake2b")
 _LETTERS = (
@@ -133,15 +133,15 @@ def base_name(path: bytes) -> bytes:
 class Info:
     """Describe single files and compute their digests."""
 
-    def __init__(self, workdir: Workdir, lane: Lane, bulk: Lane) -> None:
+    def __init__(self, workdir: Workdir, workers: WorkerPool, bulk: WorkerPool) -> None:
         self._workdir = workdir
-        self._lane = lane
+        self._workers = workers
         self._bulk = bulk
 
     async def info(self, path: str, hashes: str | None) -> FileInfo:
         """Describe a file, following links."""
         target = self._workdir.resolve(path)
-        found = await self._lane.run(self._info, target)
+        found = await self._workers.run(self._info, target)
         if hashes:
             stop = threading.Event()
             found.hashes = await self._bulk.run_until(stop, _digest, target, _algorithms(hashes), stop)

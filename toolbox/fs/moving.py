@@ -10,18 +10,18 @@ import threading
 from toolbox.errors import BadRequest, Conflict, InternalError, InvalidPath, from_os_error
 from toolbox.fs.copying import check_apart, place_copy
 from toolbox.host.journal import Journal
-from toolbox.host.lanes import Lane
 from toolbox.host.paths import Workdir, show
 from toolbox.host.removal import remove
 from toolbox.host.syscalls import rename_new
+from toolbox.host.worker_pool import WorkerPool
 
 
 class Moves:
     """Rename, across file systems too, and remove."""
 
-    def __init__(self, workdir: Workdir, lane: Lane, journal: Journal) -> None:
+    def __init__(self, workdir: Workdir, workers: WorkerPool, journal: Journal) -> None:
         self._workdir = workdir
-        self._lane = lane
+        self._workers = workers
         self._journal = journal
 
     async def move(self, source: str, destination: str) -> None:
@@ -30,7 +30,7 @@ class Moves:
             raise BadRequest("bad request: source and destination paths are required")
         stop = threading.Event()
         paths = _bare(self._workdir.resolve(source)), _bare(self._workdir.resolve(destination))
-        await self._lane.run_until(stop, self._move, *paths, stop)
+        await self._workers.run_until(stop, self._move, *paths, stop)
 
     def _move(self, source: bytes, destination: bytes, stop: threading.Event) -> None:
         os.lstat(source)
@@ -60,7 +60,7 @@ class Moves:
 
     async def delete(self, path: str, *, recursive: bool) -> None:
         """Remove a file or link, or with ``recursive`` a directory and all below it."""
-        await self._lane.run(_delete, self._workdir.resolve(path), recursive)
+        await self._workers.run(_delete, self._workdir.resolve(path), recursive)
 
 
 def _bare(path: bytes) -> bytes:

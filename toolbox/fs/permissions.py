@@ -9,8 +9,8 @@ import pwd
 import re
 
 from toolbox.errors import BadRequest, FileAccessDenied, FileMissing
-from toolbox.host.lanes import Lane
 from toolbox.host.paths import Workdir, show
+from toolbox.host.worker_pool import WorkerPool
 
 _OCTAL = re.compile(r"(0o)?[0-7]{1,5}")
 _MAX_ID = 2**32 - 2
@@ -26,14 +26,14 @@ def parse_mode(text: str) -> int:
 class Permissions:
     """Change who may do what with a file."""
 
-    def __init__(self, workdir: Workdir, lane: Lane) -> None:
+    def __init__(self, workdir: Workdir, workers: WorkerPool) -> None:
         self._workdir = workdir
-        self._lane = lane
+        self._workers = workers
 
     async def change(self, path: str, mode: str | None, owner: str | None, group: str | None) -> None:
         """Change what is given; nothing is changed if any of it makes no sense."""
         bits = parse_mode(mode) if mode else None
-        await self._lane.run(_change, self._workdir.resolve(path), bits, owner or "", group or "")
+        await self._workers.run(_change, self._workdir.resolve(path), bits, owner or "", group or "")
 
 
 def _change(path: bytes, mode: int | None, owner: str, group: str) -> None:

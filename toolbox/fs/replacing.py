@@ -12,16 +12,16 @@ from toolbox.fs.diff import Differ
 from toolbox.fs.uploads import Uploads
 from toolbox.fs.wire import ReplaceRequest, ReplaceResult
 from toolbox.host.files import BLOCK, Source
-from toolbox.host.lanes import Lane
 from toolbox.host.paths import Workdir, decode, raw, show
+from toolbox.host.worker_pool import WorkerPool
 
 
 class Replace:
     """Replace a literal text in many files."""
 
-    def __init__(self, workdir: Workdir, lane: Lane, uploads: Uploads) -> None:
+    def __init__(self, workdir: Workdir, workers: WorkerPool, uploads: Uploads) -> None:
         self._workdir = workdir
-        self._lane = lane
+        self._workers = workers
         self._uploads = uploads
 
     async def replace(self, request: ReplaceRequest) -> list[ReplaceResult]:
@@ -29,7 +29,7 @@ class Replace:
         old, new = request.pattern.encode(), request.new_value.encode()
         files = [*request.files, *(decode(unquote_to_bytes(path)) for path in request.raw_files or [])]
         stop = threading.Event()
-        return await self._lane.run_until(stop, self._all, files, old, new, bool(request.dry_run), stop)
+        return await self._workers.run_until(stop, self._all, files, old, new, bool(request.dry_run), stop)
 
     def _all(self, files: list[str], old: bytes, new: bytes, dry: bool, stop: threading.Event) -> list[ReplaceResult]:
         results = []

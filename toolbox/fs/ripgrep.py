@@ -20,9 +20,9 @@ from toolbox.fs.matches import Collector, Root
 from toolbox.fs.scan import PROBE, Hit, window
 from toolbox.fs.wire import FindQuery
 from toolbox.host.files import scratch
-from toolbox.host.lanes import Lane
 from toolbox.host.launch import Launch
 from toolbox.host.procs import Procs
+from toolbox.host.worker_pool import WorkerPool
 
 _READ = 256 * 1024
 # A longer line of JSON means a line of text our own scanner handles better.
@@ -69,14 +69,14 @@ def find_binary() -> str | None:
 class Ripgrep:
     """Run one ripgrep per search."""
 
-    def __init__(self, procs: Procs, lane: Lane) -> None:
+    def __init__(self, procs: Procs, workers: WorkerPool) -> None:
         self._procs = procs
-        self._lane = lane
+        self._workers = workers
 
     async def find(self, binary: str, root: Root, query: FindQuery, collector: Collector) -> list[bytes]:
         """Collect matches; return the files that must be searched again."""
         readable, writable = os.pipe2(os.O_CLOEXEC)
-        errors = await self._lane.run(scratch)
+        errors = await self._workers.run(scratch)
         reading: asyncio.Future[list[bytes]] | None = None
         try:
             where = os.path.dirname(root.path) if root.is_file else root.path
@@ -84,7 +84,7 @@ class Ripgrep:
             child = await self._procs.spawn_raw(Launch(argv, {}, where, stdout=writable, stderr=errors))
             os.close(writable)
             writable = -1
-            reading = asyncio.ensure_future(self._lane.run(_Reader(readable, collector).run))
+            reading = asyncio.ensure_future(self._workers.run(_Reader(readable, collector).run))
             try:
                 again = await asyncio.shield(reading)
             finally:
@@ -92,7 +92,7 @@ class Ripgrep:
                 if not reading.done() or collector.full:
                     await child.terminate()
             await child.wait()
-            await self._lane.run(_complain, errors)
+            await self._workers.run(_complain, errors)
             return again
         finally:
             if reading is not None:

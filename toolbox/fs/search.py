@@ -13,8 +13,8 @@ from toolbox.fs.globs import Glob
 from toolbox.fs.info import base_name
 from toolbox.fs.walk import THREADS, Walk, order
 from toolbox.fs.wire import SearchQuery, SearchResponse
-from toolbox.host.lanes import Lane
 from toolbox.host.paths import Workdir, clean, decode, encode, raw, show
+from toolbox.host.worker_pool import WorkerPool
 
 MAX_RESULTS = 200_000
 _KINDS = {"file": stat.S_ISREG, "dir": stat.S_ISDIR, "symlink": stat.S_ISLNK}
@@ -23,9 +23,9 @@ _KINDS = {"file": stat.S_ISREG, "dir": stat.S_ISDIR, "symlink": stat.S_ISLNK}
 class Search:
     """Search names below a root."""
 
-    def __init__(self, workdir: Workdir, lane: Lane) -> None:
+    def __init__(self, workdir: Workdir, workers: WorkerPool) -> None:
         self._workdir = workdir
-        self._lane = lane
+        self._workers = workers
 
     async def search(self, query: SearchQuery) -> SearchResponse:
         """Return the matching paths, the root included, in the order of a depth-first walk by name."""
@@ -33,10 +33,10 @@ class Search:
             raise BadRequest("bad request: path and pattern are required")
         hunt = _Hunt(self._workdir.resolve(query.path), encode(query.path), query)
         try:
-            await asyncio.gather(*(self._lane.run_until(hunt.walk.stop, hunt.work) for _ in range(THREADS)))
+            await asyncio.gather(*(self._workers.run_until(hunt.walk.stop, hunt.work) for _ in range(THREADS)))
         finally:
             hunt.walk.stop.set()
-        return await self._lane.run(hunt.result)
+        return await self._workers.run(hunt.result)
 
 
 class _Hunt:

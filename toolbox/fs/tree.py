@@ -12,8 +12,8 @@ from toolbox.fs.info import Names, describe
 from toolbox.fs.permissions import parse_mode
 from toolbox.fs.wire import FileInfo, Listing
 from toolbox.host.files import make_parents
-from toolbox.host.lanes import Lane
 from toolbox.host.paths import Workdir, clean, encode, show
+from toolbox.host.worker_pool import WorkerPool
 
 
 def entries(path: bytes) -> list[os.DirEntry[bytes]]:
@@ -29,19 +29,19 @@ def _name(entry: os.DirEntry[bytes]) -> bytes:
 class Tree:
     """List and create directories below the working directory or anywhere else."""
 
-    def __init__(self, workdir: Workdir, lane: Lane) -> None:
+    def __init__(self, workdir: Workdir, workers: WorkerPool) -> None:
         self._workdir = workdir
-        self._lane = lane
+        self._workers = workers
 
     async def list_dir(self, path: str | None, depth: str | None) -> Listing:
         """List a directory: ``depth`` levels, each directory right before its contents."""
         levels = _depth(depth)
         root = self._workdir.resolve_or_root(path)
-        return await self._lane.run(_list, root, encode(path or ""), levels)
+        return await self._workers.run(_list, root, encode(path or ""), levels)
 
     async def make_folder(self, path: str, mode: str | None) -> None:
         """Create a directory and its parents; an existing one is left as it is."""
-        await self._lane.run(_make, self._workdir.resolve(path), parse_mode(mode or "0755"))
+        await self._workers.run(_make, self._workdir.resolve(path), parse_mode(mode or "0755"))
 
 
 def _depth(text: str | None) -> int:

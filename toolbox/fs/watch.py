@@ -11,8 +11,8 @@ from toolbox.fs.feed import Change, Feed
 from toolbox.fs.globs import Glob
 from toolbox.fs.info import base_name
 from toolbox.fs.wire import WatchEvent, WatchQuery
-from toolbox.host.lanes import Lane
 from toolbox.host.paths import Workdir, clean, decode, encode, raw, show
+from toolbox.host.worker_pool import WorkerPool
 from toolbox.wire import now
 
 MAX_FEEDS = 32
@@ -24,9 +24,9 @@ _Key = tuple[bytes, bool, int]
 class Watches:
     """Own the feeds; each has a thread and lives for a minute after its last reader."""
 
-    def __init__(self, workdir: Workdir, lane: Lane) -> None:
+    def __init__(self, workdir: Workdir, workers: WorkerPool) -> None:
         self._workdir = workdir
-        self._lane = lane
+        self._workers = workers
         self._feeds: dict[_Key, Feed] = {}
         self._timers: dict[_Key, asyncio.TimerHandle] = {}
         self._closing: set[asyncio.Task[None]] = set()
@@ -34,7 +34,7 @@ class Watches:
 
     async def watch(self, query: WatchQuery, cursor: str | None) -> AsyncGenerator[WatchEvent]:
         """Start watching, then return the events: READY first, or what was missed since ``cursor``."""
-        root, is_dir = await self._lane.run(_real, self._workdir.resolve(query.path))
+        root, is_dir = await self._workers.run(_real, self._workdir.resolve(query.path))
         view = _View(root, query, is_dir=is_dir)
         key = (view.watched, query.recursive != "false", query.debounce)
         feed = await self._feed(key)
@@ -45,7 +45,7 @@ class Watches:
             feed = self._feeds.get(key)
             if feed is None or feed.ended:
                 self._make_room()
-                feed = Feed(key[0], self._lane, recursive=key[1], debounce=key[2])
+                feed = Feed(key[0], self._workers, recursive=key[1], debounce=key[2])
                 await feed.start()
                 self._feeds[key] = feed
             timer = self._timers.pop(key, None)

@@ -30,17 +30,17 @@ from toolbox.git.workflow.stashes import Stashes
 from toolbox.git.workflow.tags import Tags
 from toolbox.git.workflow.worktrees import Worktrees
 from toolbox.host.env import Environment
-from toolbox.host.lanes import Lane
 from toolbox.host.procs import Procs
+from toolbox.host.worker_pool import WorkerPool
 
 
 class GitArea:
     """Own everything behind ``/git``."""
 
     def __init__(self, procs: Procs, environment: Environment, *, workdir: str, home: str) -> None:
-        self._lane = Lane("git", 4)
-        self._cli = Cli(procs, environment, self._lane)
-        tools = Tools(Repositories(workdir, home, self._lane), self._cli, Worker(procs, environment), self._lane)
+        self._workers = WorkerPool("git", 4)
+        self._cli = Cli(procs, environment, self._workers)
+        tools = Tools(Repositories(workdir, home, self._workers), self._cli, Worker(procs, environment), self._workers)
         self._status = Status(tools)
         remotes = Remotes(tools, workdir)
         configuration = Configuration(tools, environment, home)
@@ -80,4 +80,4 @@ class GitArea:
     async def close(self) -> None:
         """End the threads; requests must be over."""
         await self._status.close()
-        await self._lane.close()
+        await self._workers.close()

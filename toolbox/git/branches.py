@@ -20,7 +20,7 @@ class Branches:
     async def list_all(self, path: str) -> ListBranchResponse:
         """Return the local branches by name."""
         resolved = self._t.repos.resolve(path)
-        found = await self._t.lane.run(_list, resolved)
+        found = await self._t.workers.run(_list, resolved)
         if found is None:
             found = await self._list_with_git(await self._t.repos.open(path))
         return ListBranchResponse(branches=found[0], current=found[1])
@@ -35,9 +35,9 @@ class Branches:
         name = names.branch(request.name)
         repo = await self._t.repos.open(request.path)
         async with self._t.repos.changing(repo.common):
-            if await self._t.lane.run(unfinished, repo) == "merge":
+            if await self._t.workers.run(unfinished, repo) == "merge":
                 raise GitMergeConflict("conflict: cannot switch branch while merging")
-            if repo.account is None and await self._t.lane.run(_create, repo.path, name):
+            if repo.user is None and await self._t.workers.run(_create, repo.path, name):
                 return
             output = await self._t.cli.run(Job(repo, ["switch", "-q", "-c", name]))
             if output.code and "exists" in output.stderr:
@@ -53,7 +53,7 @@ class Branches:
         names.plain(name, "branch name")
         repo = await self._t.repos.open(path)
         async with self._t.repos.changing(repo.common):
-            if repo.account is None and await self._t.lane.run(_delete, repo.path, name):
+            if repo.user is None and await self._t.workers.run(_delete, repo.path, name):
                 return
             if await resolve(self._t, repo, f"refs/heads/{name}") is None:
                 raise GitBranchNotFound(f"not found: branch '{name}' not found")

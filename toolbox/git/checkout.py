@@ -31,7 +31,7 @@ class Checkout:
             if not await self._t.cli.available():
                 await self._t.worker.call("checkout", repo, name=name)
                 return
-            if await self._t.lane.run(unfinished, repo) == "merge":
+            if await self._t.workers.run(unfinished, repo) == "merge":
                 raise GitMergeConflict("conflict: cannot switch branch while merging")
             argv = await self._target(repo, name)
             await self._t.cli.check(Job(repo, ["switch", "-q", *argv]))

@@ -17,12 +17,12 @@ from toolbox.git.access import Access, channel
 from toolbox.git.classify import classify, locked
 from toolbox.git.redact import redact
 from toolbox.git.repository import Repo
-from toolbox.host.accounts import Account
 from toolbox.host.child import ExitStatus, Process
 from toolbox.host.env import Environment
-from toolbox.host.lanes import Lane
-from toolbox.host.ledger import Channel, Retention
+from toolbox.host.output_log import Channel, Retention
 from toolbox.host.procs import Procs
+from toolbox.host.users import UserIdentity
+from toolbox.host.worker_pool import WorkerPool
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class Place(msgspec.Struct, frozen=True):
     """Where git runs without a repository, and as whom."""
 
     folder: str
-    account: Account | None = None
+    user: UserIdentity | None = None
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -87,10 +87,10 @@ class Job(msgspec.Struct, frozen=True):
 class Cli:
     """The git program, if there is one."""
 
-    def __init__(self, procs: Procs, environment: Environment, lane: Lane) -> None:
+    def __init__(self, procs: Procs, environment: Environment, workers: WorkerPool) -> None:
         self._procs = procs
         self._environment = environment
-        self._lane = lane
+        self._workers = workers
         self._binary: str | None = None
         self._running: set[Process] = set()
         self._network = asyncio.Semaphore(NETWORK)
@@ -99,7 +99,7 @@ class Cli:
     async def available(self) -> bool:
         """Tell whether git can be used; looked for again until it is found, because users install it later."""
         if self._binary is None:
-            binary = await self._lane.run(shutil.which, "git", path=self._environment.get("PATH"))
+            binary = await self._workers.run(shutil.which, "git", path=self._environment.get("PATH"))
             if binary is not None and await self._version(binary) >= MINIMUM:
                 self._binary = binary
         return self._binary is not None
@@ -129,7 +129,7 @@ class Cli:
 
     async def has_lfs(self) -> bool:
         """Tell whether git can keep large files."""
-        return await self._lane.run(shutil.which, "git-lfs", path=self._environment.get("PATH")) is not None
+        return await self._workers.run(shutil.which, "git-lfs", path=self._environment.get("PATH")) is not None
 
     async def lines(self, job: Job) -> AsyncGenerator[bytes, None]:
         """Yield standard output in pieces as it comes; git waits for a slow reader."""
@@ -169,7 +169,7 @@ class Cli:
         if repo is not None:
             options = (*options, f"safe.directory={repo.path}")
         ceiling = repo.ceiling if repo is not None else folder
-        variables = harden.environment(self._environment.merged(), ceiling, job.where.account)
+        variables = harden.environment(self._environment.merged(), ceiling, job.where.user)
         process = await self._procs.spawn(
             [*harden.arguments(self._binary, options), *job.argv],
             env={**variables, **await self._ssh(job, variables), **job.env},
@@ -178,7 +178,7 @@ class Cli:
             merge=False,
             retention=Retention(head=MAX_OUTPUT, tail=ERRORS),
             pass_fds=fds,
-            account=job.where.account,
+            user=job.where.user,
         )
         self._running.add(process)
         return process
@@ -191,7 +191,7 @@ class Cli:
         """Choose the ssh program: the user's, never a repository's own, else ours, which does not prompt."""
         if not job.network or "GIT_SSH_COMMAND" in variables or "GIT_SSH" in variables:
             return {}
-        place = Place("/", job.where.account)
+        place = Place("/", job.where.user)
         chosen = await self._run(Job(place, ["config", "--get", "core.sshCommand"]))
         return {"GIT_SSH_COMMAND": chosen.line or harden.SSH}
 

@@ -35,12 +35,12 @@ class Cloning:
         initial = names.branch(request.initial_branch) if request.initial_branch else ""
         path = self._t.repos.resolve(request.path)
         async with self._t.repos.changing(path):
-            account = await self._t.lane.run(prepare, path)
-            if account is None:
-                await self._t.lane.run(_init, path, bool(request.bare), initial)
+            user = await self._t.workers.run(prepare, path)
+            if user is None:
+                await self._t.workers.run(_init, path, bool(request.bare), initial)
                 return
             flags = [*(["--bare"] if request.bare else []), *(["-b", initial] if initial else [])]
-            await self._t.cli.check(Job(Place("/", account), ["init", "-q", *flags, "--", path]))
+            await self._t.cli.check(Job(Place("/", user), ["init", "-q", *flags, "--", path]))
 
     async def clone(self, request: GitCloneRequest, said: Said | None = None) -> None:
         """Clone one branch (and tags), with a commit checked out if one is named."""
@@ -49,16 +49,16 @@ class Cloning:
         if request.commit_id:
             names.plain(request.commit_id, "commit id")
         path = self._t.repos.resolve(request.path)
-        url = await self._t.lane.run(urls.parse, request.url, workdir=self._workdir)
+        url = await self._t.workers.run(urls.parse, request.url, workdir=self._workdir)
         access = access_for(url, request.username, request.password, insecure=bool(request.insecure_skip_tls))
         if access.given:
             log.info("credentials of the request go to %s", access.scope)
         async with self._t.repos.changing(path, wait=False):
-            target = await self._t.lane.run(Target, path)
+            target = await self._t.workers.run(Target, path)
             try:
                 await _Clone(self._t, request, url, access, target, said).run()
             except BaseException:
-                await asyncio.shield(self._t.lane.run(target.undo))
+                await asyncio.shield(self._t.workers.run(target.undo))
                 raise
 
 
@@ -87,7 +87,7 @@ class _Clone:
         else:
             await self._usual()
         if self._url.embedded:
-            await self._t.lane.run(_remember, self._target.path, self._url.original)
+            await self._t.workers.run(_remember, self._target.path, self._url.original)
 
     @property
     def _depth(self) -> list[str]:
@@ -107,7 +107,7 @@ class _Clone:
         apart = bool(self._request.commit_id) or self._access.given
         branch = ["--branch", self._request.branch] if self._request.branch else []
         flags = [*self._flags, "--single-branch", *branch, *self._depth, *(["--no-checkout"] if apart else [])]
-        place = Place(self._parent, self._target.account)
+        place = Place(self._parent, self._target.user)
         argv = ["clone", *flags, "--", self._source, self._target.path]
         await self._t.cli.check(Job(place, argv, access=self._access, said=self._said, network=True))
         if apart:
@@ -145,8 +145,8 @@ class _Clone:
         if output.code == 0:
             await self._check_out(repo, wanted, detach=True)
         elif _REFUSED_ID.search(output.stderr):
-            await self._t.lane.run(self._target.undo)
-            self._target = await self._t.lane.run(Target, self._target.path)
+            await self._t.workers.run(self._target.undo)
+            self._target = await self._t.workers.run(Target, self._target.path)
             self._request.depth = None
             await self._usual()
         else:
@@ -194,7 +194,7 @@ class _Clone:
 
     async def _begin(self) -> Repo:
         """Make an empty repository with its remote."""
-        place = Place(self._parent, self._target.account)
+        place = Place(self._parent, self._target.user)
         await self._t.cli.check(Job(place, ["init", "-q", "--", self._target.path]))
         repo = await self._repo()
         await self._t.cli.check(Job(repo, ["remote", "add", "--", "origin", self._source]))
@@ -209,7 +209,7 @@ class _Clone:
             raise Conflict(
                 f"conflict: destination path '{self._target.path}' already exists and is not an empty directory"
             )
-        where = Repo(self._target.path, "", "", bare=False, account=self._target.account)
+        where = Repo(self._target.path, "", "", bare=False, user=self._target.user)
         await self._t.worker.call(
             "clone",
             where,
@@ -225,7 +225,7 @@ class _Clone:
         return self._target.path.rpartition("/")[0] or "/"
 
     async def _repo(self) -> Repo:
-        return await self._t.lane.run(find, self._target.path)
+        return await self._t.workers.run(find, self._target.path)
 
 
 def _init(path: str, bare: bool, initial: str) -> None:

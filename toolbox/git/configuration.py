@@ -32,7 +32,7 @@ class Configuration:
         """Return the last value of a key in one scope."""
         key = names.config_key(query.key)
         file = await self._file(query.scope, query.path)
-        found, value = await self._t.lane.run(_get, file, key)
+        found, value = await self._t.workers.run(_get, file, key)
         if not found:
             output = await self._t.cli.run(
                 Job(Place("/"), ["config", "-z", "--file", file, "--no-includes", "--get", key])
@@ -72,7 +72,7 @@ class Configuration:
             raise BadRequest("bad request: value holds a nul character")
         file = await self._file(scope, path)
         async with self._t.repos.changing(file):
-            await self._t.lane.run(_set, file, values)
+            await self._t.workers.run(_set, file, values)
 
     async def _file(self, scope: str | None, path: str | None) -> str:
         scope = scope or "global"
@@ -84,7 +84,7 @@ class Configuration:
             return f"{(await self._t.repos.open(path)).common}/config"
         if scope == "system":
             return self._environment.get("GIT_CONFIG_SYSTEM") or SYSTEM
-        return await self._t.lane.run(self._global_file)
+        return await self._t.workers.run(self._global_file)
 
     def _global_file(self) -> str:
         chosen = self._environment.get("GIT_CONFIG_GLOBAL")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from toolbox.host.accounts import Account
+from toolbox.host.users import UserIdentity
 
 # Everything that moves a repository, logs, prompts, pages or edits; identities are given per commit.
 _DROPPED = re.compile(
@@ -48,10 +48,10 @@ OPTIONS = (
 )
 
 
-def environment(variables: Mapping[str, str], ceiling: str, account: Account | None) -> dict[str, str]:
+def environment(variables: Mapping[str, str], ceiling: str, user: UserIdentity | None) -> dict[str, str]:
     """Return what git starts with; ``ceiling`` is where it stops looking for a repository."""
     kept = {name: value for name, value in variables.items() if name in _KEPT or not _DROPPED.fullmatch(name)}
-    identity = account.variables if account is not None else {}
+    identity = user.variables if user is not None else {}
     return {**_STALL, **kept, **_SET, **identity, "GIT_CEILING_DIRECTORIES": ceiling}
 
 

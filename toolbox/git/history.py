@@ -30,7 +30,7 @@ class History:
         plain = not (query.skip or query.ref or query.file or query.author or query.since)
         if not plain or query.limit:
             return None
-        return await self._t.lane.run(self._whole, self._t.repos.resolve(query.path))
+        return await self._t.workers.run(self._whole, self._t.repos.resolve(query.path))
 
     def _whole(self, path: str) -> bytes | None:
         return self._recent.history(find(path), WHOLE)

@@ -16,7 +16,7 @@ async def uses_lfs(tools: Tools, repo: Repo, revision: str = "") -> bool:
     """Tell whether a repository keeps large files, and the program for them is there."""
     if not await tools.cli.has_lfs():
         return False
-    if await tools.lane.run(_traces, repo):
+    if await tools.workers.run(_traces, repo):
         return True
     if not revision:
         return False

@@ -25,7 +25,7 @@ class Remotes:
     async def list_all(self, path: str) -> ListRemotesResponse:
         """Return remotes by name with their URLs as configured."""
         resolved = self._t.repos.resolve(path)
-        found = await self._t.lane.run(_list, resolved)
+        found = await self._t.workers.run(_list, resolved)
         if found is None:
             found = await self._list_with_git(await self._t.repos.open(path))
         return ListRemotesResponse(remotes=[GitRemote(name=name, url=url) for name, url in found])
@@ -43,18 +43,18 @@ class Remotes:
         """Add a remote or replace one; if it is to be fetched and cannot be, nothing has changed."""
         name = names.remote(request.name)
         repo = await self._t.repos.open(request.path)
-        url = await self._t.lane.run(urls.parse, request.url, workdir=self._workdir)
+        url = await self._t.workers.run(urls.parse, request.url, workdir=self._workdir)
         async with self._t.repos.changing(repo.common):
-            before = await self._t.lane.run(_section, repo, name)
+            before = await self._t.workers.run(_section, repo, name)
             if before and not request.overwrite:
                 raise Conflict(f"conflict: remote {name} already exists")
             try:
-                await self._t.lane.run(_write, repo, name, url)
+                await self._t.workers.run(_write, repo, name, url)
                 if request.fetch:
                     await self._fetch(repo, name, url)
             except BaseException:
                 with contextlib.suppress(Exception):
-                    await self._t.lane.run(_put_back, repo, name, before)
+                    await self._t.workers.run(_put_back, repo, name, before)
                 raise
 
     async def remove(self, path: str, name: str) -> None:
@@ -78,16 +78,16 @@ class Remotes:
         """Return where a remote leads, with the user's rewriting of URLs applied."""
         names.remote(name)
         if not await self._t.cli.available():
-            listed = await self._t.lane.run(_list, repo.path)
+            listed = await self._t.workers.run(_list, repo.path)
             found = dict(listed or []).get(name)
             if found is None:
                 raise NotFound(f"not found: remote '{name}' is not configured")
-            return await self._t.lane.run(urls.parse, found, workdir=repo.path)
+            return await self._t.workers.run(urls.parse, found, workdir=repo.path)
         if not await self.values(repo, name, "url"):
             raise NotFound(f"not found: remote '{name}' is not configured")
         argv = ["remote", "get-url", *(["--push"] if push else []), name]
         text = (await self._t.cli.check(Job(repo, argv))).text.splitlines()[0]
-        return await self._t.lane.run(urls.parse, text, workdir=repo.path)
+        return await self._t.workers.run(urls.parse, text, workdir=repo.path)
 
     async def access(self, repo: Repo, name: str, who: tuple[str | None, str | None], *, push: bool) -> Access:
         """Return the credentials for a remote: those of the request, else those in its URL."""

@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator
 import msgspec
 
 from toolbox.errors import BadRequest, Conflict, GitRepoNotFound
-from toolbox.host.accounts import Account
-from toolbox.host.lanes import Lane
 from toolbox.host.paths import Workdir, decode, show
+from toolbox.host.users import UserIdentity
+from toolbox.host.worker_pool import WorkerPool
 
 _POINTER_BYTES = 4096
 _MARKS = {
@@ -30,7 +30,7 @@ _MARKS = {
 class Repo(msgspec.Struct, frozen=True):
     """A repository: ``path`` as resolved, ``gitdir`` of this worktree, ``common`` of all of them.
 
-    ``account`` is the owner if that is not who we are: git runs as the owner, so that neither its hooks and filters
+    ``user`` is the owner if that is not who we are: git runs as the owner, so that neither its hooks and filters
     gain our rights nor the owner loses access to new objects.
     """
 
@@ -38,7 +38,7 @@ class Repo(msgspec.Struct, frozen=True):
     gitdir: str
     common: str
     bare: bool
-    account: Account | None = None
+    user: UserIdentity | None = None
 
     @property
     def ceiling(self) -> str:
@@ -55,10 +55,10 @@ class Repo(msgspec.Struct, frozen=True):
 class Repositories:
     """Open repositories, and hold the lock of each."""
 
-    def __init__(self, workdir: str, home: str, lane: Lane) -> None:
+    def __init__(self, workdir: str, home: str, workers: WorkerPool) -> None:
         self._root = Workdir(workdir)
         self._home = home
-        self._lane = lane
+        self._workers = workers
         self._locks: dict[str, tuple[asyncio.Lock, list[object]]] = {}
 
     def resolve(self, text: str) -> str:
@@ -69,7 +69,7 @@ class Repositories:
 
     async def open(self, text: str) -> Repo:
         """Return the repository at a path, never one above it."""
-        return await self._lane.run(find, self.resolve(text))
+        return await self._workers.run(find, self.resolve(text))
 
     @contextlib.asynccontextmanager
     async def changing(self, key: str, *, wait: bool = True) -> AsyncIterator[None]:
@@ -139,13 +139,13 @@ def _common(gitdir: bytes) -> bytes:
     return os.path.realpath(os.path.join(gitdir, text))
 
 
-def owner(status: os.stat_result) -> Account | None:
+def owner(status: os.stat_result) -> UserIdentity | None:
     """Return who to run git as, None for ourselves; blocks."""
     if os.geteuid() != 0 or status.st_uid == 0:
         return None
     try:
         found = pwd.getpwuid(status.st_uid)
     except KeyError:
-        return Account(status.st_uid, status.st_gid, (), str(status.st_uid), "/")
+        return UserIdentity(status.st_uid, status.st_gid, (), str(status.st_uid), "/")
     groups = tuple(os.getgrouplist(found.pw_name, found.pw_gid))
-    return Account(found.pw_uid, found.pw_gid, groups, found.pw_name, found.pw_dir)
+    return UserIdentity(found.pw_uid, found.pw_gid, groups, found.pw_name, found.pw_dir)

@@ -31,7 +31,7 @@ class Restoring:
         if request.files and mode not in ("mixed", "hard"):
             raise BadRequest(f"bad request: cannot do {mode} reset with paths")
         repo = (await self._t.repos.open(request.path)).with_files()
-        files = await self._t.lane.run(paths.inside, repo, request.files or [])
+        files = await self._t.workers.run(paths.inside, repo, request.files or [])
         async with self._t.repos.changing(repo.common):
             if not await self._t.cli.available():
                 options: dict[str, Any] = {"mode": mode, "target": request.target or "HEAD", "files": files}
@@ -42,7 +42,7 @@ class Restoring:
                 await self._reset_all(repo, mode, request.target or "")
 
     async def _reset_all(self, repo: Repo, mode: str, target: str) -> None:
-        if mode in ("soft", "keep") and await self._t.lane.run(unfinished, repo) == "merge":
+        if mode in ("soft", "keep") and await self._t.workers.run(unfinished, repo) == "merge":
             raise GitMergeConflict(f"conflict: cannot do a {mode} reset in the middle of a merge")
         unborn = not target and await resolve(self._t, repo, "HEAD") is None
         commit = [] if unborn else [await required(self._t, repo, target or "HEAD")]
@@ -60,7 +60,7 @@ class Restoring:
         """Take files from the index or from a revision."""
         staged, worktree = _where(request)
         repo = (await self._t.repos.open(request.path)).with_files()
-        files = await self._t.lane.run(paths.inside, repo, request.files)
+        files = await self._t.workers.run(paths.inside, repo, request.files)
         async with self._t.repos.changing(repo.common):
             if not await self._t.cli.available():
                 places = {"staged": staged, "worktree": worktree}

@@ -28,17 +28,17 @@ class Staging:
     async def add(self, request: GitAddRequest) -> None:
         """Stage files as they are on disk, all or nothing."""
         repo = (await self._t.repos.open(request.path)).with_files()
-        names = await self._t.lane.run(paths.inside, repo, request.files)
+        names = await self._t.workers.run(paths.inside, repo, request.files)
         if not names:
             return
         async with self._t.repos.changing(repo.common):
             if not await self._t.cli.available():
                 await self._t.worker.call("add", repo, files=names)
                 return
-            plan = await self._t.lane.run(paths.sort, repo, names)
+            plan = await self._t.workers.run(paths.sort, repo, names)
             if plan.absent:
                 listed = (await self._t.cli.check(Job(repo, ["ls-files", "-z"]))).text.split("\0")
-                await self._t.lane.run(plan.find_absent, listed)
+                await self._t.workers.run(plan.find_absent, listed)
             await self._stage(repo, plan)
 
     async def _stage(self, repo: Repo, plan: paths.Plan) -> None:

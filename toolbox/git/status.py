@@ -98,7 +98,7 @@ class Status:
         """Return the changed files and the branch."""
         repo = (await self._t.repos.open(path)).with_files()
         found = await self._status(repo)
-        found.state = await self._t.lane.run(unfinished, repo)
+        found.state = await self._t.workers.run(unfinished, repo)
         return found
 
     async def close(self) -> None:
@@ -118,7 +118,7 @@ class Status:
         if clock() - started > _SLOW:
             self._refresh(repo)
         big = len(output.stdout) > _OFF_LOOP
-        found = await self._t.lane.run(parse, output.stdout) if big else parse(output.stdout)
+        found = await self._t.workers.run(parse, output.stdout) if big else parse(output.stdout)
         if not found.upstream and not found.detached:
             await self._compare(repo, found)
         return found

@@ -40,7 +40,7 @@ class CredentialStore:
         home = self._environment.get("HOME") or self._home
         file = os.path.join(home, ".git-credentials")
         async with self._t.repos.changing(file):
-            await self._t.lane.run(store, file, Entry(protocol, username, password, host))
+            await self._t.workers.run(store, file, Entry(protocol, username, password, host))
         await self._configuration.enable(f"credential.{protocol}://{host}.helper", "store")
 
     async def reject(self, query: GitForgetQuery) -> None:
@@ -50,7 +50,7 @@ class CredentialStore:
         file = os.path.join(home, ".git-credentials")
         start = f"{protocol}://{_quoted(query.username)}:" if query.username else f"{protocol}://"
         async with self._t.repos.changing(file):
-            if not await self._t.lane.run(forget, file, start, f"@{_quoted(host)}"):
+            if not await self._t.workers.run(forget, file, start, f"@{_quoted(host)}"):
                 raise NotFound(f"not found: no credentials are stored for {protocol}://{host}")
 
 

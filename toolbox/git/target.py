@@ -8,7 +8,7 @@ import os
 from toolbox.errors import Conflict
 from toolbox.git.repository import owner
 from toolbox.host import removal
-from toolbox.host.accounts import Account
+from toolbox.host.users import UserIdentity
 
 
 class Target:
@@ -17,7 +17,7 @@ class Target:
     def __init__(self, path: str) -> None:
         self.path = path
         self._made = _make_parents(os.path.dirname(path))
-        self.account = owner(os.stat(path if os.path.isdir(path) else os.path.dirname(path)))
+        self.user = owner(os.stat(path if os.path.isdir(path) else os.path.dirname(path)))
         self.existed = os.path.lexists(path)
         self._before = self._list() if self.existed else set()
 
@@ -68,15 +68,15 @@ def _make_parents(folder: str) -> list[str]:
     while not os.path.lexists(folder):
         missing.insert(0, folder)
         folder = os.path.dirname(folder)
-    account = owner(os.stat(folder))
+    user = owner(os.stat(folder))
     for path in missing:
         os.mkdir(path)
-        if account is not None:
-            os.chown(path, account.uid, account.gid)
+        if user is not None:
+            os.chown(path, user.uid, user.gid)
     return missing
 
 
-def prepare(path: str) -> Account | None:
+def prepare(path: str) -> UserIdentity | None:
     """Make the folder of a new repository; return whose it is if not ours."""
     if os.path.lexists(path) and not os.path.isdir(path):
         raise Conflict(f"conflict: '{path}' already exists and is not a directory")

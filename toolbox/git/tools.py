@@ -7,7 +7,7 @@ import msgspec
 from toolbox.git.cli import Cli
 from toolbox.git.repository import Repositories
 from toolbox.git.worker import Worker
-from toolbox.host.lanes import Lane
+from toolbox.host.worker_pool import WorkerPool
 
 
 class Tools(msgspec.Struct, frozen=True):
@@ -16,4 +16,4 @@ class Tools(msgspec.Struct, frozen=True):
     repos: Repositories
     cli: Cli
     worker: Worker
-    lane: Lane
+    workers: WorkerPool

@@ -14,10 +14,10 @@ from toolbox.git import harden
 from toolbox.git.access import Access
 from toolbox.git.redact import redact
 from toolbox.git.repository import Repo
-from toolbox.host.accounts import Account
 from toolbox.host.env import Environment
-from toolbox.host.ledger import Channel, Retention
+from toolbox.host.output_log import Channel, Retention
 from toolbox.host.procs import Procs
+from toolbox.host.users import UserIdentity
 
 _ANSWER = 256 * 1024 * 1024
 _KINDS = {
@@ -35,11 +35,11 @@ class Worker:
     async def call(self, operation: str, where: Repo | str, access: Access | None = None, /, **options: Any) -> Any:
         """Return what an operation returns, or raise what it raises."""
         path = where.path if isinstance(where, Repo) else where
-        account = where.account if isinstance(where, Repo) else None
+        user = where.user if isinstance(where, Repo) else None
         access = access or Access()
         secret = {"scope": access.scope, "username": access.username, "password": access.password}
-        home = account.home if account is not None else self._environment.get("HOME", "/")
-        env = harden.environment(self._environment.merged(), "/", account)
+        home = user.home if user is not None else self._environment.get("HOME", "/")
+        env = harden.environment(self._environment.merged(), "/", user)
         request = {
             "operation": operation,
             "patience": harden.patience(env),
@@ -49,7 +49,7 @@ class Worker:
             "home": home,
         }
         # Credentials go through standard input, which is nameless memory.
-        code, stdout = await self._run(json.dumps({**request, **options}).encode(), env, account)
+        code, stdout = await self._run(json.dumps({**request, **options}).encode(), env, user)
         try:
             answer = json.loads(stdout)
         except ValueError as error:
@@ -58,7 +58,7 @@ class Worker:
             raise _error(answer, access)
         return answer["value"]
 
-    async def _run(self, request: bytes, env: Mapping[str, str], account: Account | None) -> tuple[int, bytes]:
+    async def _run(self, request: bytes, env: Mapping[str, str], user: UserIdentity | None) -> tuple[int, bytes]:
         process = await self._procs.spawn(
             [sys.executable, "-I", "-m", "toolbox.git.engine"],
             env=env,
@@ -66,7 +66,7 @@ class Worker:
             stdin=request,
             merge=False,
             retention=Retention.capped(_ANSWER),
-            account=account,
+            user=user,
         )
         try:
             status = await process.settle()

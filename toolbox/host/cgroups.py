@@ -14,7 +14,7 @@ import re
 import secrets
 from collections.abc import Collection, Sequence
 
-from toolbox.host.usage import Usage, Verdict
+from toolbox.host.usage import ExitReport, Usage
 
 log = logging.getLogger(__name__)
 
@@ -61,12 +61,12 @@ class Group:
         """List what is inside."""
         return [int(line) for line in _text(f"{self.path}/cgroup.procs").split()]
 
-    def examine(self) -> Verdict:
+    def report(self) -> ExitReport:
         """Return what everything inside has used and was denied; after this the group may be removed."""
         peak = _text(f"{self.path}/memory.peak").strip()
         cpu = _value(f"{self.path}/cpu.stat", "usage_usec") / 1e6
         self.done = True
-        return Verdict(
+        return ExitReport(
             Usage(cpu, int(peak) if peak.isdecimal() else None),
             out_of_memory=_value(f"{self.path}/memory.events", "oom_kill") > 0,
             out_of_pids=_value(f"{self.path}/pids.events", "max") > 0,

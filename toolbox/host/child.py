@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from toolbox.host.cgroups import Group
-from toolbox.host.ledger import Ledger
-from toolbox.host.pipes import Feed, Pump, drained
+from toolbox.host.output_log import OutputLog
+from toolbox.host.pipes import PipeReader, PipeWriter, drained
 from toolbox.host.usage import Usage
 
 
@@ -55,7 +55,7 @@ EndTree = Callable[["Child", float], Awaitable[None]]
 class Child:
     """A spawned process that leads a session; the host reports its exit to it."""
 
-    def __init__(self, pid: int, pidfd: int | None, end_tree: EndTree, feed: Feed | None = None) -> None:
+    def __init__(self, pid: int, pidfd: int | None, end_tree: EndTree, pipe_writer: PipeWriter | None = None) -> None:
         self.pid = pid
         self.id = secrets.token_hex(16)
         self.started = time.time()
@@ -63,7 +63,7 @@ class Child:
         self.status: ExitStatus | None = None
         self.usage: Usage | None = None
         self.group: Group | None = None
-        self.stdin = feed
+        self.stdin = pipe_writer
         self._pidfd = pidfd
         self._end_tree = end_tree
         self._exit = asyncio.Event()
@@ -121,16 +121,16 @@ class Process(Child):
     """A child whose output is recorded."""
 
     def __init__(
-        self, pid: int, pidfd: int | None, end_tree: EndTree, output: Ledger, feed: Feed | None = None
+        self, pid: int, pidfd: int | None, end_tree: EndTree, output: OutputLog, pipe_writer: PipeWriter | None = None
     ) -> None:
-        super().__init__(pid, pidfd, end_tree, feed)
+        super().__init__(pid, pidfd, end_tree, pipe_writer)
         self.output = output
-        self.pumps: list[Pump] = []
+        self.pipe_readers: list[PipeReader] = []
 
     @property
     def writers_left(self) -> bool:
         """Tell whether anything still holds an output pipe."""
-        return any(not pump.closed for pump in self.pumps)
+        return any(not pipe_reader.closed for pipe_reader in self.pipe_readers)
 
     async def settle(self, quiet: float = 0.25, cap: float = 1.0) -> ExitStatus:
         """Wait for the exit and for the rest of the output.
@@ -139,10 +139,10 @@ class Process(Child):
         ``cap`` seconds in all, are enough.
         """
         status = await self.wait()
-        await drained(self.pumps, asyncio.get_running_loop().time(), quiet, cap)
+        await drained(self.pipe_readers, asyncio.get_running_loop().time(), quiet, cap)
         return status
 
     def release(self) -> None:
         """Give up the output: what is left in the background may go on writing, it goes nowhere."""
-        for pump in self.pumps:
-            pump.discard()
+        for pipe_reader in self.pipe_readers:
+            pipe_reader.discard()

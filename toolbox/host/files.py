@@ -1,7 +1,7 @@
 """Open files for reading so that neither a FIFO nor a device can hang a thread, and write them all or nothing.
 
 A draft has no name (``O_TMPFILE``) where the file system can do that, so a killed daemon leaves nothing; else it
-has a name that the journal knows. Everything here blocks: call it in a lane.
+has a name that the journal knows. Everything here blocks: call it in a workers.
 """
 
 from __future__ import annotations

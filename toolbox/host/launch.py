@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from toolbox.host.accounts import Account
 from toolbox.host.limits import Limits, gated
+from toolbox.host.users import UserIdentity
 
 PIPE = -1
 
@@ -24,7 +24,7 @@ class Launch(msgspec.Struct, frozen=True):
 
     ``stdout`` and ``stderr``: a descriptor, ``PIPE``, or None for ``/dev/null``; ``merge`` sends stderr where
     stdout goes. ``terminal`` is the path of a terminal to be the controlling one and all three streams; a program
-    that cannot be started there ends with status 126 or 127, as in a shell. ``account``: who to run as, if not as us.
+    that cannot be started there ends with status 126 or 127, as in a shell. ``user``: who to run as, if not as us.
     With ``limits`` it starts through a gate, and its first argument becomes the path of the program.
     """
 
@@ -38,7 +38,7 @@ class Launch(msgspec.Struct, frozen=True):
     merge: bool = False
     pass_fds: Sequence[int] = ()
     terminal: str = ""
-    account: Account | None = None
+    user: UserIdentity | None = None
     limits: Limits | None = None
 
     @property
@@ -50,18 +50,18 @@ class Launch(msgspec.Struct, frozen=True):
     @property
     def identity(self) -> tuple[int | None, int | None, Sequence[int] | None]:
         """Return user, group and groups to run as; None for ours, which starts much faster."""
-        who = self.account
+        who = self.user
         return (None, None, None) if who is None else (who.uid, who.gid, who.groups)
 
 
-class Plumbing:
+class ChildPipes:
     """The pipes of one child while it is being made: on leaving, the child's ends close, and ours unless detached."""
 
     def __init__(self) -> None:
         self._ours: list[int | None] = []
         self._theirs: list[int] = []
 
-    def __enter__(self) -> Plumbing:
+    def __enter__(self) -> ChildPipes:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from toolbox.host.lanes import Lane
+from toolbox.host.worker_pool import WorkerPool
 
 WINDOW = 5.0
 SHORTEST = 1.0
@@ -213,9 +213,9 @@ class Metrics:
     quarter of a second, which the answer then takes.
     """
 
-    def __init__(self, probe: Probe, lane: Lane, *, settle: float = SETTLE) -> None:
+    def __init__(self, probe: Probe, workers: WorkerPool, *, settle: float = SETTLE) -> None:
         self._probe = probe
-        self._lane = lane
+        self._workers = workers
         self._settle = settle
         self._lock = asyncio.Lock()
         self._base: Reading | None = None
@@ -224,12 +224,12 @@ class Metrics:
     async def latest(self) -> tuple[Reading, float]:
         """Return a reading and the CPU use in percent of the limit."""
         async with self._lock:
-            now = await self._lane.run(self._probe.read)
+            now = await self._workers.run(self._probe.read)
             base = self._base
             if base is None or now.clock - base.clock > STALE:
                 self._base = base = now
                 await asyncio.sleep(self._settle)
-                now = await self._lane.run(self._probe.read)
+                now = await self._workers.run(self._probe.read)
                 self._percent = cpu_percent(base, now)
             elif now.clock - base.clock >= SHORTEST:
                 self._percent = cpu_percent(base, now)

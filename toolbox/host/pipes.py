@@ -8,7 +8,7 @@ import fcntl
 import os
 from collections.abc import Callable, Sequence
 
-from toolbox.host.ledger import Channel, Ledger
+from toolbox.host.output_log import Channel, OutputLog
 
 CHUNK = 64 * 1024
 WIDE = 256 * 1024
@@ -17,15 +17,17 @@ WIDE = 256 * 1024
 DISCARD_INTERVAL = 0.01
 
 
-class Pump:
-    """Move what a child writes into a ledger, or away once nobody wants it; own the descriptor."""
+class PipeReader:
+    """Move what a child writes into an output log, or away once nobody wants it; own the descriptor."""
 
-    def __init__(self, fd: int, ledger: Ledger, channel: Channel, on_close: Callable[[Pump], None]) -> None:
+    def __init__(
+        self, fd: int, output_log: OutputLog, channel: Channel, on_close: Callable[[PipeReader], None]
+    ) -> None:
         self.last = 0.0
         self.paused = False
         self.discarding = False
         self._fd = fd
-        self._ledger = ledger
+        self._output_log = output_log
         self._channel = channel
         self._on_close = on_close
         self._size = CHUNK
@@ -87,10 +89,10 @@ class Pump:
             self._rest(len(data))
             return True
         self.last = self._loop.time()
-        self._ledger.append(data, self._channel)
+        self._output_log.append(data, self._channel)
         if len(data) == self._size == CHUNK:
             self._widen()
-        if self._ledger.congested:
+        if self._output_log.congested:
             self._pause()
         return True
 
@@ -103,7 +105,7 @@ class Pump:
     def _pause(self) -> None:
         self.paused = True
         self._loop.remove_reader(self._fd)
-        self._ledger.on_room(self._resume)
+        self._output_log.on_room(self._resume)
 
     def _resume(self) -> None:
         if self.paused and not self.closed:
@@ -118,33 +120,35 @@ class Pump:
         self._timer = self._loop.call_later(DISCARD_INTERVAL, self._loop.add_reader, self._fd, self._readable)
 
 
-def _nobody(_: Pump) -> None:
+def _nobody(_: PipeReader) -> None:
     """Stand in for whoever was told: they know us too, and a circle stays in memory until a collection."""
 
 
-async def drained(pumps: Sequence[Pump], since: float, quiet: float = 0.25, cap: float = 1.0) -> None:
+async def drained(pipe_readers: Sequence[PipeReader], since: float, quiet: float = 0.25, cap: float = 1.0) -> None:
     """Wait for the rest of the output of what ended at ``since``, in the loop's time.
 
     Something in the background may hold a pipe for ever, so ``quiet`` seconds of silence, or ``cap`` seconds in all,
-    are enough. A paused pump waits for the disk or for a held reader; what is in its pipe belongs to what ended.
+    are enough. A paused pipe reader waits for the disk or for a held reader; what is in its pipe belongs to what ended.
     """
     loop = asyncio.get_running_loop()
-    while not all(pump.closed for pump in pumps):
-        last = max(since, *(pump.last for pump in pumps))
+    while not all(pipe_reader.closed for pipe_reader in pipe_readers):
+        last = max(since, *(pipe_reader.last for pipe_reader in pipe_readers))
         try:
             async with asyncio.timeout_at(min(last + quiet, since + cap)):
-                for pump in pumps:
-                    await pump.ended()
+                for pipe_reader in pipe_readers:
+                    await pipe_reader.ended()
         except TimeoutError:
-            if any(pump.paused for pump in pumps):
+            if any(pipe_reader.paused for pipe_reader in pipe_readers):
                 since = loop.time()
-            elif loop.time() >= min(max(since, *(pump.last for pump in pumps)) + quiet, since + cap):
+            elif loop.time() >= min(
+                max(since, *(pipe_reader.last for pipe_reader in pipe_readers)) + quiet, since + cap
+            ):
                 break
-    for pump in pumps:
-        pump.catch_up()
+    for pipe_reader in pipe_readers:
+        pipe_reader.catch_up()
 
 
-class Feed:
+class PipeWriter:
     """Write to a child's stdin without blocking the loop; own the descriptor."""
 
     def __init__(self, fd: int) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from toolbox.errors import BadRequest
-from toolbox.host.lanes import Lane
+from toolbox.host.worker_pool import WorkerPool
 
 MAX_AGE = 0.5
 PROBE_SECONDS = 0.25
@@ -32,8 +32,10 @@ def parse_port(text: str) -> int:
 class Ports:
     """Answer about listeners; nothing is read before the first question."""
 
-    def __init__(self, lane: Lane, *, proc: str = "/proc", clock: Callable[[], float] = time.monotonic) -> None:
-        self._lane = lane
+    def __init__(
+        self, workers: WorkerPool, *, proc: str = "/proc", clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._workers = workers
         self._tables = (f"{proc}/net/tcp", f"{proc}/net/tcp6")
         self._clock = clock
         self._lock = asyncio.Lock()
@@ -54,7 +56,7 @@ class Ports:
     async def _table(self) -> frozenset[int]:
         async with self._lock:
             if self._clock() - self._read_at > MAX_AGE:
-                self._found = await self._lane.run(self._read)
+                self._found = await self._workers.run(self._read)
                 self._read_at = self._clock()
             return self._found
 

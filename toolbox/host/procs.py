@@ -21,18 +21,18 @@ import msgspec
 
 from toolbox.errors import Unavailable
 from toolbox.host import reaper, tree
-from toolbox.host.accounts import Account
 from toolbox.host.cgroups import Group
 from toolbox.host.child import Child, Completed, ExitStatus, Process
-from toolbox.host.examine import Examiner
-from toolbox.host.lanes import Lane
-from toolbox.host.launch import PIPE, Launch, Plumbing, Stdin
-from toolbox.host.ledger import Channel, Ledger, Retention
+from toolbox.host.exit_report import ExitReporter
+from toolbox.host.launch import PIPE, ChildPipes, Launch, Stdin
 from toolbox.host.limits import Limiter, Limits
-from toolbox.host.pipes import Feed, Pump
+from toolbox.host.orphans import OrphanReaper
+from toolbox.host.output_log import Channel, OutputLog, Retention
+from toolbox.host.pipes import PipeReader, PipeWriter
 from toolbox.host.spool import Spool
-from toolbox.host.strays import Sweeper
 from toolbox.host.usage import Usage
+from toolbox.host.users import UserIdentity
+from toolbox.host.worker_pool import WorkerPool
 
 log = logging.getLogger(__name__)
 
@@ -68,21 +68,21 @@ class Procs:
         self._pidfds = pidfds and hasattr(os, "pidfd_open")
         self._after_spawn = after_spawn
         self._limiter = limiter or Limiter()
-        self._spawner = Lane("spawn", 1)
-        self._tables = tree.Tables(Lane("process-scan", 2))
+        self._spawner = WorkerPool("spawn", 1)
+        self._tables = tree.Tables(WorkerPool("process-scan", 2))
         self._live: dict[int, tuple[Child, subprocess.Popen[bytes] | None]] = {}
         self._own: set[int] = set()
-        self._pumps: dict[Pump, None] = {}
+        self._pipe_readers: dict[PipeReader, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._sweeper: Sweeper | None = None
-        self.examiner = Examiner(self._tables, self._spawner)
+        self._orphan_reaper: OrphanReaper | None = None
+        self.exit_reporter = ExitReporter(self._tables, self._spawner)
         self._closing = False
 
-    def start_sweeping(self) -> None:
+    def start_reaping(self) -> None:
         """Reap what is re-parented to us and reset ignored signals: for the daemon, in its main thread, only."""
         reaper.default_signals()
-        self._sweeper = Sweeper(self._own, self._spawner)
-        self._sweeper.start()
+        self._orphan_reaper = OrphanReaper(self._own, self._spawner)
+        self._orphan_reaper.start()
 
     @property
     def live(self) -> list[Child]:
@@ -98,22 +98,22 @@ class Procs:
         executable: str | None = None,
         stdin: Stdin = None,
         merge: bool = True,
-        ledger: Ledger | None = None,
+        output_log: OutputLog | None = None,
         retention: Retention | None = None,
         pass_fds: Sequence[int] = (),
-        account: Account | None = None,
+        user: UserIdentity | None = None,
         limits: Limits | None = None,
     ) -> Process:
         """Start a program with its output recorded, both streams through one pipe (in order) or one pipe each.
 
-        The caller closes ``output``; a ledger handed in stays open at the end of the process. ``OSError``: its
+        The caller closes ``output``; an output log handed in stays open at the end of the process. ``OSError``: its
         ``filename`` is the directory if that was the trouble, else the program.
         """
-        launch = Launch(argv, env, cwd, executable, stdin, PIPE, PIPE, merge, pass_fds, account=account, limits=limits)
+        launch = Launch(argv, env, cwd, executable, stdin, PIPE, PIPE, merge, pass_fds, user=user, limits=limits)
 
         def build(started: _Started) -> Process:
-            output = self._spool.ledger(retention) if ledger is None else ledger
-            return self._recorded(started, output, last=ledger is None)
+            output = self._spool.output_log(retention) if output_log is None else output_log
+            return self._recorded(started, output, last=output_log is None)
 
         return await self._launch(self._start, launch, build)
 
@@ -123,7 +123,7 @@ class Procs:
             raise ValueError("a raw child writes to descriptors of the caller's")
 
         def build(started: _Started) -> Child:
-            child = Child(started.pid, started.pidfd, self._end, _feed(started))
+            child = Child(started.pid, started.pidfd, self._end, _pipe_writer(started))
             child.group = started.group
             return child
 
@@ -175,7 +175,7 @@ class Procs:
 
         def build(started: _Started) -> Process:
             started.stdout = stdout
-            return self._recorded(started, self._spool.ledger(retention), last=False)
+            return self._recorded(started, self._spool.output_log(retention), last=False)
 
         try:
             return await self._launch(self._adopt, lambda: pid, build)
@@ -188,26 +188,26 @@ class Procs:
         self._closing = True
         await self._spawner.run(_nothing)  # what is being spawned has arrived after that
         await asyncio.gather(*(child.terminate(grace) for child in self.live))
-        if self._sweeper is not None:
+        if self._orphan_reaper is not None:
             await self._end_found(tree.below_self, grace)
         if self._tasks:
             await asyncio.wait(self._tasks)
-        for pump in list(self._pumps):
-            pump.close()
+        for pipe_reader in list(self._pipe_readers):
+            pipe_reader.close()
         await self._spawner.run(lambda: self._limiter.sweep(everything=True))
         await self._tables.close()
-        if self._sweeper is not None:
-            await self._sweeper.close()
+        if self._orphan_reaper is not None:
+            await self._orphan_reaper.close()
         await self._spawner.close()
 
     # Everything below up to the next comment runs in the spawning thread.
 
     def _start(self, launch: Launch) -> _Started:
-        self.examiner.prime()
-        with Plumbing() as plumbing:
-            stdin = _or_null(plumbing.input(launch.stdin))
-            stdout = _or_null(plumbing.output(launch.stdout))
-            stderr = subprocess.STDOUT if launch.merge else _or_null(plumbing.output(launch.stderr))
+        self.exit_reporter.prime()
+        with ChildPipes() as child_pipes:
+            stdin = _or_null(child_pipes.input(launch.stdin))
+            stdout = _or_null(child_pipes.output(launch.stdout))
+            stderr = subprocess.STDOUT if launch.merge else _or_null(child_pipes.output(launch.stderr))
             command, executable = launch.command
             user, group, groups = launch.identity
             popen = subprocess.Popen(
@@ -224,7 +224,7 @@ class Procs:
                 group=group,
                 extra_groups=groups,
             )
-            ours_in, ours_out, ours_err = [*plumbing.detach(), None][:3]
+            ours_in, ours_out, ours_err = [*child_pipes.detach(), None][:3]
         started = _Started(popen.pid, self._register(popen.pid), popen, ours_in, ours_out, ours_err)
         started.group = self._limiter.started(popen.pid, launch.limits)
         return started
@@ -283,28 +283,28 @@ class Procs:
             child.release()
             await child.output.close()
 
-    def _recorded(self, started: _Started, output: Ledger, *, last: bool) -> Process:
-        process = Process(started.pid, started.pidfd, self._end, output, _feed(started))
+    def _recorded(self, started: _Started, output: OutputLog, *, last: bool) -> Process:
+        process = Process(started.pid, started.pidfd, self._end, output, _pipe_writer(started))
         process.group = started.group
         for fd, channel in ((started.stdout, Channel.STDOUT), (started.stderr, Channel.STDERR)):
             if fd is not None:
-                process.pumps.append(self._pump(fd, channel, process, last=last))
+                process.pipe_readers.append(self._pipe_reader(fd, channel, process, last=last))
         return process
 
-    def _pump(self, fd: int, channel: Channel, process: Process, *, last: bool) -> Pump:
-        def closed(pump: Pump) -> None:
-            self._pumps.pop(pump, None)
+    def _pipe_reader(self, fd: int, channel: Channel, process: Process, *, last: bool) -> PipeReader:
+        def closed(pipe_reader: PipeReader) -> None:
+            self._pipe_readers.pop(pipe_reader, None)
             if last and not process.writers_left:
                 process.output.finish()
 
-        pump = Pump(fd, process.output, channel, closed)
-        self._pumps[pump] = None
-        if len(self._pumps) > MAX_LEFTOVERS:
+        pipe_reader = PipeReader(fd, process.output, channel, closed)
+        self._pipe_readers[pipe_reader] = None
+        if len(self._pipe_readers) > MAX_LEFTOVERS:
             self._close_oldest()
-        return pump
+        return pipe_reader
 
     def _close_oldest(self) -> None:
-        leftovers = [pump for pump in self._pumps if pump.discarding]
+        leftovers = [pipe_reader for pipe_reader in self._pipe_readers if pipe_reader.discarding]
         if len(leftovers) > MAX_LEFTOVERS:
             log.warning("output of a background process is cut off: more than %d of them", MAX_LEFTOVERS)
             leftovers[0].close()
@@ -349,15 +349,15 @@ class Procs:
         await asyncio.shield(self._own_task(self._end_tree(child, grace), "end process tree"))
 
     async def _end_tree(self, child: Child, grace: float) -> None:
-        def find(entries: dict[int, tree.Entry]) -> dict[int, tree.Entry]:
+        def find(entries: dict[int, tree.ProcessInfo]) -> dict[int, tree.ProcessInfo]:
             return tree.family(child.pid, entries, exited=not child.running)
 
         if child.group is not None and not grace:
-            await self._tables.lane.run(child.group.kill)
+            await self._tables.workers.run(child.group.kill)
         await self._end_found(find, grace)
         if child.group is not None:
             # Whatever left the tree is in the group still.
-            await self._tables.lane.run(child.group.kill)
+            await self._tables.workers.run(child.group.kill)
         # It has ended, the event that says so may still be on its way; unless it is stuck in the kernel.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(tree.KILL_SECONDS):
@@ -376,8 +376,8 @@ class Procs:
         return task
 
 
-def _feed(started: _Started) -> Feed | None:
-    return None if started.stdin is None else Feed(started.stdin)
+def _pipe_writer(started: _Started) -> PipeWriter | None:
+    return None if started.stdin is None else PipeWriter(started.stdin)
 
 
 def _or_null(fd: int | None) -> int:

@@ -1,4 +1,4 @@
-"""The daemon's side of a pseudo-terminal: what comes out goes to a ledger, what goes in waits for room.
+"""The daemon's side of a pseudo-terminal: what comes out goes to an output log, what goes in waits for room.
 
 The daemon keeps the other side open too for as long as the program runs: otherwise a program that closes its terminal
 for a moment would look like one that has ended. Once the program has ended that copy is closed, and the kernel then
@@ -17,8 +17,8 @@ from typing import Protocol
 
 import msgspec
 
-from toolbox.host.ledger import Channel, Ledger
-from toolbox.host.pipes import Feed
+from toolbox.host.output_log import Channel, OutputLog
+from toolbox.host.pipes import PipeWriter
 
 # The kernel gives at most 4 KiB per read. Several reads make one record; other work must get its turn, though.
 BLOCK = 16 * 1024
@@ -74,12 +74,12 @@ class Gate(Protocol):
 class Pty:
     """Read and write one terminal without blocking the loop; own both of its descriptors."""
 
-    def __init__(self, pair: Pair, ledger: Ledger, gate: Gate) -> None:
+    def __init__(self, pair: Pair, output_log: OutputLog, gate: Gate) -> None:
         self.last = 0.0
         self._master, self._slave = pair.master, pair.slave
-        self._ledger = ledger
-        self._gates: tuple[Gate | Ledger, ...] = (ledger, gate)
-        self._input = Feed(os.dup(pair.master))
+        self._output_log = output_log
+        self._gates: tuple[Gate | OutputLog, ...] = (output_log, gate)
+        self._input = PipeWriter(os.dup(pair.master))
         self._loop = asyncio.get_running_loop()
         self._paused = False
         self._draining = False
@@ -146,7 +146,7 @@ class Pty:
             room -= len(data)
         if parts:
             self.last = self._loop.time()
-            self._ledger.append(b"".join(parts), Channel.TERMINAL)
+            self._output_log.append(b"".join(parts), Channel.TERMINAL)
             self._pause_if_congested()
 
     def _take(self) -> bytes:

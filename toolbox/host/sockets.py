@@ -15,7 +15,7 @@ import socket
 import time
 from collections.abc import Callable
 
-from toolbox.host.lanes import Lane
+from toolbox.host.worker_pool import WorkerPool
 
 BLOCK = 1024 * 1024
 # A peer on the same machine refills the socket within this time; going back to the loop would cost more.
@@ -28,8 +28,8 @@ Sink = Callable[[bytes], None]
 class BulkSocket:
     """A duplicate of a transport's socket, for as long as one transfer takes."""
 
-    def __init__(self, transport: asyncio.BaseTransport, lane: Lane) -> None:
-        self._lane = lane
+    def __init__(self, transport: asyncio.BaseTransport, workers: WorkerPool) -> None:
+        self._workers = workers
         self._socket = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
         self._socket.setblocking(False)
         self.received = 0
@@ -38,7 +38,7 @@ class BulkSocket:
         """Send a part of a file; raise ``EOFError`` if the file has become shorter."""
         end = offset + count
         while offset < end:
-            offset, blocked = await self._lane.run(self._send, fd, offset, end)
+            offset, blocked = await self._workers.run(self._send, fd, offset, end)
             if blocked:
                 await self._ready(write=True)
 
@@ -72,7 +72,7 @@ class BulkSocket:
         """
         end = self.received + count
         while self.received < end:
-            blocked = await self._lane.run(self._receive, end, sink)
+            blocked = await self._workers.run(self._receive, end, sink)
             if blocked:
                 await self._ready(write=False)
 

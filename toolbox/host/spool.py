@@ -11,8 +11,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from toolbox.host.lanes import Lane
-from toolbox.host.ledger import Ledger, Retention
+from toolbox.host.output_log import OutputLog, Retention
+from toolbox.host.worker_pool import WorkerPool
 
 WORKERS = 2
 
@@ -20,7 +20,7 @@ WORKERS = 2
 class SpoolFile:
     """Keep ``head`` bytes from the start of a stream and the newest ``tail`` bytes after them, in one file.
 
-    Every method blocks; the ledger calls them in threads, hence the lock: a closed number would soon be another file.
+    Every method blocks; the output log calls them in threads, hence the lock: a closed descriptor number is reused.
     """
 
     def __init__(self, directory: Path, retention: Retention) -> None:
@@ -84,17 +84,17 @@ def _write_all(fd: int, data: memoryview, place: int) -> None:
 
 
 class Spool:
-    """Make ledgers that share one folder and one bounded set of threads."""
+    """Make output logs that share one folder and one bounded set of threads."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._lane = Lane("spool", WORKERS)
+        self._workers = WorkerPool("spool", WORKERS)
 
-    def ledger(self, retention: Retention | None = None) -> Ledger:
-        """Return an empty ledger; its user closes it."""
+    def output_log(self, retention: Retention | None = None) -> OutputLog:
+        """Return an empty output log; its user closes it."""
         kept = retention or Retention()
-        return Ledger(kept, lambda: SpoolFile(self._directory, kept), self._lane)
+        return OutputLog(kept, lambda: SpoolFile(self._directory, kept), self._workers)
 
     async def close(self) -> None:
         """Wait for the threads to end."""
-        await self._lane.close()
+        await self._workers.close()

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from toolbox.host.lanes import Lane
+from toolbox.host.worker_pool import WorkerPool
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ KILL_SECONDS = 2.0
 _BLIND_SECONDS = 0.02
 
 
-class Entry(msgspec.Struct, frozen=True):
+class ProcessInfo(msgspec.Struct, frozen=True):
     """One line of the process table."""
 
     pid: int
@@ -36,7 +36,7 @@ class Entry(msgspec.Struct, frozen=True):
     start: int
 
 
-def entry(pid: int) -> Entry | None:
+def entry(pid: int) -> ProcessInfo | None:
     """Read one process; None if it is gone."""
     try:
         fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
@@ -50,10 +50,10 @@ def entry(pid: int) -> Entry | None:
         os.close(fd)
     # The name, in parentheses, may hold spaces and parentheses itself.
     fields = line[line.rindex(b")") + 2 :].split()
-    return Entry(pid, int(fields[1]), int(fields[3]), fields[0].decode(), int(fields[19]))
+    return ProcessInfo(pid, int(fields[1]), int(fields[3]), fields[0].decode(), int(fields[19]))
 
 
-def table() -> dict[int, Entry]:
+def table() -> dict[int, ProcessInfo]:
     """Read the process table; blocks for about 15 µs per process."""
     found = (entry(int(name)) for name in os.listdir("/proc") if name.isdigit())
     return {item.pid: item for item in found if item is not None}
@@ -72,7 +72,7 @@ def children_of_self() -> set[int]:
     return pids
 
 
-def descendants(roots: Iterable[int], entries: dict[int, Entry]) -> set[int]:
+def descendants(roots: Iterable[int], entries: dict[int, ProcessInfo]) -> set[int]:
     """Return ``roots`` and everything below them that still runs."""
     below: dict[int, list[int]] = {}
     for item in entries.values():
@@ -87,7 +87,7 @@ def descendants(roots: Iterable[int], entries: dict[int, Entry]) -> set[int]:
     return {pid for pid in found if pid in entries and entries[pid].state not in "ZX"}
 
 
-def family(root: int, entries: dict[int, Entry], *, exited: bool) -> dict[int, Entry]:
+def family(root: int, entries: dict[int, ProcessInfo], *, exited: bool) -> dict[int, ProcessInfo]:
     """Return the members of the tree of ``root`` that still run, ``exited`` telling whether it was reaped already."""
     if exited and root in entries:
         return {}  # the number was given to somebody else, which the kernel does only if nothing is left of the session
@@ -95,14 +95,14 @@ def family(root: int, entries: dict[int, Entry], *, exited: bool) -> dict[int, E
     return _eldest_first(entries[pid] for pid in descendants(members, entries) if pid != os.getpid())
 
 
-def below_self(entries: dict[int, Entry]) -> dict[int, Entry]:
+def below_self(entries: dict[int, ProcessInfo]) -> dict[int, ProcessInfo]:
     """Return everything that runs below this process."""
     own = os.getpid()
     children = {item.pid for item in entries.values() if item.parent == own}
     return _eldest_first(entries[pid] for pid in descendants(children, entries))
 
 
-def _eldest_first(items: Iterable[Entry]) -> dict[int, Entry]:
+def _eldest_first(items: Iterable[ProcessInfo]) -> dict[int, ProcessInfo]:
     # A shell that outlives its children by a moment prints "Killed" for each, into the output.
     return {item.pid: item for item in sorted(items, key=lambda item: (item.start, item.pid))}
 
@@ -126,12 +126,12 @@ def signal_below(root: int, number: int, since: int) -> int:
 class Tables:
     """Read the process table once for all who ask at about the same time."""
 
-    def __init__(self, lane: Lane) -> None:
-        self.lane = lane
-        self._running: asyncio.Task[dict[int, Entry]] | None = None
-        self._next: asyncio.Task[dict[int, Entry]] | None = None
+    def __init__(self, workers: WorkerPool) -> None:
+        self.workers = workers
+        self._running: asyncio.Task[dict[int, ProcessInfo]] | None = None
+        self._next: asyncio.Task[dict[int, ProcessInfo]] | None = None
 
-    async def read(self) -> dict[int, Entry]:
+    async def read(self) -> dict[int, ProcessInfo]:
         """Return a table that was read after this call; one under way may lack what the caller looks for."""
         if self._next is None:
             self._next = asyncio.create_task(self._read(self._running), name="process table")
@@ -139,13 +139,13 @@ class Tables:
 
     async def close(self) -> None:
         """End the threads."""
-        await self.lane.close()
+        await self.workers.close()
 
-    async def _read(self, before: asyncio.Task[dict[int, Entry]] | None) -> dict[int, Entry]:
+    async def _read(self, before: asyncio.Task[dict[int, ProcessInfo]] | None) -> dict[int, ProcessInfo]:
         if before is not None:
             await asyncio.wait([before])
         self._running, self._next = self._next, None
-        return await self.lane.run(table)
+        return await self.workers.run(table)
 
 
 class Member:
@@ -192,7 +192,7 @@ class Member:
         self._gone.set()
 
 
-def open_members(found: dict[int, Entry], known: set[int]) -> list[tuple[int, int]]:
+def open_members(found: dict[int, ProcessInfo], known: set[int]) -> list[tuple[int, int]]:
     """Open a pidfd for each process that is still the one that was found; blocks."""
     opened = []
     for pid, seen in found.items():
@@ -210,7 +210,7 @@ def open_members(found: dict[int, Entry], known: set[int]) -> list[tuple[int, in
     return opened
 
 
-Find = Callable[[dict[int, Entry]], dict[int, Entry]]
+Find = Callable[[dict[int, ProcessInfo]], dict[int, ProcessInfo]]
 
 
 async def end(find: Find, tables: Tables, grace: float) -> None:
@@ -223,7 +223,7 @@ async def end(find: Find, tables: Tables, grace: float) -> None:
         for _ in range(ROUNDS):
             found = find(await tables.read())
             known = {pid for pid, member in members.items() if not member.gone}
-            for pid, pidfd in await tables.lane.run(open_members, found, known) if found.keys() - known else ():
+            for pid, pidfd in await tables.workers.run(open_members, found, known) if found.keys() - known else ():
                 if pid in members:
                     members[pid].close()
                 members[pid] = Member(pid, pidfd)

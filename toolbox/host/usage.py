@@ -49,7 +49,7 @@ def _peak() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-class Verdict(NamedTuple):
+class ExitReport(NamedTuple):
     """What a process used, and what it was denied."""
 
     usage: Usage | None

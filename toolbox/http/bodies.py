@@ -18,9 +18,9 @@ from aiohttp import web
 from toolbox import wire
 from toolbox.errors import FileReadFailed, RangeNotSatisfiable, ToolboxError
 from toolbox.host.files import BLOCK, Source
-from toolbox.host.lanes import Lane
 from toolbox.host.paths import decode, show
 from toolbox.host.sockets import BulkSocket
+from toolbox.host.worker_pool import WorkerPool
 from toolbox.http.connection import envelope
 from toolbox.http.errors import error_response
 from toolbox.http.inbound import Inbound, feed
@@ -53,19 +53,19 @@ _LEGACY = {
 
 
 class Bodies:
-    """Move bodies through one lane of threads."""
+    """Move bodies through one workers of threads."""
 
-    def __init__(self, lane: Lane) -> None:
-        self._lane = lane
+    def __init__(self, workers: WorkerPool) -> None:
+        self._workers = workers
 
     async def receive(self, request: web.BaseRequest, receiver: Receiver[T]) -> T:
         """Hand the raw body to a receiver; a failure undoes its work and takes the rest of the body."""
-        inbound = Inbound(request, self._lane)
+        inbound = Inbound(request, self._workers)
         try:
-            last = await inbound.pump(receiver.feed)
-            return await self._lane.run(_complete, receiver, last)
+            last = await inbound.pipe_reader(receiver.feed)
+            return await self._workers.run(_complete, receiver, last)
         except BaseException as error:
-            raised = await self._lane.run(receiver.abort, error)
+            raised = await self._workers.run(receiver.abort, error)
             if not isinstance(error, (asyncio.CancelledError, ConnectionError)):
                 await inbound.drain()
             if raised is error:
@@ -93,7 +93,7 @@ class Bodies:
                 return await self._send_unsized(request, source)
             return await self._send_sized(request, source, source.size)
         finally:
-            await self._lane.run(source.close)
+            await self._workers.run(source.close)
 
     async def _send_sized(self, request: web.BaseRequest, source: Source, size: int) -> web.StreamResponse:
         current = version(source.status)
@@ -172,7 +172,7 @@ class Bodies:
                 try:
                     await self._send_part(request, response, (boundary, name, first), item)
                 finally:
-                    await self._lane.run(item.close)
+                    await self._workers.run(item.close)
             first = False
         await response.write(closing(boundary) if not first else f"--{boundary}--\r\n".encode())
         await response.write_eof()
@@ -208,7 +208,7 @@ class Bodies:
         elif count >= _WORTH:
             await self._by_kernel(request, response, source, offset, count)
         elif count:
-            block = await self._lane.run(source.read, count, offset)
+            block = await self._workers.run(source.read, count, offset)
             if len(block) < count:
                 raise _shrunk(source)
             await response.write(block)
@@ -218,7 +218,7 @@ class Bodies:
     ) -> None:
         framed = response.headers.get("Transfer-Encoding") == "chunked"
         transport = await _flushed(request, b"%x\r\n" % count if framed else b"")
-        bulk = BulkSocket(transport, self._lane)
+        bulk = BulkSocket(transport, self._workers)
         try:
             await bulk.send_file(source.fd, offset, count)
         except EOFError as error:
@@ -231,7 +231,7 @@ class Bodies:
 
     async def _blocks(self, source: Source) -> AsyncIterator[bytes]:
         offset = 0
-        while block := await self._lane.run(source.read, BLOCK, offset):
+        while block := await self._workers.run(source.read, BLOCK, offset):
             yield block
             offset += len(block)
 

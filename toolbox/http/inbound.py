@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from aiohttp import ClientPayloadError, http_exceptions, web
 
 from toolbox.errors import BadRequest
-from toolbox.host.lanes import Lane
 from toolbox.host.sockets import BLOCK, BulkSocket, Sink
+from toolbox.host.worker_pool import WorkerPool
 from toolbox.http.connection import REPLY_HEADERS
 
 log = logging.getLogger(__name__)
@@ -28,14 +28,14 @@ _BATCH = 256 * 1024
 class Inbound:
     """The body of one request."""
 
-    def __init__(self, request: web.BaseRequest, lane: Lane) -> None:
+    def __init__(self, request: web.BaseRequest, workers: WorkerPool) -> None:
         self._request = request
         self._content = request.content
-        self._lane = lane
+        self._workers = workers
         self._bulk: BulkSocket | None = None
         self._rest = 0
 
-    async def pump(self, sink: Sink) -> list[bytes]:
+    async def pipe_reader(self, sink: Sink) -> list[bytes]:
         """Hand the body to ``sink`` in a thread; the last few chunks are returned instead, to save a hop."""
         with _cut_short():
             while True:
@@ -45,7 +45,7 @@ class Inbound:
                 chunks = await self._batch()
                 if self._content.at_eof():
                     return chunks
-                await self._lane.run(feed, sink, chunks)
+                await self._workers.run(feed, sink, chunks)
 
     async def _batch(self) -> list[bytes]:
         chunks: list[bytes] = []
@@ -76,8 +76,8 @@ class Inbound:
         headers = self._request.get(REPLY_HEADERS)
         if headers is not None:
             headers["Connection"] = "close"
-        self._bulk = BulkSocket(transport, self._lane)
-        await self._lane.run(feed, sink, chunks)
+        self._bulk = BulkSocket(transport, self._workers)
+        await self._workers.run(feed, sink, chunks)
         await self._bulk.receive(self._rest, sink)
 
     async def drain(self) -> None:

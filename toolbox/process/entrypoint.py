@@ -12,8 +12,8 @@ import os
 from collections.abc import Sequence
 from typing import Protocol
 
-from toolbox.host.lanes import Lane
-from toolbox.host.ledger import Channel, Ledger, Retention
+from toolbox.host.output_log import Channel, OutputLog, Retention
+from toolbox.host.worker_pool import WorkerPool
 from toolbox.process import failure
 from toolbox.process.running.job import Job
 from toolbox.process.running.registry import Entry, Keep, Kind, Reason
@@ -41,7 +41,7 @@ class Entrypoint:
     def __init__(self, runtime: Runtime, *, note: Note) -> None:
         self._runtime = runtime
         self._note = note
-        self._lane = Lane("entrypoint", 1)
+        self._workers = WorkerPool("entrypoint", 1)
         self._tasks: list[asyncio.Task[None]] = []
         self._job: Job | None = None
         self.entry: Entry | None = None
@@ -59,11 +59,11 @@ class Entrypoint:
             return
         self.entry = entry = self._register(argv, process.output)
         entry.began(process)
-        self._job = Job(process, self._runtime.procs.examiner)
+        self._job = Job(process, self._runtime.procs.exit_reporter)
         self._tasks.append(asyncio.create_task(self._see_through(entry, self._job), name="entrypoint"))
         self._tasks.append(asyncio.create_task(self._copy(process.output), name="entrypoint output"))
 
-    def _register(self, argv: Sequence[str], output: Ledger) -> Entry:
+    def _register(self, argv: Sequence[str], output: OutputLog) -> Entry:
         entry = Entry(
             kind=Kind.EXEC,
             output=output,
@@ -84,7 +84,7 @@ class Entrypoint:
         except OSError:
             code, text = 126, f"{argv[0]}: {(error.strerror or str(error)).lower()}"
         log.error("entrypoint did not start: %s", text)
-        output = self._runtime.spool.ledger(KEPT)
+        output = self._runtime.spool.output_log(KEPT)
         output.append(f"{text}\n".encode(errors="replace"), Channel.STDERR)
         output.finish()
         self.entry = self._register(argv, output)
@@ -96,11 +96,11 @@ class Entrypoint:
         ending.note(entry)
         log.info("entrypoint ended", extra={"exit_code": ending.code})
 
-    async def _copy(self, output: Ledger) -> None:
+    async def _copy(self, output: OutputLog) -> None:
         async for chunk in output.follow():
             try:
                 self._note(chunk.data.decode("utf-8", "replace"), error=chunk.channel is Channel.STDERR)
-                await self._lane.run(_write, int(chunk.channel), bytes(chunk.data))
+                await self._workers.run(_write, int(chunk.channel), bytes(chunk.data))
             except OSError as error:
                 log.warning("entrypoint output is no longer shown: %s", error)
                 return
@@ -116,7 +116,7 @@ class Entrypoint:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._lane.close()
+        await self._workers.close()
 
     async def release(self) -> None:
         """Let go of the output."""

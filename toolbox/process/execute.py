@@ -14,8 +14,8 @@ from toolbox import wire
 from toolbox.errors import BadRequest, ExecutionTimeout, InvalidBody, Unavailable
 from toolbox.host import env
 from toolbox.host.child import Process
-from toolbox.host.ledger import Channel, Ledger, Retention
 from toolbox.host.limits import Limits
+from toolbox.host.output_log import Channel, OutputLog, Retention
 from toolbox.host.shells import Shell
 from toolbox.process import failure, render
 from toolbox.process.running import bounds, describe
@@ -53,7 +53,7 @@ class Outcome(msgspec.Struct, frozen=True):
     """How a command ended, with its output."""
 
     exit_code: int
-    output: Ledger
+    output: OutputLog
     split: bool
     details: Details | None = None
 
@@ -209,11 +209,11 @@ class Exec:
             output = process.output
         except OSError as error:
             code, text = failure.explain(error, command.cwd)
-            output = self._runtime.spool.ledger(command.retention)
+            output = self._runtime.spool.output_log(command.retention)
             output.append(text.encode(errors="replace"))
         deadline = None if command.timeout is None else started + command.timeout
-        examiner = self._runtime.procs.examiner
-        job = None if process is None else Job(process, examiner, deadline=deadline, grace=command.grace)
+        exit_reporter = self._runtime.procs.exit_reporter
+        job = None if process is None else Job(process, exit_reporter, deadline=deadline, grace=command.grace)
         return await self._runs.begin(Run(command, self._register(command, output, process), job, code))
 
     async def close(self) -> None:
@@ -224,7 +224,7 @@ class Exec:
         """Let go of all output, also of what is being sent."""
         await self._runs.release()
 
-    def _register(self, command: Command, output: Ledger, process: Process | None) -> Entry:
+    def _register(self, command: Command, output: OutputLog, process: Process | None) -> Entry:
         text = command.text[:SHOWN].decode("utf-8", "replace")
         entry = Entry(kind=Kind.EXEC, output=output, keep=Keep.NONE, passing=True, command=text, cwd=command.cwd)
         if process is not None:
@@ -252,7 +252,7 @@ class Exec:
             cwd=command.cwd,
             stdin=script,
             merge=merge,
-            ledger=self._runtime.spool.ledger(command.retention),
+            output_log=self._runtime.spool.output_log(command.retention),
             limits=command.limits,
         )
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 
 from toolbox import wire
 from toolbox.errors import Unavailable
-from toolbox.host.ledger import Channel, Chunk, Ledger
+from toolbox.host.output_log import Channel, Chunk, OutputLog
 from toolbox.process.running.wire import Details
 
 
@@ -32,7 +32,7 @@ class Decoder:
         return rest
 
 
-async def text(output: Ledger, channel: Channel | None = None, limit: int | None = None) -> AsyncIterator[str]:
+async def text(output: OutputLog, channel: Channel | None = None, limit: int | None = None) -> AsyncIterator[str]:
     """Yield the text of one channel, or of all in order; with ``limit`` only that many bytes of head and tail."""
     decoder = Decoder()
     expected, size = 0, output.size
@@ -47,12 +47,12 @@ async def text(output: Ledger, channel: Channel | None = None, limit: int | None
     yield decoder.finish()
 
 
-async def whole(output: Ledger, channel: Channel | None = None, limit: int | None = None) -> str:
+async def whole(output: OutputLog, channel: Channel | None = None, limit: int | None = None) -> str:
     """Return the text at once."""
     return "".join([part async for part in text(output, channel, limit)])
 
 
-async def _head_and_tail(output: Ledger, limit: int | None) -> AsyncIterator[Chunk]:
+async def _head_and_tail(output: OutputLog, limit: int | None) -> AsyncIterator[Chunk]:
     size = output.size
     half = size if limit is None or size <= limit else limit // 2
     async for chunk in output.chunks(0, half):
@@ -62,7 +62,7 @@ async def _head_and_tail(output: Ledger, limit: int | None) -> AsyncIterator[Chu
 
 
 async def json_answer(
-    exit_code: int, output: Ledger, *, split: bool, details: Details | None = None
+    exit_code: int, output: OutputLog, *, split: bool, details: Details | None = None
 ) -> AsyncIterator[bytes]:
     """Yield the body of an execute answer."""
     yield b'{"exitCode":%d' % exit_code

@@ -1,4 +1,4 @@
-"""Put the system area together: its lane of threads, its services and its API."""
+"""Put the system area together: its workers of threads, its services and its API."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import socket
 from collections.abc import Iterable, Mapping
 
 from toolbox.host.env import Environment
-from toolbox.host.lanes import Lane
 from toolbox.host.metrics import Metrics, Probe
 from toolbox.host.ports import Ports
+from toolbox.host.worker_pool import WorkerPool
 from toolbox.http.server import Finished
 from toolbox.http.signing import SigningKeys
 from toolbox.system.api import Identity, SystemApi
@@ -33,16 +33,16 @@ class SystemArea:
         otel_endpoint: str = "",
         resource: Mapping[str, str] | None = None,
     ) -> None:
-        self._lane = Lane("system", 2)
+        self._workers = WorkerPool("system", 2)
         self.health = Health()
-        self.counters = Counters(self._lane)
+        self.counters = Counters(self._workers)
         self.telemetry = Telemetry(otel_endpoint, resource or {}, Gauges(Probe()))
         self.api = SystemApi(
             identity=identity,
             env=env,
             keys=keys,
-            usage=Usage(Metrics(Probe(), self._lane)),
-            ports=Ports(self._lane),
+            usage=Usage(Metrics(Probe(), self._workers)),
+            ports=Ports(self._workers),
             health=self.health,
             counters=self.counters,
             telemetry=self.telemetry,
@@ -71,7 +71,7 @@ class SystemArea:
     async def close(self) -> None:
         """Flush telemetry and end the threads."""
         await self.telemetry.close()
-        await self._lane.close()
+        await self._workers.close()
 
 
 def _address(sock: socket.socket) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from toolbox.host.lanes import Lane
+from toolbox.host.worker_pool import WorkerPool
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -59,8 +59,8 @@ class _Snapshot(msgspec.Struct, frozen=True):
 class Counters:
     """Count requests and render everything as Prometheus text."""
 
-    def __init__(self, lane: Lane, *, proc: str = "/proc") -> None:
-        self._lane = lane
+    def __init__(self, workers: WorkerPool, *, proc: str = "/proc") -> None:
+        self._workers = workers
         self._proc = proc
         self._requests: dict[tuple[str, str, int], int] = {}
         self._durations: dict[tuple[str, str], _Durations] = {}
@@ -84,7 +84,7 @@ class Counters:
             durations={key: (each.cumulative(), each.total) for key, each in self._durations.items()},
             numbers=[source() for source in self._sources],
         )
-        return await self._lane.run(self._render, snapshot, asyncio.get_running_loop())
+        return await self._workers.run(self._render, snapshot, asyncio.get_running_loop())
 
     def _render(self, snapshot: _Snapshot, loop: asyncio.AbstractEventLoop) -> bytes:
         from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from toolbox.fs.find import Find
 from toolbox.fs.ripgrep import Ripgrep, find_binary
 from toolbox.fs.wire import FindQuery
-from toolbox.host.lanes import Lane
 from toolbox.host.paths import Workdir
 from toolbox.host.procs import Procs
 from toolbox.host.spool import Spool
+from toolbox.host.worker_pool import WorkerPool
 from toolbox.wire import Flag
 
 CONTENT = st.lists(
@@ -60,7 +60,7 @@ async def procs(tmp_path: pathlib.Path) -> AsyncIterator[Procs]:
 async def test_engines_agree(tmp_path: pathlib.Path, procs: Procs) -> None:
     if await asyncio.to_thread(find_binary) is None:
         pytest.skip("ripgrep is not installed")
-    lane = Lane("engines", 4)
+    workers = WorkerPool("engines", 4)
     compared = 0
     cases: list[tuple[dict[bytes, bytes], str, bool, bool]] = []
 
@@ -85,9 +85,9 @@ async def test_engines_agree(tmp_path: pathlib.Path, procs: Procs) -> None:
             path=str(number), pattern=pattern, ignore_case=Flag(ignore_case), regex=Flag(regex), context=1
         )
         workdir = Workdir(str(tmp_path))
-        theirs = await Find(workdir, lane, Ripgrep(procs, lane)).find(query)
-        ours = await Find(workdir, lane, None).find(query)
+        theirs = await Find(workdir, workers, Ripgrep(procs, workers)).find(query)
+        ours = await Find(workdir, workers, None).find(query)
         assert msgspec.to_builtins(list(theirs[0])) == msgspec.to_builtins(list(ours[0])), (tree, query)
         compared += len(ours[0])
     assert compared > 5
-    await lane.close()
+    await workers.close()

@@ -77,9 +77,9 @@ async def test_group_goes_with_its_command(host: Procs, base: pathlib.Path, path
     for _ in range(3):
         process = await host.spawn(["true"], env=path_env, cwd="/", limits=LIMITS)
         await process.settle()
-        verdict = await host.examiner.examine(process)
-        assert not verdict.out_of_memory
-        assert not verdict.out_of_pids
+        report = await host.exit_reporter.report(process)
+        assert not report.out_of_memory
+        assert not report.out_of_pids
         await process.output.close()
         assert len([item for item in base.iterdir() if item.is_dir()]) == 1
 
@@ -88,7 +88,7 @@ async def test_processor_time_of_a_group(host: Procs, path_env: dict[str, str]) 
     script = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done & wait"
     process = await host.spawn(["sh", "-c", script], env=path_env, cwd="/", limits=LIMITS)
     await process.settle()
-    usage = (await host.examiner.examine(process)).usage
+    usage = (await host.exit_reporter.report(process)).usage
     await process.output.close()
     assert usage is not None
     assert usage.cpu_seconds > 0.01
@@ -157,18 +157,18 @@ def test_verdict_from_captured_files(tmp_path: pathlib.Path) -> None:
     for name, text in files.items():
         (tmp_path / name).write_text(text, encoding="ascii")
     group = Group(str(tmp_path))
-    verdict = group.examine()
-    assert verdict.usage is not None
-    assert (verdict.usage.cpu_seconds, verdict.usage.peak_memory) == (1.5, 73400320)
-    assert (verdict.out_of_memory, verdict.out_of_pids, group.done) == (True, True, True)
+    report = group.report()
+    assert report.usage is not None
+    assert (report.usage.cpu_seconds, report.usage.peak_memory) == (1.5, 73400320)
+    assert (report.out_of_memory, report.out_of_pids, group.done) == (True, True, True)
 
 
 def test_verdict_of_a_group_without_controllers(tmp_path: pathlib.Path) -> None:
-    verdict = Group(str(tmp_path)).examine()
-    assert verdict.usage is not None
-    assert verdict.usage.peak_memory is None
-    assert not verdict.out_of_memory
-    assert not verdict.out_of_pids
+    report = Group(str(tmp_path)).report()
+    assert report.usage is not None
+    assert report.usage.peak_memory is None
+    assert not report.out_of_memory
+    assert not report.out_of_pids
 
 
 def test_controllers_that_are_missing_are_left_out(tmp_path: pathlib.Path) -> None:

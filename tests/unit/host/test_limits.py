@@ -11,8 +11,8 @@ import pytest
 
 from toolbox.host.cgroups import Cgroups
 from toolbox.host.launch import Launch
-from toolbox.host.ledger import Retention
 from toolbox.host.limits import Limiter, Limits
+from toolbox.host.output_log import Retention
 from toolbox.host.procs import Procs
 from toolbox.host.spool import Spool
 

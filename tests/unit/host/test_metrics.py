@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
-from toolbox.host.lanes import Lane
 from toolbox.host.metrics import Metrics, Probe, Reading, cpu_percent
+from toolbox.host.worker_pool import WorkerPool
 
 GIB = 1024**3
 MEMINFO = "MemTotal:       8388608 kB\nMemFree:  1 kB\nMemAvailable:   6291456 kB\nBuffers:  1024 kB\nCached: 2048 kB\n"
@@ -168,10 +168,10 @@ def test_percent_is_of_the_limit(before: Reading, after: Reading, percent: float
 
 
 @pytest.fixture
-async def lane() -> AsyncIterator[Lane]:
-    lane = Lane("test-metrics", 1)
-    yield lane
-    await lane.close()
+async def workers() -> AsyncIterator[WorkerPool]:
+    workers = WorkerPool("test-metrics", 1)
+    yield workers
+    await workers.close()
 
 
 class Script:
@@ -184,39 +184,39 @@ class Script:
         return self.left.pop(0)
 
 
-async def test_first_question_measures_a_short_window(lane: Lane) -> None:
+async def test_first_question_measures_a_short_window(workers: WorkerPool) -> None:
     script = Script(at(0, 0), at(0.25, 0.25))
-    metrics = Metrics(script, lane, settle=0)  # type: ignore[arg-type]
+    metrics = Metrics(script, workers, settle=0)  # type: ignore[arg-type]
     reading, percent = await metrics.latest()
     assert (reading.clock, percent) == (0.25, 50.0)
     assert not script.left
 
 
-async def test_nothing_is_read_before_the_first_question(lane: Lane) -> None:
+async def test_nothing_is_read_before_the_first_question(workers: WorkerPool) -> None:
     script = Script(at(0, 0))
-    Metrics(script, lane)  # type: ignore[arg-type]
+    Metrics(script, workers)  # type: ignore[arg-type]
     await asyncio.sleep(0)
     assert len(script.left) == 1
 
 
-async def test_window_reaches_back_one_to_ten_seconds(lane: Lane) -> None:
+async def test_window_reaches_back_one_to_ten_seconds(workers: WorkerPool) -> None:
     script = Script(at(0, 0), at(0, 0), at(0.5, 1), at(2, 4), at(6, 6), at(6.5, 9), at(8, 10))
-    metrics = Metrics(script, lane, settle=0)  # type: ignore[arg-type]
+    metrics = Metrics(script, workers, settle=0)  # type: ignore[arg-type]
     percents = [(await metrics.latest())[1] for _ in range(6)]
     # first; too soon; since 0; since 0 and kept; too soon; since 6
     assert percents == [0.0, 0.0, 100.0, 50.0, 50.0, 100.0]
 
 
-async def test_rare_question_measures_now_and_not_the_long_time_between(lane: Lane) -> None:
+async def test_rare_question_measures_now_and_not_the_long_time_between(workers: WorkerPool) -> None:
     script = Script(at(0, 0), at(0, 0), at(600, 1200), at(600.25, 1200.25))
-    metrics = Metrics(script, lane, settle=0)  # type: ignore[arg-type]
+    metrics = Metrics(script, workers, settle=0)  # type: ignore[arg-type]
     await metrics.latest()
     assert (await metrics.latest())[1] == 50.0
 
 
 @pytest.mark.slow
-async def test_load_shows(lane: Lane) -> None:
-    metrics = Metrics(Probe(cpus=1), lane)
+async def test_load_shows(workers: WorkerPool) -> None:
+    metrics = Metrics(Probe(cpus=1), workers)
     stop = asyncio.get_running_loop().time() + 0.4
 
     def spin() -> None:

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from toolbox.errors import BadRequest
-from toolbox.host.lanes import Lane
 from toolbox.host.ports import Ports, parse_port
+from toolbox.host.worker_pool import WorkerPool
 
 TCP4 = """\
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
@@ -38,10 +38,10 @@ class Clock:
 
 
 @pytest.fixture
-async def lane() -> AsyncIterator[Lane]:
-    lane = Lane("test-ports", 1)
-    yield lane
-    await lane.close()
+async def workers() -> AsyncIterator[WorkerPool]:
+    workers = WorkerPool("test-ports", 1)
+    yield workers
+    await workers.close()
 
 
 @pytest.fixture
@@ -61,18 +61,20 @@ def listen(family: socket.AddressFamily, host: str) -> socket.socket:
     return sock
 
 
-async def test_tables_of_both_families_give_listeners_once_and_in_order(lane: Lane, proc: pathlib.Path) -> None:
-    assert await Ports(lane, proc=str(proc)).listening() == [22, 5173, 8080]
+async def test_tables_of_both_families_give_listeners_once_and_in_order(
+    workers: WorkerPool, proc: pathlib.Path
+) -> None:
+    assert await Ports(workers, proc=str(proc)).listening() == [22, 5173, 8080]
 
 
-async def test_one_missing_table_does_not_hide_the_other(lane: Lane, proc: pathlib.Path) -> None:
+async def test_one_missing_table_does_not_hide_the_other(workers: WorkerPool, proc: pathlib.Path) -> None:
     (proc / "net" / "tcp").unlink()
-    assert await Ports(lane, proc=str(proc)).listening() == [22, 5173]
+    assert await Ports(workers, proc=str(proc)).listening() == [22, 5173]
 
 
-async def test_answer_is_kept_for_half_a_second(lane: Lane, proc: pathlib.Path) -> None:
+async def test_answer_is_kept_for_half_a_second(workers: WorkerPool, proc: pathlib.Path) -> None:
     clock = Clock()
-    ports = Ports(lane, proc=str(proc), clock=clock)
+    ports = Ports(workers, proc=str(proc), clock=clock)
     await ports.listening()
     (proc / "net" / "tcp").write_text("")
     clock.now += 0.5
@@ -90,20 +92,20 @@ async def test_answer_is_kept_for_half_a_second(lane: Lane, proc: pathlib.Path) 
         (socket.AF_INET6, "::"),
     ],
 )
-async def test_real_listener_is_listed_and_in_use(lane: Lane, family: socket.AddressFamily, host: str) -> None:
+async def test_real_listener_is_listed_and_in_use(workers: WorkerPool, family: socket.AddressFamily, host: str) -> None:
     with listen(family, host) as sock:
         port = sock.getsockname()[1]
-        ports = Ports(lane)
+        ports = Ports(workers)
         assert port in await ports.listening()
         assert await ports.in_use(port)
-    assert not await Ports(lane).in_use(port)
+    assert not await Ports(workers).in_use(port)
 
 
 @pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
 async def test_probe_alone_finds_listener_where_the_kernel_has_no_tables(
-    lane: Lane, tmp_path: pathlib.Path, family: socket.AddressFamily, host: str
+    workers: WorkerPool, tmp_path: pathlib.Path, family: socket.AddressFamily, host: str
 ) -> None:
-    ports = Ports(lane, proc=str(tmp_path))
+    ports = Ports(workers, proc=str(tmp_path))
     with listen(family, host) as sock:
         port = sock.getsockname()[1]
         assert await ports.in_use(port)
@@ -114,9 +116,9 @@ async def test_probe_alone_finds_listener_where_the_kernel_has_no_tables(
     assert await ports.listening() == []
 
 
-async def test_new_listener_counts_at_once_despite_the_kept_answer(lane: Lane) -> None:
+async def test_new_listener_counts_at_once_despite_the_kept_answer(workers: WorkerPool) -> None:
     clock = Clock()
-    ports = Ports(lane, clock=clock)
+    ports = Ports(workers, clock=clock)
     await ports.listening()
     with listen(socket.AF_INET, "127.0.0.1") as sock:
         assert await ports.in_use(sock.getsockname()[1])

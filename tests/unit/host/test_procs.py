@@ -15,7 +15,7 @@ import pytest
 from toolbox.errors import Unavailable
 from toolbox.host import pipes
 from toolbox.host.child import Process
-from toolbox.host.ledger import Channel
+from toolbox.host.output_log import Channel
 from toolbox.host.procs import PIPE, Launch, Procs
 from toolbox.host.spool import Spool
 
@@ -251,8 +251,8 @@ async def test_leftover_that_is_released_is_never_killed_by_its_pipe(
     (tmp_path / "go").touch()
     await gone(left)
     assert done.read_text(encoding="ascii") == "ok\n"
-    await process.pumps[0].ended()
-    assert procs._pumps == {}
+    await process.pipe_readers[0].ended()
+    assert procs._pipe_readers == {}
 
 
 async def test_too_many_leftovers_close_the_oldest(
@@ -381,7 +381,7 @@ async def test_pipes_of_a_child_belong_to_nobody_else(procs: Procs, path_env: di
     two = await shell(procs, path_env, "ls -l /proc/self/fd")
     await two.settle()
     assert (await text(two)).count("pipe:") == 2
-    assert stat.S_ISFIFO(os.fstat(one.pumps[0]._fd).st_mode)
+    assert stat.S_ISFIFO(os.fstat(one.pipe_readers[0]._fd).st_mode)
     await one.terminate()
     await one.output.close()
     await two.output.close()

@@ -30,10 +30,10 @@ async def test_only_the_session_of_the_process_counts(procs: Procs, path_env: di
     process = await procs.spawn(["sh", "-c", script], env=path_env, cwd="/")
     other = await procs.spawn(["sleep", "97"], env=path_env, cwd="/")
     await process.settle()
-    found = await procs.examiner.survivors(process.pid)
+    found = await procs.exit_reporter.survivors(process.pid)
     assert sorted(item.command for item in found) == ["sleep 98", "sleep 99"]
     await process.terminate()
-    assert await procs.examiner.survivors(process.pid) == []
+    assert await procs.exit_reporter.survivors(process.pid) == []
     await other.terminate()
     for each in (process, other):
         each.release()

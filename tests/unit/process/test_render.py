@@ -6,7 +6,7 @@ import pathlib
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from toolbox.host.ledger import Channel, Retention
+from toolbox.host.output_log import Channel, Retention
 from toolbox.host.spool import Spool
 from toolbox.process import render
 
@@ -18,7 +18,7 @@ SLOW_FIXTURE = [HealthCheck.function_scoped_fixture]
 @given(writes=st.lists(st.tuples(CHANNELS, st.binary(max_size=20)), max_size=20))
 async def test_json_says_what_was_written(tmp_path: pathlib.Path, writes: list[tuple[Channel, bytes]]) -> None:
     spool = Spool(tmp_path)
-    record = spool.ledger()
+    record = spool.output_log()
     for channel, data in writes:
         record.append(data, channel)
     body = json.loads(b"".join([part async for part in render.json_answer(7, record, split=True)]))
@@ -34,7 +34,7 @@ async def test_json_says_what_was_written(tmp_path: pathlib.Path, writes: list[t
 
 async def test_gap_of_the_record_is_named(tmp_path: pathlib.Path) -> None:
     spool = Spool(tmp_path)
-    record = spool.ledger(Retention(head=3, tail=4))
+    record = spool.output_log(Retention(head=3, tail=4))
     record.append("aé€123456789".encode())
     assert await render.whole(record) == "aé\n[... 8 bytes omitted ...]\n6789"
     await record.close()
@@ -43,7 +43,7 @@ async def test_gap_of_the_record_is_named(tmp_path: pathlib.Path) -> None:
 
 async def test_limit_takes_both_ends(tmp_path: pathlib.Path) -> None:
     spool = Spool(tmp_path)
-    record = spool.ledger()
+    record = spool.output_log()
     record.append(b"0123456789")
     assert await render.whole(record, limit=10) == "0123456789"
     assert await render.whole(record, limit=4) == "01\n[... 6 bytes omitted ...]\n89"

@@ -23,7 +23,7 @@ class Cleaning:
     async def clean(self, request: CleanRequest) -> GitCleaned:
         """Remove untracked files and say which; repositories inside of this one stay."""
         repo = (await self._t.repos.open(request.path)).with_files()
-        names = await self._t.lane.run(paths.inside, repo, request.files or [])
+        names = await self._t.workers.run(paths.inside, repo, request.files or [])
         flags = [
             "-n" if request.dry_run else "-f",
             *(["-d"] if request.directories else []),
@@ -39,7 +39,7 @@ class Cleaning:
     async def ignored(self, query: IgnoreQuery) -> GitIgnored:
         """Tell which of some files are ignored, and by which line of which file."""
         repo = (await self._t.repos.open(query.path)).with_files()
-        names = await self._t.lane.run(paths.inside, repo, query.files or [])
+        names = await self._t.workers.run(paths.inside, repo, query.files or [])
         if not names:
             return GitIgnored(files=[])
         job = Job(repo, ["check-ignore", "-z", "-v", "--stdin"], stdin=paths.nul_list(names))

@@ -68,7 +68,7 @@ class Comparing:
         revisions = [await required(self._t, repo, one) for one in (query.base, query.to) if one]
         if not revisions or not query.to:
             repo.with_files()
-        names = await self._t.lane.run(paths.inside, repo, query.paths or [])
+        names = await self._t.workers.run(paths.inside, repo, query.paths or [])
         return [*(["--cached"] if query.staged else []), *revisions, "--", *map(paths.literal, names)]
 
     async def _patch(self, repo: Repo, query: DiffQuery, what: list[str], found: GitDiff) -> None:
@@ -111,7 +111,7 @@ class Comparing:
         repo = await self._t.repos.open(query.path)
         if not query.ref:
             repo.with_files()
-        (name,) = await self._t.lane.run(paths.inside, repo, [query.file])
+        (name,) = await self._t.workers.run(paths.inside, repo, [query.file])
         revision = [await required(self._t, repo, query.ref)] if query.ref else []
         span = ["-L", query.lines if "," in query.lines else f"{query.lines},+1"] if query.lines else []
         argv = ["blame", "--line-porcelain", "--no-textconv", *span, *revision, "--", name]
@@ -120,7 +120,7 @@ class Comparing:
             raise FileMissing(f"not found: no such file in the revision: {name}")
         if output.code:
             raise output.failure()
-        return GitBlame(lines=await self._t.lane.run(blamed, output.stdout))
+        return GitBlame(lines=await self._t.workers.run(blamed, output.stdout))
 
 
 def files(states: str, counts: str) -> list[DiffFile]:

@@ -38,7 +38,7 @@ class Content:
         if not query.file:
             raise BadRequest("bad request: file is required")
         repo = await self._t.repos.open(query.path)
-        (name,) = await self._t.lane.run(paths.inside, repo, [query.file])
+        (name,) = await self._t.workers.run(paths.inside, repo, [query.file])
         if name == ".":  # git would list what is in it
             raise BadRequest("bad request: the root of the repository is a directory")
         commit = await required(self._t, repo, query.ref or "HEAD")

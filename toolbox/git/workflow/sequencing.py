@@ -91,7 +91,7 @@ class Sequencing:
         return GitMergeResponse(hash=after, changed=after != before)
 
     async def _check(self, repo: Repo, kind: str, action: str) -> None:
-        under_way = await self._t.lane.run(unfinished, repo)
+        under_way = await self._t.workers.run(unfinished, repo)
         if action != START and under_way != kind:
             raise Conflict(f"conflict: no {kind} is under way")
         if action == START and under_way:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from toolbox import wire
-from toolbox.host.ledger import Ledger
+from toolbox.host.output_log import OutputLog
 from toolbox.process import render
 from toolbox.process.code.charts import Markers
 from toolbox.process.code.job import Result
@@ -36,7 +36,7 @@ async def pages(result: Result) -> AsyncIterator[bytes]:
     yield b"}"
 
 
-async def _text(output: Ledger, markers: Markers) -> AsyncIterator[str]:
+async def _text(output: OutputLog, markers: Markers) -> AsyncIterator[str]:
     async for part in render.text(output):
         shown = markers.feed(part)
         if shown:

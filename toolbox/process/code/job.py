@@ -10,7 +10,7 @@ import msgspec
 
 from toolbox.errors import ExecutionTimeout, Unavailable
 from toolbox.host.child import Process
-from toolbox.host.ledger import Ledger
+from toolbox.host.output_log import OutputLog
 from toolbox.process import render
 from toolbox.process.code.charts import ChartFile
 from toolbox.process.code.wire import Chart
@@ -28,14 +28,14 @@ class Result(msgspec.Struct, frozen=True):
     """How a program ended, with its output and its charts."""
 
     exit_code: int
-    output: Ledger
+    output: OutputLog
     charts: list[Chart]
 
 
 class Begun(msgspec.Struct, frozen=True):
     """A program that was started, or the exit code for not starting; ``told`` tells its exit status a little early."""
 
-    output: Ledger
+    output: OutputLog
     process: Process | None = None
     failure: int = 0
     told: Callable[[], Awaitable[int | None]] | None = None
@@ -110,8 +110,8 @@ class CodeRun:
         if told is not None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(TOLD_PATIENCE):
-                    for pump in process.pumps:
-                        await pump.ended()
+                    for pipe_reader in process.pipe_readers:
+                        await pipe_reader.ended()
                 return told
         await process.wait()
         return None
@@ -121,8 +121,8 @@ class CodeRun:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(KILL_PATIENCE):
                 await process.terminate()
-        for pump in process.pumps:
-            pump.catch_up()
+        for pipe_reader in process.pipe_readers:
+            pipe_reader.catch_up()
         text = await render.whole(self.entry.output, limit=TIMEOUT_OUTPUT)
         self._finish(124, None, Reason.TIMED_OUT)
         return ExecutionTimeout("command execution timeout", detail={"result": text, "exitCode": 124})

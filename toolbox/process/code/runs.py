@@ -11,7 +11,7 @@ import msgspec
 from toolbox.errors import BadRequest
 from toolbox.host import env
 from toolbox.host.launch import file_of
-from toolbox.host.ledger import Retention
+from toolbox.host.output_log import Retention
 from toolbox.process import failure
 from toolbox.process.code.charts import ChartFile
 from toolbox.process.code.job import Begun, CodeRun
@@ -128,20 +128,20 @@ class CodeRuns:
     async def _spawn(
         self, argv: Sequence[str], environ: dict[str, str], *, stdin: bytes | None = None, pass_fds: Sequence[int] = ()
     ) -> Begun:
-        output = self._runtime.spool.ledger(self._retention)
+        output = self._runtime.spool.output_log(self._retention)
         process = await self._runtime.procs.spawn(
             argv,
             env=environ,
             cwd=self._runtime.workdir,
             stdin=stdin,
-            ledger=output,
+            output_log=output,
             pass_fds=pass_fds,
             limits=self._runtime.limits,
         )
         return Begun(output, process)
 
     def _failed(self, text: str, status: int) -> Begun:
-        output = self._runtime.spool.ledger(self._retention)
+        output = self._runtime.spool.output_log(self._retention)
         output.append(text.encode(errors="replace"))
         return Begun(output, failure=status)
 

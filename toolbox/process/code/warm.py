@@ -19,7 +19,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from toolbox.host import reaper
 from toolbox.host.child import Child, Process
 from toolbox.host.launch import Launch, file_of
-from toolbox.host.ledger import Retention
+from toolbox.host.output_log import Retention
 from toolbox.host.procs import Procs
 from toolbox.process.code.languages import START
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from toolbox import wire
 from toolbox.host import survivors
-from toolbox.host.ledger import Ledger
+from toolbox.host.output_log import OutputLog
 from toolbox.process.running.registry import Entry
 from toolbox.process.running.wire import Details, Process, Survivor, Terminal
 
@@ -87,7 +87,7 @@ def _output(entry: Entry) -> dict[str, Any]:
     }
 
 
-def first_available(output: Ledger) -> int:
+def first_available(output: OutputLog) -> int:
     """Return the offset of the first byte that is kept."""
     gap = output.gap
     return gap[1] if gap is not None and gap[0] == 0 else 0

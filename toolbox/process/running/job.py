@@ -7,9 +7,9 @@ import contextlib
 from typing import NamedTuple
 
 from toolbox.host.child import ExitStatus, Process
-from toolbox.host.examine import Examiner
+from toolbox.host.exit_report import ExitReporter
 from toolbox.host.survivors import Survivor
-from toolbox.host.usage import Usage, Verdict
+from toolbox.host.usage import ExitReport, Usage
 from toolbox.process.running.registry import TIMED_OUT, Cause, Entry, Reason
 
 # How long an answer waits for a killed tree to be gone, beyond the grace it was given.
@@ -34,10 +34,10 @@ class Job:
     """Wait for a process, kill it at its deadline, and collect the rest of what it wrote."""
 
     def __init__(
-        self, process: Process, examiner: Examiner, *, deadline: float | None = None, grace: float = 0.0
+        self, process: Process, exit_reporter: ExitReporter, *, deadline: float | None = None, grace: float = 0.0
     ) -> None:
         self.process = process
-        self._examiner = examiner
+        self._exit_reporter = exit_reporter
         self._deadline = deadline
         self._grace = grace
         self._aborted = False
@@ -49,18 +49,18 @@ class Job:
                 await self.process.wait()
         except TimeoutError:
             await self._expire()
-            verdict = await self._examiner.examine(self.process)
-            return Ending(TIMED_OUT, None, Reason.TIMED_OUT, usage=verdict.usage)
+            report = await self._exit_reporter.report(self.process)
+            return Ending(TIMED_OUT, None, Reason.TIMED_OUT, usage=report.usage)
         status = await self.process.settle()
-        verdict = await self._examiner.examine(self.process)
+        report = await self._exit_reporter.report(self.process)
         reason = Reason.EXITED if status.signal is None else Reason.SIGNALED
         if self._aborted:
             reason = Reason.STOPPED
-        return Ending(status.code, status.signal_name, reason, _cause(status, verdict), verdict.usage)
+        return Ending(status.code, status.signal_name, reason, _cause(status, report), report.usage)
 
     async def survivors(self) -> list[Survivor]:
         """Describe what it left running in the background."""
-        return await self._examiner.survivors(self.process.pid)
+        return await self._exit_reporter.survivors(self.process.pid)
 
     async def abort(self, grace: float = 0.0) -> None:
         """End it because the daemon ends."""
@@ -75,13 +75,13 @@ class Job:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._grace + KILL_PATIENCE):
                 await self.process.terminate(self._grace)
-        for pump in self.process.pumps:
-            pump.catch_up()
+        for pipe_reader in self.process.pipe_readers:
+            pipe_reader.catch_up()
 
 
-def _cause(status: ExitStatus, verdict: Verdict) -> Cause | None:
-    if status.code and verdict.out_of_memory:
+def _cause(status: ExitStatus, report: ExitReport) -> Cause | None:
+    if status.code and report.out_of_memory:
         return Cause.OUT_OF_MEMORY
-    if status.code and verdict.out_of_pids:
+    if status.code and report.out_of_pids:
         return Cause.PID_LIMIT
     return None

@@ -17,7 +17,7 @@ import msgspec
 
 from toolbox import wire
 from toolbox.errors import CursorExpired, InvalidCursor, Unavailable
-from toolbox.host.ledger import Channel, Chunk, Ledger
+from toolbox.host.output_log import Channel, Chunk, OutputLog
 from toolbox.process.running import describe
 from toolbox.process.running.registry import Entry
 from toolbox.process.running.wire import (
@@ -44,7 +44,7 @@ _CHANNELS: dict[Channel, Literal["stdout", "stderr", "pty", "system"]] = {
 }
 
 
-def position(output: Ledger, cursor: str | None) -> int:
+def position(output: OutputLog, cursor: str | None) -> int:
     """Read a cursor; refuse one that was never handed out, or whose output is gone."""
     if cursor in (None, "", START):
         return describe.first_available(output)
@@ -61,7 +61,7 @@ def position(output: Ledger, cursor: str | None) -> int:
     return offset
 
 
-def _lost(output: Ledger, offset: int) -> int:
+def _lost(output: OutputLog, offset: int) -> int:
     """Return where output goes on, if it is not kept at ``offset``; else 0."""
     gap = output.gap
     return gap[1] if gap is not None and gap[0] <= offset < gap[1] else 0

@@ -133,7 +133,7 @@ class Processes:
         return self._registry.get(process_id)
 
     async def _survivors(self, entry: Entry) -> list[Survivor] | None:
-        return None if entry.running or entry.pid is None else await self._procs.examiner.survivors(entry.pid)
+        return None if entry.running or entry.pid is None else await self._procs.exit_reporter.survivors(entry.pid)
 
     async def close(self) -> None:
         """Stop escalations; what they aim at is killed by the daemon anyway."""

@@ -1,7 +1,7 @@
 """What runs and what ran a moment ago: one entry per command, session command, terminal and code run.
 
 Whoever starts something adds an ``Entry`` and calls its ``finish``; the registry answers who is there and forgets
-what is old. A newcomer would get the ledger wrong: with ``owned`` (the default) it belongs to the registry from
+what is old. A newcomer would get the output log wrong: with ``owned`` (the default) it belongs to the registry from
 ``add`` on and nobody else closes it; without, it stays with whoever made it, who also takes the entry out
 (``discard``) before closing it.
 """
@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from toolbox.errors import NameConflict, ProcessNotFound
 from toolbox.host.child import Child
-from toolbox.host.ledger import Ledger
+from toolbox.host.output_log import OutputLog
 from toolbox.host.usage import Usage
 from toolbox.process.running.wire import LimitsReport
 
@@ -91,18 +91,18 @@ class Controls(NamedTuple):
     @classmethod
     def of(cls, child: Child) -> Controls:
         """Return those of a plain child: its stdin pipe if it has one, its process group, its tree."""
-        feed = child.stdin
+        pipe_writer = child.stdin
 
         async def end_input() -> None:
-            if feed is not None:
-                feed.close()
+            if pipe_writer is not None:
+                pipe_writer.close()
 
         async def send(number: int) -> bool:
             return child.signal_group(number)
 
         return cls(
-            write=None if feed is None else feed.write,
-            end_input=None if feed is None else end_input,
+            write=None if pipe_writer is None else pipe_writer.write,
+            end_input=None if pipe_writer is None else end_input,
             signal=send,
             terminate=child.terminate,
         )
@@ -114,7 +114,7 @@ class Entry:
     """One thing that runs or ran. Fields may still be set after ``add``, for example ``pid`` and ``controls``."""
 
     kind: Kind
-    output: Ledger
+    output: OutputLog
     owned: bool = True
     keep: Keep = Keep.ON_EXIT_TTL
     # Its answer carries all there is to know: nothing stays after its end unless its output is to be kept.
@@ -233,7 +233,7 @@ class Registry:
         return iter(list(self._entries.values()))
 
     def discard(self, entry: Entry) -> None:
-        """Take an entry out; an owned ledger is closed once nobody holds it."""
+        """Take an entry out; an owned output log is closed once nobody holds it."""
         if self._entries.pop(entry.id, None) is not None:
             self._kept -= self._ended.pop(entry.id, 0)
             if not entry.held:

@@ -11,9 +11,9 @@ from typing import Protocol
 
 from toolbox import wire
 from toolbox.errors import BadRequest, InvalidBody, StartFailed, Unavailable, UnsupportedOperation
-from toolbox.host import accounts, env, shells
+from toolbox.host import env, shells, users
 from toolbox.host.launch import PIPE, Stdin
-from toolbox.host.ledger import Retention
+from toolbox.host.output_log import Retention
 from toolbox.host.shells import Shell
 from toolbox.process.running import bounds
 from toolbox.process.running.job import Job
@@ -90,7 +90,7 @@ class Starter:
 
     async def _start_job(self, request: CreateProcessRequest) -> Entry:
         started = asyncio.get_running_loop().time()
-        account = await asyncio.to_thread(accounts.find, request.user) if request.user else None
+        user = await asyncio.to_thread(users.find, request.user) if request.user else None
         argv, executable, stdin = await self._command(request)
         limits = bounds.wanted(request.limits, self._runtime.limits)
         entry = self._runtime.registry.add(self._entry(request, executable))
@@ -98,12 +98,12 @@ class Starter:
             process = await self._runtime.procs.spawn(
                 argv,
                 executable=executable,
-                env=self._runtime.environment.merged({**(account.variables if account else {}), **(request.env or {})}),
+                env=self._runtime.environment.merged({**(user.variables if user else {}), **(request.env or {})}),
                 cwd=entry.cwd,
                 stdin=stdin,
                 merge=False,
-                ledger=entry.output,
-                account=account,
+                output_log=entry.output,
+                user=user,
                 limits=limits,
             )
         except BaseException as error:
@@ -115,7 +115,9 @@ class Starter:
         entry.began(process)
         entry.limits = bounds.report(limits, process)
         deadline = None if entry.timeout is None else started + entry.timeout
-        job = Job(process, self._runtime.procs.examiner, deadline=deadline, grace=(request.kill_grace_ms or 0) / 1000)
+        job = Job(
+            process, self._runtime.procs.exit_reporter, deadline=deadline, grace=(request.kill_grace_ms or 0) / 1000
+        )
         task = asyncio.create_task(self._see_through(entry, job), name="process")
         self._jobs[task] = job
         task.add_done_callback(self._jobs.pop)
@@ -134,7 +136,7 @@ class Starter:
     def _entry(self, request: CreateProcessRequest, executable: str | None) -> Entry:
         return Entry(
             kind=Kind(request.kind or "exec"),
-            output=self._runtime.spool.ledger(Retention(head=0, tail=request.max_log_bytes or LOG_BYTES)),
+            output=self._runtime.spool.output_log(Retention(head=0, tail=request.max_log_bytes or LOG_BYTES)),
             keep=Keep(request.keep_logs or "on_exit_ttl"),
             name=request.name or "",
             session_id=request.session_id or "",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from toolbox.host.lanes import Lane
+from toolbox.host.worker_pool import WorkerPool
 from toolbox.process.entrypoint import Entrypoint
 from toolbox.process.session.api import SessionsApi
 from toolbox.process.session.entry import EntrypointSession
@@ -14,10 +14,10 @@ class SessionsArea:
 
     def __init__(self, sessions: Sessions, entrypoint: Entrypoint) -> None:
         self.sessions = sessions
-        self._lane = Lane("entrypoint-log", 1)
-        self.api = SessionsApi(sessions, EntrypointSession(entrypoint, self._lane))
+        self._workers = WorkerPool("entrypoint-log", 1)
+        self.api = SessionsApi(sessions, EntrypointSession(entrypoint, self._workers))
 
     async def close(self, grace: float) -> None:
         """End all sessions; their logs stay."""
         await self.sessions.close(grace)
-        await self._lane.close()
+        await self._workers.close()

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from toolbox.errors import BadRequest, CommandCompleted, Conflict, InternalError, SessionEnded
-from toolbox.host.ledger import Channel, Ledger
-from toolbox.host.pipes import Feed, Pump
+from toolbox.host.output_log import Channel, OutputLog
+from toolbox.host.pipes import PipeReader, PipeWriter
 from toolbox.process.running.registry import Entry
 from toolbox.process.session import wire
 from toolbox.process.session.log import Log
@@ -35,7 +35,7 @@ class Pipes(msgspec.Struct, frozen=True):
 class SessionCommand:
     """A command: waiting, running, or ended with an exit code."""
 
-    def __init__(self, text: str, output: Ledger, *, background: bool = False, echo: bool = True) -> None:
+    def __init__(self, text: str, output: OutputLog, *, background: bool = False, echo: bool = True) -> None:
         self.id = str(uuid.uuid4())
         self.text = text
         self.background = background
@@ -49,8 +49,8 @@ class SessionCommand:
         self.finished = asyncio.Event()
         self._echo = echo
         self._ended = asyncio.Event()
-        self._pumps: list[Pump] = []
-        self._feed: Feed | None = None
+        self._pipe_readers: list[PipeReader] = []
+        self._pipe_writer: PipeWriter | None = None
         self._early = bytearray()
         self._end_early = False
         self._reads: Callable[[], Awaitable[None]] = _at_once
@@ -73,9 +73,9 @@ class SessionCommand:
             raise CommandCompleted(f"command has already completed with exit code {self.exit_code}")
 
     @property
-    def pumps(self) -> list[Pump]:
+    def pipe_readers(self) -> list[PipeReader]:
         """List what moves its output."""
-        return self._pumps
+        return self._pipe_readers
 
     async def wait(self) -> int:
         """Wait for its end; return the exit code."""
@@ -89,14 +89,14 @@ class SessionCommand:
         """Begin to move its output and input; ``reads`` waits until its input may be ended."""
         self.started = True
         self._reads = reads
-        self._pumps = [
-            Pump(fd, self.output, channel, self._closed)
+        self._pipe_readers = [
+            PipeReader(fd, self.output, channel, self._closed)
             for fd, channel in ((pipes.stdout, Channel.STDOUT), (pipes.stderr, Channel.STDERR))
         ]
         if pipes.stdin is not None:
-            self._feed = Feed(pipes.stdin)
+            self._pipe_writer = PipeWriter(pipes.stdin)
             if self._early or self._end_early:
-                self._flush = asyncio.create_task(self._write_early(self._feed), name="session input")
+                self._flush = asyncio.create_task(self._write_early(self._pipe_writer), name="session input")
 
     def end(self, code: int) -> None:
         """Note the exit; what it left in the background may go on writing to its log."""
@@ -105,8 +105,8 @@ class SessionCommand:
         self.exit_code = code
         if self._flush is not None:
             self._flush.cancel()
-        if self._feed is not None:
-            self._feed.close()
+        if self._pipe_writer is not None:
+            self._pipe_writer.close()
         if self.entry is not None:
             self.entry.finish(code)
         self._ended.set()
@@ -115,25 +115,25 @@ class SessionCommand:
 
     def cut(self) -> None:
         """Take no more output, from whatever is left."""
-        for pump in self._pumps:
-            pump.catch_up()
-            pump.close()
+        for pipe_reader in self._pipe_readers:
+            pipe_reader.catch_up()
+            pipe_reader.close()
 
     def abandon(self) -> None:
         """Take no more output, but let what is left in the background go on writing."""
-        for pump in self._pumps:
-            pump.discard()
+        for pipe_reader in self._pipe_readers:
+            pipe_reader.discard()
         self.output.finish()
         self.finished.set()
 
     def rest(self) -> None:
         """Let go of what only a command that runs needs: a session keeps thousands of them."""
-        self._pumps = []
-        self._feed = self._flush = self.entry = None
+        self._pipe_readers = []
+        self._pipe_writer = self._flush = self.entry = None
         self._reads = _at_once
 
-    def _closed(self, _: Pump | None) -> None:
-        if self.ended and all(pump.closed for pump in self._pumps):
+    def _closed(self, _: PipeReader | None) -> None:
+        if self.ended and all(pipe_reader.closed for pipe_reader in self._pipe_readers):
             self.output.finish()
             self.finished.set()
 
@@ -142,15 +142,15 @@ class SessionCommand:
         self.require_running()
         if not self.background:
             raise Conflict("command has no input: only one that was started with runAsync reads any")
-        if self._feed is None or (self._flush is not None and not self._flush.done()):
+        if self._pipe_writer is None or (self._flush is not None and not self._flush.done()):
             self._keep_early(data, eof=eof)
             return
-        await self._write(self._feed, data, eof=eof)
+        await self._write(self._pipe_writer, data, eof=eof)
 
-    async def _write(self, feed: Feed, data: bytes, *, eof: bool) -> None:
+    async def _write(self, pipe_writer: PipeWriter, data: bytes, *, eof: bool) -> None:
         try:
             async with asyncio.timeout(INPUT_SECONDS):
-                await feed.write(data)
+                await pipe_writer.write(data)
         except TimeoutError:
             raise InternalError(f"command did not read its input within {INPUT_SECONDS:.0f} s") from None
         except BrokenPipeError:
@@ -158,7 +158,7 @@ class SessionCommand:
         self._show(data)
         if eof:
             await self._reads()
-            feed.close()
+            pipe_writer.close()
 
     def _keep_early(self, data: bytes, *, eof: bool) -> None:
         if self._end_early:
@@ -168,14 +168,14 @@ class SessionCommand:
         self._early += data
         self._end_early = eof
 
-    async def _write_early(self, feed: Feed) -> None:
+    async def _write_early(self, pipe_writer: PipeWriter) -> None:
         while self._early:
             data, self._early = bytes(self._early), bytearray()
-            await feed.write(data)
+            await pipe_writer.write(data)
             self._show(data)
         if self._end_early:
             await self._reads()
-            feed.close()
+            pipe_writer.close()
 
     def _show(self, data: bytes) -> None:
         if self._echo:

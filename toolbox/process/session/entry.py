@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Sequence
 
 from toolbox.errors import ProcessNotFound
-from toolbox.host.lanes import Lane
+from toolbox.host.worker_pool import WorkerPool
 from toolbox.process.entrypoint import NAME, Entrypoint
 from toolbox.process.session.log import Log
 from toolbox.process.session.view import View
@@ -18,9 +18,9 @@ COMMAND = "entrypoint_command"
 class EntrypointSession:
     """Show the entrypoint the way sessions are shown."""
 
-    def __init__(self, entrypoint: Entrypoint, lane: Lane) -> None:
+    def __init__(self, entrypoint: Entrypoint, workers: WorkerPool) -> None:
         self._entrypoint = entrypoint
-        self._lane = lane
+        self._workers = workers
 
     def describe(self) -> Session:
         """Return what clients see of it."""
@@ -38,7 +38,7 @@ class EntrypointSession:
             code = None if entry.exit is None else entry.exit.code
             return Command(id=COMMAND, command=quoted(entry.argv), exit_code=code)
 
-        return View(describe, Log(pathlib.Path(), self._lane, entry.output), lambda: not entry.running)
+        return View(describe, Log(pathlib.Path(), self._workers, entry.output), lambda: not entry.running)
 
 
 def quoted(argv: Sequence[str]) -> str:

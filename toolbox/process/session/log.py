@@ -1,7 +1,7 @@
-"""The output of a session command: in a ledger while it grows, in a file once it is complete.
+"""The output of a session command: in an output log while it grows, in a file once it is complete.
 
 A session lives for weeks and its logs must stay readable, also after the daemon was started again; memory and spool are
-for what runs. Readers that began on the ledger finish there.
+for what runs. Readers that began on the output log finish there.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 
 import msgspec
 
-from toolbox.host.lanes import Lane
-from toolbox.host.ledger import Chunk, Ledger
+from toolbox.host.output_log import Chunk, OutputLog
+from toolbox.host.worker_pool import WorkerPool
 from toolbox.process.session.records import PAGE, RecordReader, RecordWriter
 
 log = logging.getLogger(__name__)
@@ -30,9 +30,9 @@ PATIENCE = 1.0
 class Log:
     """Read the output of a command from wherever it is."""
 
-    def __init__(self, path: pathlib.Path, lane: Lane, output: Ledger | None = None) -> None:
+    def __init__(self, path: pathlib.Path, workers: WorkerPool, output: OutputLog | None = None) -> None:
         self._path = path
-        self._lane = lane
+        self._workers = workers
         self._output = output
         self._readers = 0
         self._idle = asyncio.Event()
@@ -48,7 +48,7 @@ class Log:
         """Return how many bytes were written in all."""
         if self._output is not None:
             return self._output.size
-        return await self._lane.run(RecordReader(self._path).end)
+        return await self._workers.run(RecordReader(self._path).end)
 
     async def chunks(self, offset: int = 0, stop: int | None = None) -> AsyncGenerator[Chunk, None]:
         """Yield what there is from an offset on, up to ``stop``."""
@@ -70,7 +70,7 @@ class Log:
                     yield chunk
             return
         reader = RecordReader(self._path)
-        while page := await self._lane.run(reader.page, offset):
+        while page := await self._workers.run(reader.page, offset):
             for chunk in page:
                 yield chunk
 
@@ -96,7 +96,7 @@ class Log:
                     return
 
     async def unread(self, seconds: float) -> None:
-        """Wait until nobody reads the ledger, for so long."""
+        """Wait until nobody reads the output log, for so long."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._idle.wait()
@@ -113,7 +113,7 @@ class Log:
                 self._idle.set()
 
     async def keep(self, finished: asyncio.Event) -> None:
-        """Copy the output to the file as it comes, then let go of the ledger; the task of this is its owner.
+        """Copy the output to the file as it comes, then let go of the output log; the task of this is its owner.
 
         While it runs only the head is copied, which is bounded; the rest once all of it is there.
         """
@@ -129,7 +129,7 @@ class Log:
             log.warning("session log cannot be kept: %s: %s", self._path, error)
             return
         finally:
-            await self._lane.run(writer.close)
+            await self._workers.run(writer.close)
         self._output = None
         await self._idle.wait()
         await output.close()
@@ -142,10 +142,10 @@ class Log:
                 size += len(chunk.data)
                 offset = chunk.end
                 if size >= PAGE or limit is not None:
-                    await self._lane.run(writer.write, waiting)
+                    await self._workers.run(writer.write, waiting)
                     waiting, size = [], 0
                 if limit is not None and offset >= limit:
                     break
         if waiting:
-            await self._lane.run(writer.write, waiting)
+            await self._workers.run(writer.write, waiting)
         return offset

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from toolbox.host.ledger import Channel, Chunk
+from toolbox.host.output_log import Channel, Chunk
 
 MARKS = {Channel.STDOUT: b"\x01\x01\x01", Channel.STDERR: b"\x02\x02\x02"}
 _MARK = re.compile(rb"\x01{3}|\x02{3}")

@@ -8,7 +8,7 @@ import pathlib
 import struct
 from typing import BinaryIO
 
-from toolbox.host.ledger import Channel, Chunk
+from toolbox.host.output_log import Channel, Chunk
 
 _HEAD = struct.Struct(">BQI")
 PAGE = 256 * 1024

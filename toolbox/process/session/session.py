@@ -8,8 +8,8 @@ from collections.abc import Callable, Coroutine
 
 from toolbox.errors import ProcessNotFound, SessionEnded, TooManyRequests
 from toolbox.host import tree
-from toolbox.host.lanes import Lane
-from toolbox.host.ledger import Ledger
+from toolbox.host.output_log import OutputLog
+from toolbox.host.worker_pool import WorkerPool
 from toolbox.process.running.registry import Controls, Entry, Kind, Registry
 from toolbox.process.session import wire
 from toolbox.process.session.archive import Folder
@@ -35,19 +35,19 @@ class Session:
         self,
         session_id: str,
         folder: Folder,
-        lane: Lane,
+        workers: WorkerPool,
         registry: Registry,
         *,
         shell: SessionShell | None,
-        ledger: Callable[[], Ledger],
+        output_log: Callable[[], OutputLog],
     ) -> None:
         self.id = session_id
         self.commands: dict[str, SessionCommand] = {}
         self.folder = folder
         self._shell = shell
-        self._lane = lane
+        self._workers = workers
         self._registry = registry
-        self._ledger = ledger
+        self._output_log = output_log
         self._queue: asyncio.Queue[SessionCommand] = asyncio.Queue(MAX_QUEUED)
         self._tasks: set[asyncio.Task[None]] = set()
         if shell is not None:
@@ -64,9 +64,9 @@ class Session:
             if record.command is None:
                 continue
             if record.text is not None:
-                command = self.commands[record.command] = SessionCommand(record.text, self._ledger())
+                command = self.commands[record.command] = SessionCommand(record.text, self._output_log())
                 command.id = record.command
-                command.log = Log(self.folder.log_path(command.id), self._lane)
+                command.log = Log(self.folder.log_path(command.id), self._workers)
             elif record.command in self.commands:
                 self.commands[record.command].end(KILLED if record.exit is None else record.exit)
         for command in self.commands.values():
@@ -99,8 +99,8 @@ class Session:
         shell = self.require_shell()
         if self._queue.full():
             raise TooManyRequests(f"session has {MAX_QUEUED} commands waiting")
-        command = SessionCommand(text, self._ledger(), background=background, echo=echo)
-        command.log = Log(self.folder.log_path(command.id), self._lane, command.output)
+        command = SessionCommand(text, self._output_log(), background=background, echo=echo)
+        command.log = Log(self.folder.log_path(command.id), self._workers, command.output)
         command.entry = self._registry.add(self._entry(shell, command))
         self.commands[command.id] = command
         self._queue.put_nowait(command)
@@ -128,7 +128,7 @@ class Session:
         if command.ended or not command.started:
             return False
         shell = self.require_shell()
-        return await self._lane.run(tree.signal_below, shell.child.pid, number, command.since) > 0
+        return await self._workers.run(tree.signal_below, shell.child.pid, number, command.since) > 0
 
     async def end(self, grace: float, *, background: bool = True, deleted: bool = True) -> None:
         """End the shell and, with ``background``, all that it started; who waits for a command learns that."""
@@ -151,7 +151,7 @@ class Session:
 
     async def _live(self, shell: SessionShell) -> None:
         """Run the queue until the shell has exited."""
-        await self._lane.run(self.folder.note, Record(session=self.id))
+        await self._workers.run(self.folder.note, Record(session=self.id))
         exited = asyncio.ensure_future(shell.child.wait())
         try:
             while not exited.done():
@@ -168,7 +168,7 @@ class Session:
             self._queue.get_nowait().end((await shell.child.wait()).code)
 
     async def _run(self, shell: SessionShell, command: SessionCommand) -> None:
-        await self._lane.run(self.folder.note, Record(command=command.id, text=command.text))
+        await self._workers.run(self.folder.note, Record(command=command.id, text=command.text))
         try:
             code = await shell.run(command)
         except OSError as error:
@@ -183,7 +183,7 @@ class Session:
         if command.entry is not None:
             self._registry.discard(command.entry)
         command.rest()
-        await self._lane.run(self.folder.note, Record(command=command.id, exit=command.exit_code))
+        await self._workers.run(self.folder.note, Record(command=command.id, exit=command.exit_code))
 
     def _forget_eldest(self) -> None:
         while len(self.commands) > MAX_COMMANDS:

@@ -7,8 +7,8 @@ import pathlib
 from collections.abc import Awaitable, Callable
 
 from toolbox.errors import BadRequest, Conflict, InvalidBody, ProcessNotFound, TooManyRequests, Unavailable
-from toolbox.host.lanes import Lane
-from toolbox.host.ledger import Ledger, Retention
+from toolbox.host.output_log import OutputLog, Retention
+from toolbox.host.worker_pool import WorkerPool
 from toolbox.process.running.wire import SignalRequest
 from toolbox.process.runtime import Runtime
 from toolbox.process.session import archive, wire
@@ -37,7 +37,7 @@ class Sessions:
         self._root = pathlib.Path(state_dir, "sessions")
         self._grace = grace
         self._signal = send_signal
-        self._lane = Lane("session", 4)
+        self._workers = WorkerPool("session", 4)
         self._sessions: dict[str, Session] = {}
         self._starting: set[str] = set()
         self._loaded: asyncio.Task[None] | None = None
@@ -64,25 +64,27 @@ class Sessions:
 
     async def _start(self, session_id: str, *, at_home: bool) -> Session:
         shell = await self._runtime.shells.choose()
-        folder = await self._lane.run(archive.Folder.make, self._root)
+        folder = await self._workers.run(archive.Folder.make, self._root)
         cwd = self._runtime.environment.get("HOME", self._runtime.workdir) if at_home else self._runtime.workdir
         try:
             running = await SessionShell.start(
                 self._runtime.procs,
                 shell,
                 folder.path,
-                self._lane,
+                self._workers,
                 env=self._runtime.environment.merged(),
                 cwd=cwd,
                 limits=self._runtime.limits,
             )
         except BaseException:
-            await self._lane.run(folder.remove)
+            await self._workers.run(folder.remove)
             raise
-        return Session(session_id, folder, self._lane, self._runtime.registry, shell=running, ledger=self._ledger)
+        return Session(
+            session_id, folder, self._workers, self._runtime.registry, shell=running, output_log=self._output_log
+        )
 
-    def _ledger(self) -> Ledger:
-        return self._runtime.spool.ledger(Retention(head=HALF, tail=HALF))
+    def _output_log(self) -> OutputLog:
+        return self._runtime.spool.output_log(Retention(head=HALF, tail=HALF))
 
     async def all(self) -> list[Session]:
         """List the sessions in the order in which they were made."""
@@ -146,7 +148,7 @@ class Sessions:
 
     async def _remove(self, session: Session, grace: float, *, keep_background: bool = False) -> None:
         await session.end(grace, background=not keep_background)
-        await self._lane.run(session.folder.remove)
+        await self._workers.run(session.folder.remove)
 
     async def close(self, grace: float) -> None:
         """End all sessions; their logs stay for the next daemon."""
@@ -154,11 +156,11 @@ class Sessions:
         await asyncio.gather(*(self._leave(session, grace) for session in self._sessions.values()))
         if self._loaded is not None:
             await asyncio.wait([self._loaded])
-        await self._lane.close()
+        await self._workers.close()
 
     async def _leave(self, session: Session, grace: float) -> None:
         await session.end(grace, deleted=False)
-        await self._lane.run(session.folder.close)
+        await self._workers.run(session.folder.close)
 
     async def _load(self) -> None:
         """Find the sessions of earlier daemons, once, when somebody first asks."""
@@ -167,11 +169,11 @@ class Sessions:
         await asyncio.shield(self._loaded)
 
     async def _find_past(self) -> None:
-        for folder, records in await self._lane.run(archive.past, self._root):
+        for folder, records in await self._workers.run(archive.past, self._root):
             session_id = records[0].session
             if session_id:
                 session = Session(
-                    session_id, folder, self._lane, self._runtime.registry, shell=None, ledger=self._ledger
+                    session_id, folder, self._workers, self._runtime.registry, shell=None, output_log=self._output_log
                 )
                 session.remember(records)
                 self._sessions.setdefault(session_id, session)

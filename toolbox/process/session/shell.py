@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from toolbox.host.child import Child, ExitStatus
-from toolbox.host.lanes import Lane
 from toolbox.host.launch import Launch
 from toolbox.host.limits import Limits
 from toolbox.host.pipes import drained
 from toolbox.host.procs import Procs
 from toolbox.host.shells import Shell
+from toolbox.host.worker_pool import WorkerPool
 from toolbox.process.session import driver
 from toolbox.process.session.command import Pipes, SessionCommand
 
@@ -34,12 +34,12 @@ class _Wires(msgspec.Struct, frozen=True):
 class SessionShell:
     """A shell that waits for commands in a folder of its own."""
 
-    def __init__(self, shell: Shell, child: Child, folder: pathlib.Path, wires: _Wires, lane: Lane) -> None:
+    def __init__(self, shell: Shell, child: Child, folder: pathlib.Path, wires: _Wires, workers: WorkerPool) -> None:
         self.child = child
         self._shell = shell
         self._folder = folder
         self._wires = wires
-        self._lane = lane
+        self._workers = workers
         self._loop = asyncio.get_running_loop()
         self._ready = False
 
@@ -49,26 +49,26 @@ class SessionShell:
         procs: Procs,
         shell: Shell,
         folder: pathlib.Path,
-        lane: Lane,
+        workers: WorkerPool,
         *,
         env: Mapping[str, str],
         cwd: str,
         limits: Limits | None = None,
     ) -> SessionShell:
         """Start a shell; ``folder`` exists and is ours alone. Limits are those of all that runs in it together."""
-        wires = await lane.run(_open_wires, folder)
+        wires = await workers.run(_open_wires, folder)
         try:
             launch = Launch(driver.arguments(shell, folder), env=env, cwd=cwd, executable=shell.path, limits=limits)
             child = await procs.spawn_raw(launch)
         except BaseException:
             _close(wires)
             raise
-        return cls(shell, child, folder, wires, lane)
+        return cls(shell, child, folder, wires, workers)
 
     async def run(self, command: SessionCommand) -> int:
         """Run a command to its end; return its exit code, which is the shell's if that ended with it."""
         script = driver.script(self._shell, command.text.encode("utf-8", "surrogateescape"))
-        pipes = await self._lane.run(_prepare, self._folder, script, command.background)
+        pipes = await self._workers.run(_prepare, self._folder, script, command.background)
         command.since = int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS)
         command.connect(pipes, self._reads)
         try:
@@ -78,7 +78,7 @@ class SessionShell:
             code = await self._report()
         finally:
             _close_all((pipes.spare_out, pipes.spare_err))
-        await drained(command.pumps, self._loop.time())
+        await drained(command.pipe_readers, self._loop.time())
         return (await self.child.wait()).code if code is None else code
 
     async def _report(self) -> int | None:
@@ -99,7 +99,7 @@ class SessionShell:
         Nothing but ``/proc`` tells of that. It is asked for an end of input only, and true within a millisecond.
         """
         for _ in range(_OPENED_TRIES):
-            if await self._lane.run(_has_open, self.child.pid, self._folder / driver.STDIN):
+            if await self._workers.run(_has_open, self.child.pid, self._folder / driver.STDIN):
                 return
             await asyncio.sleep(_OPENED_SECONDS)
 

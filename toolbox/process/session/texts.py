@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncGenerator
 
 from toolbox import wire
-from toolbox.host.ledger import Channel
+from toolbox.host.output_log import Channel
 from toolbox.process.render import Decoder
 from toolbox.process.session.log import Log
 from toolbox.process.session.marks import Marker

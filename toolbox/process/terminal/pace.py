@@ -1,14 +1,14 @@
 """How far ahead of its viewers a terminal may write.
 
 The one that has seen most sets the pace: alone it loses nothing, and beside it a slow one delays nobody. With no
-viewer at all the terminal writes as it likes, into the ledger's last bytes.
+viewer at all the terminal writes as it likes, into the output log's last bytes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from toolbox.host.ledger import Ledger
+from toolbox.host.output_log import OutputLog
 
 WINDOW = 512 * 1024
 
@@ -16,8 +16,8 @@ WINDOW = 512 * 1024
 class Pace:
     """Compare the positions of viewers with the end of the output."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, output_log: OutputLog) -> None:
+        self._output_log = output_log
         self._positions: dict[object, int] = {}
         self._waiting: list[Callable[[], None]] = []
 
@@ -29,7 +29,7 @@ class Pace:
     @property
     def congested(self) -> bool:
         """Tell whether even the first of the viewers is a window behind."""
-        return bool(self._positions) and self._ledger.size - max(self._positions.values()) > WINDOW
+        return bool(self._positions) and self._output_log.size - max(self._positions.values()) > WINDOW
 
     def on_room(self, resume: Callable[[], None]) -> None:
         """Call ``resume`` once, as soon as somebody has caught up."""

@@ -10,7 +10,7 @@ import asyncio
 import weakref
 from typing import TYPE_CHECKING
 
-from toolbox.host.lanes import Lane
+from toolbox.host.worker_pool import WorkerPool
 from toolbox.process.terminal.terminal import Resize, Terminal
 from toolbox.process.terminal.viewer import boundary, first_offset
 from toolbox.process.terminal.wire import Cursor, ScreenResponse
@@ -35,7 +35,7 @@ class Screens:
     """Draw terminals."""
 
     def __init__(self) -> None:
-        self.lane = Lane("terminal-screen", 1)
+        self.workers = WorkerPool("terminal-screen", 1)
         self._views: weakref.WeakKeyDictionary[Terminal, _View] = weakref.WeakKeyDictionary()
 
     async def show(self, terminal: Terminal) -> ScreenResponse:
@@ -49,7 +49,7 @@ class Screens:
             if view.picture is None:
                 before = [each for each in terminal.sizes if each.offset <= start]
                 sizes.insert(0, before[-1] if before else terminal.sizes[0])
-            drawn = await self.lane.run(_play, view, [(chunk.offset, chunk.data) for chunk in data], sizes)
+            drawn = await self.workers.run(_play, view, [(chunk.offset, chunk.data) for chunk in data], sizes)
             view.offset = end
         return ScreenResponse(
             text=drawn.text,
@@ -64,7 +64,7 @@ class Screens:
 
     async def close(self) -> None:
         """End the thread."""
-        await self.lane.close()
+        await self.workers.close()
 
     async def _start(self, terminal: Terminal, view: _View, end: int) -> int:
         """Return where to draw from: where it stopped, or if that is too far back, near the end on a new picture."""

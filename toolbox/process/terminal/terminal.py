@@ -15,8 +15,8 @@ import msgspec
 from toolbox.errors import BadRequest, Gone, InternalError, ToolboxError, TooManyRequests
 from toolbox.host.child import Child, ExitStatus
 from toolbox.host.launch import Launch
-from toolbox.host.ledger import Ledger
 from toolbox.host.limits import Limits
+from toolbox.host.output_log import OutputLog
 from toolbox.host.procs import Procs
 from toolbox.host.pty import Pair, Pty, open_pair
 from toolbox.process.running import bounds
@@ -64,9 +64,9 @@ Command = Callable[[Plan], Awaitable[tuple[Sequence[str], dict[str, str]]]]
 class Terminal:
     """Own a shell from its start, which may be put off, to the last byte it wrote."""
 
-    def __init__(self, plan: Plan, ledger: Ledger, procs: Procs, registry: Registry, command: Command) -> None:
+    def __init__(self, plan: Plan, output_log: OutputLog, procs: Procs, registry: Registry, command: Command) -> None:
         self.plan = plan
-        self.output = ledger
+        self.output = output_log
         self.exit: ExitStatus | None = None
         self.created = dt.datetime.now(dt.UTC)
         self.sizes: collections.deque[Resize] = collections.deque([Resize(0, plan.cols, plan.rows)], MAX_RESIZES)
@@ -74,7 +74,7 @@ class Terminal:
         self._procs = procs
         self._registry = registry
         self._command = command
-        self._pace = Pace(ledger)
+        self._pace = Pace(output_log)
         self._starting = asyncio.Lock()
         self._pty: Pty | None = None
         self._child: Child | None = None

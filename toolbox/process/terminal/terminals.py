@@ -12,7 +12,7 @@ import msgspec
 from toolbox import wire
 from toolbox.errors import BadRequest, Conflict, Gone, InvalidBody, ProcessNotFound, TooManyRequests, Unavailable
 from toolbox.host import env
-from toolbox.host.ledger import Retention
+from toolbox.host.output_log import Retention
 from toolbox.process.running.registry import Entry
 from toolbox.process.runtime import Runtime
 from toolbox.process.terminal.terminal import Plan, Terminal
@@ -119,8 +119,8 @@ class Terminals:
             raise Conflict(f"PTY session with id '{plan.id}' already exists")
         if len(self._table) >= MAX_TERMINALS:
             raise TooManyRequests(f"PTY sessions: there are {MAX_TERMINALS} already, delete one first")
-        ledger = self._runtime.spool.ledger(Retention(head=0, tail=SCROLLBACK))
-        terminal = Terminal(plan, ledger, self._runtime.procs, self._runtime.registry, self._command)
+        output_log = self._runtime.spool.output_log(Retention(head=0, tail=SCROLLBACK))
+        terminal = Terminal(plan, output_log, self._runtime.procs, self._runtime.registry, self._command)
         self._table[plan.id] = terminal
         return terminal
 

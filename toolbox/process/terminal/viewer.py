@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 
 import msgspec
 
-from toolbox.host.ledger import Ledger
+from toolbox.host.output_log import OutputLog
 from toolbox.process.terminal.pace import Pace
 
 # A viewer that lost its place goes on with the newest of the output, or it would lose it again at once.
@@ -22,14 +22,14 @@ class Skip(msgspec.Struct, frozen=True):
     offset: int
 
 
-def first_offset(ledger: Ledger) -> int:
+def first_offset(output_log: OutputLog) -> int:
     """Return the position of the oldest byte that is kept."""
-    return ledger.gap[1] if ledger.gap is not None else 0
+    return output_log.gap[1] if output_log.gap is not None else 0
 
 
-async def boundary(ledger: Ledger, offset: int) -> int:
+async def boundary(output_log: OutputLog, offset: int) -> int:
     """Return where a line starts at or after an offset: in the middle of one could be half an escape sequence."""
-    page = await ledger.read(offset, LINE)
+    page = await output_log.read(offset, LINE)
     if not page or page[0].offset == 0:
         return offset if not page else 0
     found = b"".join(chunk.data for chunk in page).find(b"\n")
@@ -39,26 +39,26 @@ async def boundary(ledger: Ledger, offset: int) -> int:
 class Viewer:
     """Read the output of one terminal from some point on; ``close`` it, or the terminal waits for ever."""
 
-    def __init__(self, ledger: Ledger, pace: Pace) -> None:
+    def __init__(self, output_log: OutputLog, pace: Pace) -> None:
         self.offset = 0
-        self._ledger = ledger
+        self._output_log = output_log
         self._pace = pace
 
     async def start(self, since: int | None, *, replay: bool) -> None:
         """Choose where to start: at ``since`` if that is still kept, else at the oldest line, or at the end."""
-        first = first_offset(self._ledger)
+        first = first_offset(self._output_log)
         if not replay:
-            self.offset = self._ledger.size
+            self.offset = self._output_log.size
         elif since is not None and since >= first:
-            self.offset = min(since, self._ledger.size)
+            self.offset = min(since, self._output_log.size)
         else:
-            self.offset = await boundary(self._ledger, first)
+            self.offset = await boundary(self._output_log, first)
         self._pace.moved(self, self.offset)
 
     async def output(self) -> AsyncGenerator[bytes | Skip, None]:
         """Yield the output until it has ended; what was yielded counts as seen when the next is asked for."""
         while True:
-            async with contextlib.aclosing(self._ledger.follow(self.offset)) as chunks:
+            async with contextlib.aclosing(self._output_log.follow(self.offset)) as chunks:
                 async for chunk in chunks:
                     if chunk.offset != self.offset:
                         break
@@ -67,7 +67,7 @@ class Viewer:
                     self._pace.moved(self, self.offset)
                 else:
                     return
-            self.offset = await boundary(self._ledger, max(self._ledger.size - FRESH, 0))
+            self.offset = await boundary(self._output_log, max(self._output_log.size - FRESH, 0))
             self._pace.moved(self, self.offset)
             yield Skip(self.offset)
 

@@ -8,7 +8,7 @@ import math
 from typing import Literal
 
 from toolbox.errors import TooManyRequests
-from toolbox.host.ledger import Ledger
+from toolbox.host.output_log import OutputLog
 from toolbox.process.terminal.matching import Matcher, plain
 from toolbox.process.terminal.screens import MOST, Screens
 from toolbox.process.terminal.terminal import Terminal
@@ -24,7 +24,7 @@ SETTLE = 0.02
 class _Activity:
     """Know when output last came, and wake whoever waits for more."""
 
-    def __init__(self, output: Ledger) -> None:
+    def __init__(self, output: OutputLog) -> None:
         self.changed = asyncio.Event()
         self.last = asyncio.get_running_loop().time()
         self.ended = False
@@ -89,7 +89,7 @@ class _Wait:
 
     async def run(self) -> WaitResponse:
         """Look, then wait for more to look at, until something holds."""
-        matcher = await self._screens.lane.run(Matcher, self._request.text, self._request.regex)
+        matcher = await self._screens.workers.run(Matcher, self._request.text, self._request.regex)
         while True:
             ended = self._activity.ended
             answer = await self._look(matcher) if self._matches else None
@@ -106,7 +106,7 @@ class _Wait:
     async def _look(self, matcher: Matcher) -> WaitResponse | None:
         screen = await self._screens.show(self._terminal)
         where = screen.text if self._request.on != "output" else await self._output()
-        found = await self._screens.lane.run(matcher.search, where)
+        found = await self._screens.workers.run(matcher.search, where)
         return None if found is None else WaitResponse(reason="match", matched=found, screen=screen)
 
     async def _answer(self, reason: Literal["quiet", "exited", "timeout"]) -> WaitResponse:
@@ -116,7 +116,7 @@ class _Wait:
         output = self._terminal.output
         start = max(self._since, output.size - MOST)
         data = b"".join([chunk.data async for chunk in output.chunks(start)])
-        return await self._screens.lane.run(plain, data)
+        return await self._screens.workers.run(plain, data)
 
     def _silence(self) -> float:
         if self._request.quiet_ms is not None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from toolbox.errors import CursorExpired, InvalidCursor
-from toolbox.host.ledger import Channel, Chunk, Retention
+from toolbox.host.output_log import Channel, Chunk, Retention
 from toolbox.host.spool import Spool
 from toolbox.process.running import logs
 from toolbox.process.running.registry import Entry, Kind
@@ -83,7 +83,7 @@ class Reading(RuleBasedStateMachine):
 
     @initialize(head=st.sampled_from([0, 10]), tail=st.sampled_from([40, 10_000]), text=st.booleans())
     def start(self, head: int, tail: int, text: bool) -> None:
-        self.entry = Entry(kind=Kind.EXEC, output=self.spool.ledger(Retention(head=head, tail=tail)))
+        self.entry = Entry(kind=Kind.EXEC, output=self.spool.output_log(Retention(head=head, tail=tail)))
         self.text = text
         self.written = b""
         self.cursor = "start"
@@ -151,7 +151,7 @@ async def spool(tmp_path: pathlib.Path) -> AsyncIterator[Spool]:
 
 
 async def test_gap_between_pages_is_told(spool: Spool) -> None:
-    entry = Entry(kind=Kind.EXEC, output=spool.ledger(Retention(head=10, tail=10)))
+    entry = Entry(kind=Kind.EXEC, output=spool.output_log(Retention(head=10, tail=10)))
     entry.output.append(b"x" * 10 + b"-" * 80 + b"y" * 10)
     page = await logs.page(entry, None, limit=100, text=True)
     assert [(frame.channel, frame.data, frame.seq, frame.cursor) for frame in page.frames] == [
@@ -166,7 +166,7 @@ async def test_gap_between_pages_is_told(spool: Spool) -> None:
 
 @pytest.mark.parametrize("cursor", ["-1", "101", " 1", "1_0", "²"])
 async def test_cursors_that_are_none(spool: Spool, cursor: str) -> None:
-    entry = Entry(kind=Kind.EXEC, output=spool.ledger())
+    entry = Entry(kind=Kind.EXEC, output=spool.output_log())
     entry.output.append(b"x" * 100)
     with pytest.raises(InvalidCursor):
         logs.position(entry.output, cursor)
@@ -175,7 +175,7 @@ async def test_cursors_that_are_none(spool: Spool, cursor: str) -> None:
 
 
 async def test_follower_stops_with_the_process_though_something_holds_its_output(spool: Spool) -> None:
-    entry = Entry(kind=Kind.EXEC, output=spool.ledger())
+    entry = Entry(kind=Kind.EXEC, output=spool.output_log())
     entry.output.append(b"one")
     events = logs.follow(entry, None, text=True)
     assert [(await anext(events))[0], (await anext(events))[0]] == ["state", "log"]

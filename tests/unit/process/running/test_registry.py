@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from toolbox.errors import NameConflict, ProcessNotFound
-from toolbox.host.ledger import Ledger
+from toolbox.host.output_log import OutputLog
 from toolbox.host.spool import Spool
 from toolbox.process.running.registry import Entry, Keep, Kind, Reason, Registry
 
@@ -27,13 +27,13 @@ async def registry() -> AsyncIterator[Registry]:
 
 
 def entry(spool: Spool, data: bytes = b"x", **fields: object) -> Entry:
-    made = Entry(kind=Kind.EXEC, output=spool.ledger(), **fields)  # type: ignore[arg-type]
+    made = Entry(kind=Kind.EXEC, output=spool.output_log(), **fields)  # type: ignore[arg-type]
     made.output.append(data)
     return made
 
 
-async def content(ledger: Ledger) -> bytes:
-    return b"".join([chunk.data async for chunk in ledger.chunks()])
+async def content(output_log: OutputLog) -> bytes:
+    return b"".join([chunk.data async for chunk in output_log.chunks()])
 
 
 async def settle() -> None:
@@ -130,7 +130,7 @@ async def test_old_entries_go_when_the_next_one_ends(spool: Spool) -> None:
     await registry.close()
 
 
-async def test_foreign_ledger_is_never_closed(spool: Spool) -> None:
+async def test_foreign_output_log_is_never_closed(spool: Spool) -> None:
     registry = Registry(keep=0)
     one = registry.add(entry(spool, owned=False))
     one.finish(0)

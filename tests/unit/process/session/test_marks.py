@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolbox.host.ledger import Channel, Chunk
+from toolbox.host.output_log import Channel, Chunk
 from toolbox.process.session.marks import FRAME, Marker, frames
 
 OUT, ERR = b"\x01\x01\x01", b"\x02\x02\x02"

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from toolbox.host.ledger import Ledger, Retention
+from toolbox.host.output_log import OutputLog, Retention
 from toolbox.host.spool import Spool
 from toolbox.process.terminal.pace import WINDOW, Pace
 from toolbox.process.terminal.viewer import FRESH, Skip, Viewer, boundary, first_offset
@@ -18,70 +18,70 @@ LINES = b"0123456789abcde\n"
 
 
 @pytest.fixture
-async def ledger(tmp_path: pathlib.Path) -> AsyncIterator[Ledger]:
+async def output_log(tmp_path: pathlib.Path) -> AsyncIterator[OutputLog]:
     spool = Spool(tmp_path)
-    ledger = spool.ledger(Retention(head=0, tail=MIB))
-    yield ledger
-    await ledger.close()
+    output_log = spool.output_log(Retention(head=0, tail=MIB))
+    yield output_log
+    await output_log.close()
     await spool.close()
 
 
-def fill(ledger: Ledger, size: int) -> None:
+def fill(output_log: OutputLog, size: int) -> None:
     for _ in range(0, size, 64 * 1024):
-        ledger.append(LINES * 4096)
+        output_log.append(LINES * 4096)
 
 
-async def test_line_starts_after_the_end_of_one(ledger: Ledger) -> None:
-    fill(ledger, 128 * 1024)
-    assert await boundary(ledger, 0) == 0
-    assert await boundary(ledger, 1) == 16
-    assert await boundary(ledger, ledger.size) == ledger.size
+async def test_line_starts_after_the_end_of_one(output_log: OutputLog) -> None:
+    fill(output_log, 128 * 1024)
+    assert await boundary(output_log, 0) == 0
+    assert await boundary(output_log, 1) == 16
+    assert await boundary(output_log, output_log.size) == output_log.size
 
 
-async def test_output_without_lines_starts_anywhere(ledger: Ledger) -> None:
-    ledger.append(b"x" * 100_000)
-    assert await boundary(ledger, 5) == 5
+async def test_output_without_lines_starts_anywhere(output_log: OutputLog) -> None:
+    output_log.append(b"x" * 100_000)
+    assert await boundary(output_log, 5) == 5
 
 
 @pytest.mark.parametrize(
     ("since", "replay", "start"),
     [(None, True, 0), (None, False, 1000), (7, True, 7), (5000, True, 1000), (7, False, 1000)],
 )
-async def test_start(ledger: Ledger, since: int | None, replay: bool, start: int) -> None:
-    ledger.append(b"x" * 1000)
-    viewer = Viewer(ledger, Pace(ledger))
+async def test_start(output_log: OutputLog, since: int | None, replay: bool, start: int) -> None:
+    output_log.append(b"x" * 1000)
+    viewer = Viewer(output_log, Pace(output_log))
     await viewer.start(since, replay=replay)
     assert viewer.offset == start
 
 
-async def test_start_where_the_head_is_lost(ledger: Ledger) -> None:
-    fill(ledger, 3 * MIB)
-    assert first_offset(ledger) == 2 * MIB
-    ledger.append(b"xyz")
-    viewer = Viewer(ledger, Pace(ledger))
+async def test_start_where_the_head_is_lost(output_log: OutputLog) -> None:
+    fill(output_log, 3 * MIB)
+    assert first_offset(output_log) == 2 * MIB
+    output_log.append(b"xyz")
+    viewer = Viewer(output_log, Pace(output_log))
     await viewer.start(5, replay=True)
     assert viewer.offset == 2 * MIB + 16
 
 
-async def test_viewer_that_was_overtaken_goes_on_with_the_newest(ledger: Ledger) -> None:
-    viewer = Viewer(ledger, Pace(ledger))
+async def test_viewer_that_was_overtaken_goes_on_with_the_newest(output_log: OutputLog) -> None:
+    viewer = Viewer(output_log, Pace(output_log))
     await viewer.start(None, replay=True)
-    fill(ledger, 64 * 1024)
+    fill(output_log, 64 * 1024)
     async with contextlib.aclosing(viewer.output()) as output:
         assert isinstance(await anext(output), bytes)
-        fill(ledger, 3 * MIB)
+        fill(output_log, 3 * MIB)
         while not isinstance(part := await anext(output), Skip):
             pass
-        assert 0 <= part.offset - (ledger.size - FRESH) <= 16
-        ledger.finish()
+        assert 0 <= part.offset - (output_log.size - FRESH) <= 16
+        output_log.finish()
         rest = b"".join([part async for part in output if isinstance(part, bytes)])
-    assert part.offset + len(rest) == ledger.size
+    assert part.offset + len(rest) == output_log.size
     assert rest.startswith(LINES)
 
 
-async def test_the_first_of_the_viewers_sets_the_pace(ledger: Ledger) -> None:
-    pace, resumed = Pace(ledger), []
-    fill(ledger, 2 * WINDOW)
+async def test_the_first_of_the_viewers_sets_the_pace(output_log: OutputLog) -> None:
+    pace, resumed = Pace(output_log), []
+    fill(output_log, 2 * WINDOW)
     assert not pace.congested
     pace.moved("slow", 0)
     assert pace.congested

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from toolbox.errors import BadRequest, Forbidden
 
 
-class Account(NamedTuple):
+class UserIdentity(NamedTuple):
     """Who a process runs as."""
 
     uid: int
@@ -24,7 +24,7 @@ class Account(NamedTuple):
         return {"HOME": self.home, "USER": self.name, "LOGNAME": self.name}
 
 
-def find(name: str) -> Account | None:
+def find(name: str) -> UserIdentity | None:
     """Look up a user by name or number; None if that is who we are anyway. Blocks."""
     try:
         found = pwd.getpwuid(int(name)) if name.isascii() and name.isdecimal() else pwd.getpwnam(name)
@@ -35,4 +35,4 @@ def find(name: str) -> Account | None:
     if os.geteuid() != 0:
         raise Forbidden(f"processes cannot run as {found.pw_name}: the daemon is not root")
     groups = os.getgrouplist(found.pw_name, found.pw_gid)
-    return Account(found.pw_uid, found.pw_gid, tuple(groups), found.pw_name, found.pw_dir)
+    return UserIdentity(found.pw_uid, found.pw_gid, tuple(groups), found.pw_name, found.pw_dir)

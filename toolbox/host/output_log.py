@@ -19,7 +19,7 @@ from typing import Protocol
 
 import msgspec
 
-from toolbox.host.lanes import Lane
+from toolbox.host.worker_pool import WorkerPool
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class Chunk(msgspec.Struct, frozen=True):
 
 
 class Store(Protocol):
-    """Where a ledger puts what does not stay in memory; every method blocks."""
+    """Where an output log puts what does not stay in memory; every method blocks."""
 
     def write(self, offset: int, data: bytes | bytearray) -> None:
         """Store data of the stream."""
@@ -136,17 +136,17 @@ class _Index:
         return self.starts[count // 2], self.starts[count // 2 + count // 4]
 
 
-class Ledger:
+class OutputLog:
     """Record output with bounded memory; ``close`` gives back what it holds."""
 
-    def __init__(self, retention: Retention, make_store: Callable[[], Store], lane: Lane) -> None:
+    def __init__(self, retention: Retention, make_store: Callable[[], Store], workers: WorkerPool) -> None:
         self.size = 0
         self.ended = False
         self._tail = retention.tail
         # What is kept: before the start of the gap, and from its end on. An end before the start means no gap.
         self._gap_start, self._gap_end = retention.head, 0
         self._make_store = make_store
-        self._lane = lane
+        self._workers = workers
         self._store: Store | None = None
         self._index = _Index()
         # In order of offset: what the store has, what is being written to it, what only memory has.
@@ -180,7 +180,7 @@ class Ledger:
         return bool(self._held) and self.size - min(self._held.values()) > self._tail - margin
 
     def on_room(self, resume: Callable[[], None]) -> None:
-        """Call ``resume`` once, as soon as the ledger is not congested."""
+        """Call ``resume`` once, as soon as the output log is not congested."""
         self._paused.append(resume)
 
     def append(self, data: bytes, channel: Channel = Channel.STDOUT) -> None:
@@ -280,7 +280,7 @@ class Ledger:
         store, self._store = self._store, None
         self._forget()
         if store is not None:
-            await self._lane.run(store.close)
+            await self._workers.run(store.close)
         self.wake()
 
     def close_at_once(self) -> bool:
@@ -336,14 +336,14 @@ class Ledger:
             bytes(self._buffer[max(start - middle, 0) : max(end - middle, 0)]),
         ]
         if start < self._stored and self._store is not None:
-            parts.insert(0, await self._lane.run(self._store.read, start, min(end, self._stored) - start))
+            parts.insert(0, await self._workers.run(self._store.read, start, min(end, self._stored) - start))
         return b"".join(parts)
 
     def _shrink(self) -> None:
         if self._broken:
             self._keep_in_memory()
         elif self._writer is None:
-            self._writer = asyncio.create_task(self._write(), name="ledger writer")
+            self._writer = asyncio.create_task(self._write(), name="output_log writer")
 
     def _keep_in_memory(self) -> None:
         """Without a disk only the newest bytes are kept."""
@@ -360,8 +360,8 @@ class Ledger:
             while len(self._buffer) > self._in_memory:
                 self._batch, self._buffer = self._buffer, bytearray()
                 if self._store is None:
-                    self._store = await self._lane.run(self._make_store)
-                await self._lane.run(self._store.write, self._stored, self._batch)
+                    self._store = await self._workers.run(self._make_store)
+                await self._workers.run(self._store.write, self._stored, self._batch)
                 self._stored += len(self._batch)
                 self._batch = bytearray()
                 self._index.forget(self._gap_start, self._gap_end)

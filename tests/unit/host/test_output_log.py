@@ -10,13 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from toolbox.host import ledger as ledger_module
-from toolbox.host.lanes import Lane
-from toolbox.host.ledger import BACKLOG, IN_MEMORY, MIB, Channel, Ledger, Retention
+from toolbox.host import output_log as output_log_module
+from toolbox.host.output_log import BACKLOG, IN_MEMORY, MIB, Channel, OutputLog, Retention
 from toolbox.host.spool import Spool, SpoolFile
+from toolbox.host.worker_pool import WorkerPool
 
 
-async def contents(record: Ledger) -> bytes:
+async def contents(record: OutputLog) -> bytes:
     return b"".join([chunk.data async for chunk in record.chunks()])
 
 
@@ -26,7 +26,7 @@ def pattern(size: int, start: int = 0) -> bytes:
 
 
 async def test_small_output_is_read_back_from_memory(spool: Spool, tmp_path: pathlib.Path) -> None:
-    record = spool.ledger()
+    record = spool.output_log()
     record.append(b"one ")
     record.append(b"two")
     assert await contents(record) == b"one two"
@@ -35,7 +35,7 @@ async def test_small_output_is_read_back_from_memory(spool: Spool, tmp_path: pat
 
 
 async def test_chunks_carry_offset_channel_and_time_in_order(spool: Spool) -> None:
-    record = spool.ledger()
+    record = spool.output_log()
     record.append(b"out", Channel.STDOUT)
     record.append(b"err", Channel.STDERR)
     record.append(b"more", Channel.STDOUT)
@@ -50,7 +50,7 @@ async def test_chunks_carry_offset_channel_and_time_in_order(spool: Spool) -> No
     await record.close()
 
 
-async def fill(record: Ledger, size: int, step: int = 100_000) -> None:
+async def fill(record: OutputLog, size: int, step: int = 100_000) -> None:
     """Append a pattern as a producer does: pausing when asked to."""
     room = asyncio.Event()
     for start in range(0, size, step):
@@ -62,7 +62,7 @@ async def fill(record: Ledger, size: int, step: int = 100_000) -> None:
 
 
 async def test_long_output_goes_to_disk_and_comes_back_whole(spool: Spool) -> None:
-    record = spool.ledger()
+    record = spool.output_log()
     await fill(record, 9 * MIB)
     assert len(record._buffer) <= BACKLOG
     assert await contents(record) == pattern(9 * MIB)
@@ -71,7 +71,7 @@ async def test_long_output_goes_to_disk_and_comes_back_whole(spool: Spool) -> No
 
 
 async def test_spool_file_has_no_name_and_is_closed(spool: Spool, tmp_path: pathlib.Path) -> None:
-    record = spool.ledger()
+    record = spool.output_log()
     await fill(record, 6 * MIB)
     await contents(record)
     assert list((tmp_path / "spool").iterdir()) == []
@@ -80,7 +80,7 @@ async def test_spool_file_has_no_name_and_is_closed(spool: Spool, tmp_path: path
 
 
 async def test_head_and_tail_survive_the_cap(spool: Spool) -> None:
-    record = spool.ledger(Retention(head=MIB, tail=2 * MIB))
+    record = spool.output_log(Retention(head=MIB, tail=2 * MIB))
     await fill(record, 20 * MIB)
     assert record.size == 20 * MIB
     assert record.dropped == 17 * MIB
@@ -99,9 +99,9 @@ async def test_head_and_tail_survive_the_cap(spool: Spool) -> None:
 async def test_any_cap_keeps_exactly_head_and_tail(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, head: int, tail: int, pieces: list[int], at: int
 ) -> None:
-    monkeypatch.setattr(ledger_module, "IN_MEMORY", 50)
+    monkeypatch.setattr(output_log_module, "IN_MEMORY", 50)
     space = Spool(tmp_path / "spool")
-    record = space.ledger(Retention(head, tail))
+    record = space.output_log(Retention(head, tail))
     for piece in pieces:
         record.append(pattern(piece, record.size))
         await asyncio.sleep(0)
@@ -122,7 +122,7 @@ async def test_any_cap_keeps_exactly_head_and_tail(
 
 
 async def test_follower_sees_everything_until_the_end(spool: Spool) -> None:
-    record = spool.ledger()
+    record = spool.output_log()
     seen: list[bytes] = []
 
     async def follow() -> None:
@@ -140,8 +140,8 @@ async def test_follower_sees_everything_until_the_end(spool: Spool) -> None:
     await record.close()
 
 
-async def test_follower_ends_when_the_ledger_is_closed(spool: Spool) -> None:
-    record = spool.ledger()
+async def test_follower_ends_when_the_output_log_is_closed(spool: Spool) -> None:
+    record = spool.output_log()
     task = asyncio.create_task(anext(record.follow(), None))  # type: ignore[arg-type]
     await asyncio.sleep(0)
     await record.close()
@@ -149,7 +149,7 @@ async def test_follower_ends_when_the_ledger_is_closed(spool: Spool) -> None:
 
 
 async def test_slow_follower_without_hold_sees_the_gap(spool: Spool) -> None:
-    record = spool.ledger(Retention(head=0, tail=MIB))
+    record = spool.output_log(Retention(head=0, tail=MIB))
     record.append(b"x" * 10)
     async with contextlib.aclosing(record.follow()) as chunks:
         assert (await anext(chunks)).offset == 0
@@ -159,7 +159,7 @@ async def test_slow_follower_without_hold_sees_the_gap(spool: Spool) -> None:
 
 
 async def test_held_follower_stops_the_producer_and_loses_nothing(spool: Spool) -> None:
-    record = spool.ledger(Retention(head=0, tail=2 * MIB))
+    record = spool.output_log(Retention(head=0, tail=2 * MIB))
     seen = bytearray()
     async with contextlib.aclosing(record.follow(hold=True)) as chunks:
         record.append(b"")
@@ -175,7 +175,7 @@ async def test_held_follower_stops_the_producer_and_loses_nothing(spool: Spool) 
 
 
 async def test_producer_goes_on_when_the_held_follower_leaves(spool: Spool) -> None:
-    record = spool.ledger(Retention(head=0, tail=MIB))
+    record = spool.output_log(Retention(head=0, tail=MIB))
     record.append(b"first")
     async with contextlib.aclosing(record.follow(hold=True)) as chunks:
         await anext(chunks)
@@ -208,9 +208,9 @@ class Full:
 
 @pytest.mark.parametrize("room", [0, 4 * MIB])
 async def test_full_disk_keeps_what_fitted_and_the_end(tmp_path: pathlib.Path, room: int) -> None:
-    lane = Lane("test", 1)
+    workers = WorkerPool("test", 1)
     kept = Retention()
-    record = Ledger(kept, lambda: Full(SpoolFile(tmp_path, kept), room), lane)
+    record = OutputLog(kept, lambda: Full(SpoolFile(tmp_path, kept), room), workers)
     await fill(record, 12 * MIB)
     whole = await contents(record)
     assert whole.endswith(pattern(IN_MEMORY // 2, 12 * MIB - IN_MEMORY // 2))
@@ -219,14 +219,14 @@ async def test_full_disk_keeps_what_fitted_and_the_end(tmp_path: pathlib.Path, r
     assert whole[: max(head, 0)] == pattern(max(head, 0))
     assert record.dropped > 0
     await record.close()
-    await lane.close()
+    await workers.close()
 
 
 async def test_alternating_channels_cannot_grow_the_index_without_bound(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_module, "MAX_RECORDS", 1000)
-    record = spool.ledger()
+    monkeypatch.setattr(output_log_module, "MAX_RECORDS", 1000)
+    record = spool.output_log()
     for n in range(50_000):
         record.append(b"%07d\n" % n * 10, Channel.STDOUT if n % 2 else Channel.STDERR)
     await contents(record)
@@ -240,24 +240,24 @@ async def test_alternating_channels_cannot_grow_the_index_without_bound(
 
 
 async def test_stream_at_rest_gives_back_its_memory_and_is_still_read(spool: Spool) -> None:
-    ledger = spool.ledger()
+    output_log = spool.output_log()
     data = bytes(range(256)) * 3000
-    ledger.append(data)
-    ledger.finish()
-    ledger.rest()
-    while len(ledger._buffer) + len(ledger._batch) > 64 * 1024:
+    output_log.append(data)
+    output_log.finish()
+    output_log.rest()
+    while len(output_log._buffer) + len(output_log._batch) > 64 * 1024:
         await asyncio.sleep(0)
-    assert b"".join([chunk.data async for chunk in ledger.chunks()]) == data
-    small = spool.ledger()
+    assert b"".join([chunk.data async for chunk in output_log.chunks()]) == data
+    small = spool.output_log()
     small.append(b"x" * 1000)
     small.rest()
     assert small._writer is None
-    await ledger.close()
+    await output_log.close()
     await small.close()
 
 
 async def test_only_what_is_in_memory_is_closed_at_once(spool: Spool) -> None:
-    small, large = spool.ledger(), spool.ledger()
+    small, large = spool.output_log(), spool.output_log()
     small.append(b"x" * 100)
     large.append(b"x" * 2 * MIB)
     assert small.close_at_once()

@@ -1,6 +1,6 @@
-"""Named, bounded pools of threads: one lane per kind of blocking work.
+"""Named, bounded pools of threads: one workers per kind of blocking work.
 
-A scan of a dead network mount fills its own lane and nothing else. A thread cannot be interrupted, so a
+A scan of a dead network mount fills its own workers and nothing else. A thread cannot be interrupted, so a
 cancelled caller still waits until its call has returned: whoever cleans up afterwards never races it.
 
 An executor of the standard library would cost more than most calls here take: two futures, a lock and three more
@@ -29,12 +29,12 @@ class _Work(NamedTuple):
     loop: asyncio.AbstractEventLoop
 
 
-class Lane:
-    """Run blocking calls on at most ``workers`` threads, which start when needed; the rest wait in order."""
+class WorkerPool:
+    """Run blocking calls on at most ``size`` threads, which start when needed; the rest wait in order."""
 
-    def __init__(self, name: str, workers: int) -> None:
+    def __init__(self, name: str, size: int) -> None:
         self._name = name
-        self._workers = workers
+        self._size = size
         self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         # Calls that are queued or run; for the loop only.
@@ -49,10 +49,10 @@ class Lane:
             done(result, error)
 
         if self._closed:
-            raise RuntimeError(f"lane is closed: {self._name}")
+            raise RuntimeError(f"workers is closed: {self._name}")
         self._queue.put(_Work(call, finished, asyncio.get_running_loop()))
         self._open += 1
-        if self._open > len(self._threads) < self._workers:
+        if self._open > len(self._threads) < self._size:
             number = len(self._threads)
             thread = threading.Thread(target=self._work, name=f"{self._name}_{number}", daemon=True)
             self._threads.append(thread)
@@ -129,5 +129,5 @@ async def _joined(threads: list[threading.Thread]) -> None:
             thread.join()
         loop.call_soon_threadsafe(ended.set_result, None)
 
-    threading.Thread(target=join, name="lane closer", daemon=True).start()
+    threading.Thread(target=join, name="workers closer", daemon=True).start()
     await ended

@@ -10,7 +10,7 @@ import signal
 from collections.abc import Set as AbstractSet
 
 from toolbox.host import tree
-from toolbox.host.lanes import Lane
+from toolbox.host.worker_pool import WorkerPool
 
 log = logging.getLogger(__name__)
 
@@ -19,13 +19,13 @@ log = logging.getLogger(__name__)
 SWEEP_DELAY = 0.1
 
 
-class Sweeper:
+class OrphanReaper:
     """Look for zombies after each SIGCHLD in the thread that spawns, and reap them on the loop, which spawns too.
 
     So in neither place a child exists that is not known.
     """
 
-    def __init__(self, own: AbstractSet[int], spawner: Lane) -> None:
+    def __init__(self, own: AbstractSet[int], spawner: WorkerPool) -> None:
         self._own = own
         self._spawner = spawner
         self._zombies: set[int] = set()

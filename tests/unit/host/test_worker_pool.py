@@ -9,11 +9,11 @@ import pytest
 
 from toolbox.errors import BadRequest, InvalidPath
 from toolbox.host import paths
-from toolbox.host.lanes import Lane
+from toolbox.host.worker_pool import WorkerPool
 
 
 async def test_at_most_so_many_at_once() -> None:
-    lane = Lane("test", 2)
+    workers = WorkerPool("test", 2)
     gate, inside, most = threading.Barrier(2), threading.Semaphore(2), []
 
     def work() -> None:
@@ -21,13 +21,13 @@ async def test_at_most_so_many_at_once() -> None:
         gate.wait(5)
         inside.release()
 
-    await asyncio.gather(*(lane.run(work) for _ in range(8)))
+    await asyncio.gather(*(workers.run(work) for _ in range(8)))
     assert most == [True] * 8
-    await lane.close()
+    await workers.close()
 
 
 async def test_cancelled_caller_waits_for_its_thread() -> None:
-    lane = Lane("test", 1)
+    workers = WorkerPool("test", 1)
     entered, leave, left = threading.Event(), threading.Event(), []
 
     def work() -> None:
@@ -35,30 +35,30 @@ async def test_cancelled_caller_waits_for_its_thread() -> None:
         leave.wait(5)
         left.append(True)
 
-    task = asyncio.create_task(lane.run(work))
+    task = asyncio.create_task(workers.run(work))
     await asyncio.to_thread(entered.wait, 5)
     task.cancel()
     asyncio.get_running_loop().call_later(0.05, leave.set)
     with pytest.raises(asyncio.CancelledError):
         await task
     assert left == [True]
-    await lane.close()
+    await workers.close()
 
 
 async def test_cancel_stops_work_that_looks_at_the_event() -> None:
-    lane = Lane("test", 1)
+    workers = WorkerPool("test", 1)
     stop, entered = threading.Event(), threading.Event()
 
     def work() -> bool:
         entered.set()
         return stop.wait(5)
 
-    task = asyncio.create_task(lane.run_until(stop, work))
+    task = asyncio.create_task(workers.run_until(stop, work))
     await asyncio.to_thread(entered.wait, 5)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await lane.close()
+    await workers.close()
 
 
 def test_nul_is_refused() -> None:

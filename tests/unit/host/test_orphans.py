@@ -26,7 +26,7 @@ async def main():
     reaper.default_signals()
     spool = Spool(pathlib.Path(tempfile.mkdtemp()))
     procs = Procs(spool)
-    procs.start_sweeping()
+    procs.start_reaping()
     env = {"PATH": os.environ["PATH"]}
     BODY
     await procs.close()
