@@ -22,9 +22,9 @@ from toolbox.http.access import Access
 from toolbox.http.endpoint import collect
 from toolbox.http.server import HttpServer
 from toolbox.http.signing import SigningKeys
-from toolbox.process.running.registry import Registry
-from toolbox.process.runtime import Runtime
-from toolbox.process.terminal.area import TerminalsArea
+from toolbox.process.terminals.component import TerminalsComponent
+from toolbox.runs.context import ProcessContext
+from toolbox.runs.registry import Registry
 
 EXIT_CONTROL = "X-Daytona-Pty-Exit-Control"
 IN_BAND = "X-Toolbox-Pty-Control"
@@ -41,7 +41,7 @@ class Served:
     url: str
     port: int
     work: pathlib.Path
-    area: TerminalsArea
+    area: TerminalsComponent
     registry: Registry
     procs: Procs
     environment: Environment
@@ -56,7 +56,7 @@ async def serve(work: pathlib.Path, *, shell: str = PLAIN) -> AsyncIterator[Serv
     variables = {"HOME": str(work), "PATH": "/usr/local/bin:/usr/bin:/bin", "PS1": "$ ", "LANG": "C.UTF-8"}
     environment = Environment(variables, own=())
     shells = Shells(environment.get, shell)
-    area = TerminalsArea(Runtime(procs, environment, shells, spool, registry, workdir=str(work)))
+    area = TerminalsComponent(ProcessContext(procs, environment, shells, spool, registry, workdir=str(work)))
     server = HttpServer(collect(area.api), Access(SigningKeys()), sandbox_id="box")
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]

@@ -15,8 +15,8 @@ import socket
 import sys
 
 from toolbox import __version__, logs
-from toolbox.fs.area import FilesArea
-from toolbox.git.area import GitArea
+from toolbox.fs.component import FilesComponent
+from toolbox.git.component import GitComponent
 from toolbox.host.env import Environment
 from toolbox.host.limits import Limiter, Limits
 from toolbox.host.procs import Procs
@@ -28,20 +28,20 @@ from toolbox.http.endpoint import Route, collect
 from toolbox.http.proxy import PortProxy
 from toolbox.http.server import HttpServer
 from toolbox.http.signing import SigningKeys
-from toolbox.process.api import ExecApi
-from toolbox.process.code.area import CodeArea
+from toolbox.process.code.component import CodeComponent
 from toolbox.process.entrypoint import Entrypoint
-from toolbox.process.execute import Exec
-from toolbox.process.running.area import RunningArea
-from toolbox.process.running.registry import Registry
-from toolbox.process.running.start import Starter
-from toolbox.process.runtime import Runtime
-from toolbox.process.session.area import SessionsArea
-from toolbox.process.session.sessions import Sessions
-from toolbox.process.terminal.area import TerminalsArea
+from toolbox.process.exec.api import ExecApi
+from toolbox.process.exec.commands import Exec
+from toolbox.process.processes.component import ProcessesComponent
+from toolbox.process.processes.launcher import Launcher
+from toolbox.process.sessions.component import SessionsComponent
+from toolbox.process.sessions.sessions import Sessions
+from toolbox.process.terminals.component import TerminalsComponent
+from toolbox.runs.context import ProcessContext
+from toolbox.runs.registry import Registry
 from toolbox.settings import Settings, SettingsError, token_in
 from toolbox.system.api import Identity
-from toolbox.system.area import SystemArea
+from toolbox.system.component import SystemComponent
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ class Daemon:
         self.procs = Procs(self.spool, limiter=Limiter(oom_score=settings.oom_score))
         self.shells = Shells(self.environment.get, settings.shell)
         self.registry = Registry()
-        runtime = Runtime(
+        context = ProcessContext(
             self.procs,
             self.environment,
             self.shells,
@@ -135,15 +135,15 @@ class Daemon:
             workdir=workdir_of(settings),
             limits=limits_of(settings),
         )
-        self.exec = Exec(runtime, max_output=settings.max_output_bytes)
-        starter = Starter(runtime)
-        self.running = RunningArea(self.registry, starter, self.procs)
-        self.terminals = TerminalsArea(runtime)
+        self.exec = Exec(context, max_output=settings.max_output_bytes)
+        launcher = Launcher(context)
+        self.running = ProcessesComponent(self.registry, launcher, self.procs)
+        self.terminals = TerminalsComponent(context)
         self.running.use_terminals(self.terminals.terminals.launch)
-        self.code = CodeArea(runtime, max_output=settings.max_output_bytes)
-        self.files = FilesArea(workdir=workdir_of(settings), state_dir=state_dir_of(settings), procs=self.procs)
-        self.git = GitArea(self.procs, self.environment, workdir=workdir_of(settings), home=home_of(settings))
-        self.system = SystemArea(
+        self.code = CodeComponent(context, max_output=settings.max_output_bytes)
+        self.files = FilesComponent(workdir=workdir_of(settings), state_dir=state_dir_of(settings), procs=self.procs)
+        self.git = GitComponent(self.procs, self.environment, workdir=workdir_of(settings), home=home_of(settings))
+        self.system = SystemComponent(
             identity=Identity(version=settings.version, home=home_of(settings), workdir=workdir_of(settings)),
             env=self.environment,
             keys=self.keys,
@@ -151,14 +151,14 @@ class Daemon:
             resource=_resource(settings),
         )
         self.system.counters.add("processes", "processes owned by the daemon", lambda: len(self.procs.live))
-        self.entrypoint = Entrypoint(runtime, note=self.system.telemetry.entrypoint)
+        self.entrypoint = Entrypoint(context, note=self.system.telemetry.entrypoint)
         sessions = Sessions(
-            runtime,
+            context,
             state_dir=state_dir_of(settings),
             grace=settings.grace_period,
             send_signal=self.running.processes.signal,
         )
-        self.sessions = SessionsArea(sessions, self.entrypoint)
+        self.sessions = SessionsComponent(sessions, self.entrypoint)
         self.proxy = PortProxy(lambda: self.port, token=token)
         self.apis: list[object] = [
             DocsApi(self.routes, pages=settings.environment != "production"),

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from toolbox.fs.area import FilesArea
+from toolbox.fs.component import FilesComponent
 from toolbox.host.procs import Procs
 from toolbox.host.spool import Spool
 from toolbox.http.access import Access
@@ -26,7 +26,7 @@ class Files:
     url: str
     port: int
     work: pathlib.Path
-    area: FilesArea
+    area: FilesComponent
     procs: Procs
     server: HttpServer
 
@@ -38,7 +38,7 @@ async def files(tmp_path: pathlib.Path) -> AsyncIterator[Files]:
     work.mkdir()
     spool = Spool(tmp_path)
     procs = Procs(spool)
-    area = FilesArea(workdir=str(work), state_dir=str(state), procs=procs)
+    area = FilesComponent(workdir=str(work), state_dir=str(state), procs=procs)
     server = HttpServer(collect(area.api), Access(SigningKeys()), sandbox_id="box")
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]

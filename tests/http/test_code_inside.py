@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import Running, running
 from toolbox.host import reaper
-from toolbox.process.running.registry import Kind
+from toolbox.runs.registry import Kind
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -88,7 +88,7 @@ async def test_server_that_dies_is_replaced_and_its_runs_go_on(warm: Running) ->
         await warm.daemon.code.warm.started()
         assert (await run(client, "print(1)"))["result"] == "1\n"
         assert next(iter(servers.values())) is not first
-        assert not first._spares
+        assert not first._workers
 
 
 async def test_daemon_that_ends_answers_who_waits(environ: dict[str, str]) -> None:

@@ -23,10 +23,10 @@ from toolbox.http.access import Access
 from toolbox.http.endpoint import collect
 from toolbox.http.server import HttpServer
 from toolbox.http.signing import SigningKeys
-from toolbox.process.api import ExecApi
-from toolbox.process.execute import Exec
-from toolbox.process.running.registry import Registry
-from toolbox.process.runtime import Runtime
+from toolbox.process.exec.api import ExecApi
+from toolbox.process.exec.commands import Exec
+from toolbox.runs.context import ProcessContext
+from toolbox.runs.registry import Registry
 
 MIB = 1024 * 1024
 
@@ -41,8 +41,8 @@ class Served:
         self.procs = Procs(self.spool)
         shells = Shells(self.env.get)
         self.registry = Registry()
-        runtime = Runtime(self.procs, self.env, shells, self.spool, self.registry, workdir=str(home))
-        self.exec = Exec(runtime, max_output=16 * MIB)
+        context = ProcessContext(self.procs, self.env, shells, self.spool, self.registry, workdir=str(home))
+        self.exec = Exec(context, max_output=16 * MIB)
         routes = collect(ExecApi(self.exec, **beats))
         self.server = HttpServer(routes, Access(SigningKeys()), sandbox_id="box")
         self.listener = socket.create_server(("127.0.0.1", 0))

@@ -27,12 +27,12 @@ from toolbox.http.access import Access
 from toolbox.http.endpoint import collect
 from toolbox.http.server import HttpServer
 from toolbox.http.signing import SigningKeys
-from toolbox.process.api import ExecApi
-from toolbox.process.execute import Exec
-from toolbox.process.running.area import RunningArea
-from toolbox.process.running.registry import Controls, Entry, Kind, Registry
-from toolbox.process.running.start import Starter
-from toolbox.process.runtime import Runtime
+from toolbox.process.exec.api import ExecApi
+from toolbox.process.exec.commands import Exec
+from toolbox.process.processes.component import ProcessesComponent
+from toolbox.process.processes.launcher import Launcher
+from toolbox.runs.context import ProcessContext
+from toolbox.runs.registry import Controls, Entry, Kind, Registry
 
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 NO_LIMITS = Limits()
@@ -49,10 +49,12 @@ class Served:
         self.procs = Procs(self.spool)
         self.registry = Registry()
         shells = Shells(self.env.get)
-        runtime = Runtime(self.procs, self.env, shells, self.spool, self.registry, workdir=str(home), limits=limits)
-        self.exec = Exec(runtime, max_output=2**24)
-        self.starter = Starter(runtime)
-        self.area = RunningArea(self.registry, self.starter, self.procs)
+        context = ProcessContext(
+            self.procs, self.env, shells, self.spool, self.registry, workdir=str(home), limits=limits
+        )
+        self.exec = Exec(context, max_output=2**24)
+        self.launcher = Launcher(context)
+        self.area = ProcessesComponent(self.registry, self.launcher, self.procs)
         routes = [*collect(ExecApi(self.exec)), *collect(self.area.api)]
         self.server = HttpServer(routes, Access(SigningKeys()), sandbox_id="box")
         self.listener = socket.create_server(("127.0.0.1", 0))

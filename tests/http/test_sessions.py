@@ -28,12 +28,12 @@ from toolbox.http.endpoint import collect
 from toolbox.http.server import HttpServer
 from toolbox.http.signing import SigningKeys
 from toolbox.process.entrypoint import Entrypoint
-from toolbox.process.running.area import RunningArea
-from toolbox.process.running.registry import Registry
-from toolbox.process.running.start import Starter
-from toolbox.process.runtime import Runtime
-from toolbox.process.session.area import SessionsArea
-from toolbox.process.session.sessions import Sessions
+from toolbox.process.processes.component import ProcessesComponent
+from toolbox.process.processes.launcher import Launcher
+from toolbox.process.sessions.component import SessionsComponent
+from toolbox.process.sessions.sessions import Sessions
+from toolbox.runs.context import ProcessContext
+from toolbox.runs.registry import Registry
 
 OUT, ERR = "\x01\x01\x01", "\x02\x02\x02"
 SHELLS = [name for name in ("bash", "dash", "zsh") if shutil.which(name)]
@@ -55,13 +55,13 @@ class Served:
         self.procs = Procs(self.spool)
         self.registry = Registry()
         shells = Shells(self.env.get, shell)
-        runtime = Runtime(self.procs, self.env, shells, self.spool, self.registry, workdir=str(home))
-        self.running = RunningArea(self.registry, Starter(runtime), self.procs)
+        context = ProcessContext(self.procs, self.env, shells, self.spool, self.registry, workdir=str(home))
+        self.running = ProcessesComponent(self.registry, Launcher(context), self.procs)
         self.sessions = Sessions(
-            runtime, state_dir=str(home / "state"), grace=2, send_signal=self.running.processes.signal
+            context, state_dir=str(home / "state"), grace=2, send_signal=self.running.processes.signal
         )
-        self.entrypoint = Entrypoint(runtime, note=_unnoted)
-        self.area = SessionsArea(self.sessions, self.entrypoint)
+        self.entrypoint = Entrypoint(context, note=_unnoted)
+        self.area = SessionsComponent(self.sessions, self.entrypoint)
         routes = [*collect(self.area.api), *collect(self.running.api)]
         self.server = HttpServer(routes, Access(SigningKeys()), sandbox_id="box")
         self.listener = socket.create_server(("127.0.0.1", 0))

@@ -19,7 +19,7 @@ from toolbox.http.endpoint import collect
 from toolbox.http.server import HttpServer
 from toolbox.http.signing import SigningKeys, sign
 from toolbox.system.api import Identity
-from toolbox.system.area import SystemArea
+from toolbox.system.component import SystemComponent
 
 TOKEN = "correct horse battery staple"
 
@@ -30,7 +30,7 @@ class System:
     def __init__(self, token: str = "") -> None:
         self.env = Environment({"PATH": "/bin", "HOME": "/home/me", "TOOLBOX_TOKEN": "x"})
         self.keys = SigningKeys()
-        self.area = SystemArea(
+        self.area = SystemComponent(
             identity=Identity(version="0.226.1", home="/home/me", workdir="/work"), env=self.env, keys=self.keys
         )
         self.server = HttpServer(collect(self.area.api), Access(self.keys, token=token), sandbox_id="box")

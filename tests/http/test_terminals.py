@@ -18,7 +18,7 @@ import pytest
 from yarl import URL
 
 from tests.terminal_client import CONNECTED, EXIT_CONTROL, IN_BAND, Served, Tty, connected, gone, new, same, serve
-from toolbox.process.terminal.wire import CreateRequest
+from toolbox.process.terminals.wire import CreateRequest
 
 Session = aiohttp.ClientSession
 VERSION = "X-Daytona-SDK-Version~0.218.0"

@@ -18,7 +18,7 @@ from tests.perf.budgets import BANNED_AT_BOOT, BUDGETS
 from tests.perf.conftest import BUILD, cpu_of, fresh, least, wall_of
 
 # What runs in the user's interpreter is a program of its own, not a part of the daemon.
-ELSEWHERE = ("__main__", "toolbox_payload")
+ELSEWHERE = ("__main__", "payload")
 MODULES = sorted(
     name
     for _, name, _ in pkgutil.walk_packages(toolbox.__path__, "toolbox.")

@@ -22,7 +22,7 @@ from toolbox.http.endpoint import collect
 from toolbox.http.server import HttpServer
 from toolbox.http.signing import SigningKeys
 from toolbox.system.api import Identity
-from toolbox.system.area import SystemArea
+from toolbox.system.component import SystemComponent
 from toolbox.telemetry import Intervals, RequestRecord, Telemetry
 
 QUICK = Intervals(traces=0.05, metrics=0.05, logs=0.05)
@@ -282,7 +282,7 @@ class Served:
     def __init__(self, endpoint: str) -> None:
         keys = SigningKeys()
         identity = Identity(version="1", home="/", workdir="/")
-        self.area = SystemArea(identity=identity, env=Environment({}), keys=keys, otel_endpoint=endpoint)
+        self.area = SystemComponent(identity=identity, env=Environment({}), keys=keys, otel_endpoint=endpoint)
         self.server = HttpServer(collect(self.area.api), Access(keys), sandbox_id="box")
         self.server.observers.append(self.area.observe)
         self.listener = socket.create_server(("127.0.0.1", 0))

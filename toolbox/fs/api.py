@@ -63,8 +63,8 @@ from toolbox.fs.wire import (
     WatchQuery,
 )
 from toolbox.http.bodies import OCTETS, Bodies, send_stream
+from toolbox.http.disconnect import until, while_connected
 from toolbox.http.endpoint import Reply, Request, endpoint, websocket
-from toolbox.http.presence import until, while_connected
 from toolbox.http.streams import SSE, event_stream
 from toolbox.http.websocket import WsSession
 

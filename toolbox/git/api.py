@@ -71,8 +71,8 @@ from toolbox.git.wire import (
     RemotePath,
     RepoQuery,
 )
+from toolbox.http.disconnect import until, while_connected
 from toolbox.http.endpoint import MIB, Request, endpoint
-from toolbox.http.presence import until, while_connected
 from toolbox.http.streams import disconnected, event_stream, wanted_stream
 
 TAG = "git"

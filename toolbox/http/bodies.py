@@ -21,9 +21,9 @@ from toolbox.host.files import BLOCK, Source
 from toolbox.host.paths import decode, show
 from toolbox.host.sockets import BulkSocket
 from toolbox.host.worker_pool import WorkerPool
+from toolbox.http.body_reader import Inbound, feed
 from toolbox.http.connection import envelope
 from toolbox.http.errors import error_response
-from toolbox.http.inbound import Inbound, feed
 from toolbox.http.multipart import (
     FileField,
     FormReader,

@@ -14,10 +14,10 @@ from typing import Protocol
 
 from toolbox.host.output_log import Channel, OutputLog, Retention
 from toolbox.host.worker_pool import WorkerPool
-from toolbox.process import failure
-from toolbox.process.running.job import Job
-from toolbox.process.running.registry import Entry, Keep, Kind, Reason
-from toolbox.process.runtime import Runtime
+from toolbox.runs import start_failure as failure
+from toolbox.runs.context import ProcessContext
+from toolbox.runs.job import Job
+from toolbox.runs.registry import Entry, Keep, Kind, Reason
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +38,8 @@ class Note(Protocol):
 class Entrypoint:
     """Run one command, as an argument vector and without a shell."""
 
-    def __init__(self, runtime: Runtime, *, note: Note) -> None:
-        self._runtime = runtime
+    def __init__(self, context: ProcessContext, *, note: Note) -> None:
+        self._context = context
         self._note = note
         self._workers = WorkerPool("entrypoint", 1)
         self._tasks: list[asyncio.Task[None]] = []
@@ -51,15 +51,15 @@ class Entrypoint:
         if not argv:
             return
         try:
-            process = await self._runtime.procs.spawn(
-                argv, env=self._runtime.environment.merged(), cwd=self._runtime.workdir, merge=False, retention=KEPT
+            process = await self._context.procs.spawn(
+                argv, env=self._context.environment.merged(), cwd=self._context.workdir, merge=False, retention=KEPT
             )
         except OSError as error:
             await self._failed(argv, error)
             return
         self.entry = entry = self._register(argv, process.output)
         entry.began(process)
-        self._job = Job(process, self._runtime.procs.exit_reporter)
+        self._job = Job(process, self._context.procs.exit_reporter)
         self._tasks.append(asyncio.create_task(self._see_through(entry, self._job), name="entrypoint"))
         self._tasks.append(asyncio.create_task(self._copy(process.output), name="entrypoint output"))
 
@@ -73,18 +73,18 @@ class Entrypoint:
             name=NAME,
             session_id=NAME,
             argv=tuple(argv),
-            cwd=self._runtime.workdir,
+            cwd=self._context.workdir,
         )
-        return self._runtime.registry.add(entry)
+        return self._context.registry.add(entry)
 
     async def _failed(self, argv: Sequence[str], error: OSError) -> None:
         """Leave what a shell would: a line on standard error and an exit code."""
         try:
-            code, text = failure.explain(error, self._runtime.workdir)
+            code, text = failure.explain(error, self._context.workdir)
         except OSError:
             code, text = 126, f"{argv[0]}: {(error.strerror or str(error)).lower()}"
         log.error("entrypoint did not start: %s", text)
-        output = self._runtime.spool.output_log(KEPT)
+        output = self._context.spool.output_log(KEPT)
         output.append(f"{text}\n".encode(errors="replace"), Channel.STDERR)
         output.finish()
         self.entry = self._register(argv, output)
@@ -121,7 +121,7 @@ class Entrypoint:
     async def release(self) -> None:
         """Let go of the output."""
         if self.entry is not None:
-            self._runtime.registry.discard(self.entry)
+            self._context.registry.discard(self.entry)
             await self.entry.output.close()
 
 

@@ -17,7 +17,7 @@ import pytest
 from tests.git_support import remote as remotes
 from tests.git_support import repo
 from tests.git_support.remote import Server
-from toolbox.git.area import GitArea
+from toolbox.git.component import GitComponent
 from toolbox.host.env import Environment
 from toolbox.host.procs import Procs
 from toolbox.host.spool import Spool
@@ -37,7 +37,7 @@ class Git:
     environment: Environment
     procs: Procs
     session: aiohttp.ClientSession
-    area: GitArea
+    area: GitComponent
 
     async def call(self, method: str, route: str, status: int = 200, /, **fields: Any) -> Any:
         """Send a request, fields in the query or the body, and return the decoded answer."""
@@ -89,7 +89,7 @@ async def served(tmp_path: pathlib.Path, variables: dict[str, str]) -> AsyncIter
     spool = Spool(tmp_path)
     procs = Procs(spool)
     environment = Environment({**variables, "HOME": str(home)})
-    area = GitArea(procs, environment, workdir=str(work), home=str(home))
+    area = GitComponent(procs, environment, workdir=str(work), home=str(home))
     routes = [*collect(area.api), *collect(area.workflow)]
     server = HttpServer(routes, Access(SigningKeys()), sandbox_id="box")
     listener = socket.create_server(("127.0.0.1", 0))

@@ -58,8 +58,8 @@ from toolbox.git.workflow.wire import (
 )
 from toolbox.git.workflow.worktrees import Worktrees
 from toolbox.http.bodies import OCTETS, send_stream
+from toolbox.http.disconnect import while_connected
 from toolbox.http.endpoint import MIB, Request, endpoint
-from toolbox.http.presence import while_connected
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):

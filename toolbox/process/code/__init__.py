@@ -1,6 +1,6 @@
 """Run a program in Python, JavaScript or TypeScript and return its output and the charts it drew.
 
-``runs`` starts a program and owns it to its end; ``languages`` says what to execute; ``charts`` reads what the program
-drew; ``warm`` keeps interpreters that have everything imported. ``toolbox_payload`` is no part of the daemon: the
-user's interpreter runs it.
+``runs`` starts a program and owns it to its end; ``languages`` chooses what to execute; ``charts`` reads what the program
+drew; ``fork_server`` keeps interpreters with their libraries imported. ``toolbox/payload`` is not part of the daemon:
+the user's interpreter runs it.
 """

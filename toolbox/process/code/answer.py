@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 
 from toolbox import wire
 from toolbox.host.output_log import OutputLog
-from toolbox.process import render
 from toolbox.process.code.charts import Markers
 from toolbox.process.code.job import Result
 from toolbox.process.code.wire import Artifacts, Chart, CodeRunResponse
+from toolbox.runs import text as render
 
 # Output above this is sent in pages instead of being one string.
 PAGED = 1024 * 1024

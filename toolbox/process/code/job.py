@@ -11,10 +11,10 @@ import msgspec
 from toolbox.errors import ExecutionTimeout, Unavailable
 from toolbox.host.child import Process
 from toolbox.host.output_log import OutputLog
-from toolbox.process import render
 from toolbox.process.code.charts import ChartFile
 from toolbox.process.code.wire import Chart
-from toolbox.process.running.registry import Entry, Keep, Reason
+from toolbox.runs import text as render
+from toolbox.runs.registry import Entry, Keep, Reason
 
 # What a timeout error carries of the output; an error body is built in memory.
 TIMEOUT_OUTPUT = 1024 * 1024

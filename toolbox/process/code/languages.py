@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+import toolbox
 from toolbox.host.procs import Procs
 from toolbox.process.code.programs import Programs
 from toolbox.process.code.typescript import Stripper
 
-PAYLOAD = pathlib.Path(__file__).with_name("toolbox_payload")
+PAYLOAD = pathlib.Path(toolbox.__path__[0], "payload")
 START = str(PAYLOAD / "start.py")
 PYTHON = ("python3", "python")
 # Programs that run TypeScript, the fastest start first.

@@ -12,17 +12,17 @@ from toolbox.errors import BadRequest
 from toolbox.host import env
 from toolbox.host.launch import file_of
 from toolbox.host.output_log import Retention
-from toolbox.process import failure
 from toolbox.process.code.charts import ChartFile
+from toolbox.process.code.fork_server import ForkServerPool, Worker
 from toolbox.process.code.job import Begun, CodeRun
 from toolbox.process.code.languages import PYTHON, START, JavaScript, NoRuntimeError
 from toolbox.process.code.programs import Programs
-from toolbox.process.code.warm import Spare, Warm
 from toolbox.process.code.wire import CodeRunRequest
-from toolbox.process.running import bounds
-from toolbox.process.running.registry import Entry, Keep, Kind
-from toolbox.process.runtime import Runtime
-from toolbox.process.underway import UnderWay
+from toolbox.runs import bounds
+from toolbox.runs import start_failure as failure
+from toolbox.runs.context import ProcessContext
+from toolbox.runs.registry import Entry, Keep, Kind
+from toolbox.runs.run_set import RunSet
 
 _FOREVER = 1e8
 _LANGUAGES = ("python", "javascript", "typescript")
@@ -43,13 +43,13 @@ class Code(msgspec.Struct, frozen=True):
 class CodeRuns:
     """Run programs."""
 
-    def __init__(self, runtime: Runtime, warm: Warm, *, max_output: int) -> None:
-        self._runtime = runtime
+    def __init__(self, context: ProcessContext, warm: ForkServerPool, *, max_output: int) -> None:
+        self._context = context
         self._warm = warm
         self._retention = Retention.capped(max_output)
         self._programs = Programs()
-        self._javascript = JavaScript(runtime.procs, self._programs, runtime.environment.merged())
-        self._runs: UnderWay[CodeRun] = UnderWay("code run")
+        self._javascript = JavaScript(context.procs, self._programs, context.environment.merged())
+        self._runs: RunSet[CodeRun] = RunSet("code run")
 
     def check(self, request: CodeRunRequest) -> Code:
         """Refuse what cannot be run."""
@@ -87,7 +87,7 @@ class CodeRuns:
 
     async def _begin(self, code: Code, charts: ChartFile) -> Begun:
         """Return the process, or the exit code for having none."""
-        environ = self._runtime.environment.merged(code.envs)
+        environ = self._context.environment.merged(code.envs)
         try:
             if code.language == "python":
                 return await self._python(code, environ, charts)
@@ -95,17 +95,17 @@ class CodeRuns:
         except NoRuntimeError as error:
             return self._failed(str(error), 127)
         except OSError as error:
-            status, text = failure.explain(error, self._runtime.workdir)
+            status, text = failure.explain(error, self._context.workdir)
             return self._failed(f"{text}\n", status)
 
     async def _python(self, code: Code, environ: dict[str, str], charts: ChartFile) -> Begun:
         python = await self._programs.find(PYTHON, environ.get("PATH", ""))
         if not python:
             raise NoRuntimeError("sh: 1: python3: not found\n")
-        spare = await self._spare(python, code)
-        if spare is not None:
-            spare.go(code.text, list(code.argv), environ, self._runtime.workdir, charts.fd)
-            return Begun(spare.process.output, spare.process, told=spare.told)
+        worker = await self._worker(python, code)
+        if worker is not None:
+            worker.go(code.text, list(code.argv), environ, self._context.workdir, charts.fd)
+            return Begun(worker.process.output, worker.process, told=worker.told)
         source = file_of(code.text.encode())
         try:
             argv = [python, "-u", START, str(source), str(charts.fd), *code.argv]
@@ -114,11 +114,11 @@ class CodeRuns:
             # A large program is in memory, not on a disk.
             os.close(source)
 
-    async def _spare(self, python: str, code: Code) -> Spare | None:
+    async def _worker(self, python: str, code: Code) -> Worker | None:
         """Return an interpreter that is warm; with limits none is, as they hold from the first instruction on."""
-        if self._runtime.limits:
+        if self._context.limits:
             return None
-        return await self._warm.take(python, self._runtime.environment.merged(), code.envs, len(code.text))
+        return await self._warm.take(python, self._context.environment.merged(), code.envs, len(code.text))
 
     async def _node(self, code: Code, environ: dict[str, str]) -> Begun:
         choose = self._javascript.javascript if code.language == "javascript" else self._javascript.typescript
@@ -128,29 +128,29 @@ class CodeRuns:
     async def _spawn(
         self, argv: Sequence[str], environ: dict[str, str], *, stdin: bytes | None = None, pass_fds: Sequence[int] = ()
     ) -> Begun:
-        output = self._runtime.spool.output_log(self._retention)
-        process = await self._runtime.procs.spawn(
+        output = self._context.spool.output_log(self._retention)
+        process = await self._context.procs.spawn(
             argv,
             env=environ,
-            cwd=self._runtime.workdir,
+            cwd=self._context.workdir,
             stdin=stdin,
             output_log=output,
             pass_fds=pass_fds,
-            limits=self._runtime.limits,
+            limits=self._context.limits,
         )
         return Begun(output, process)
 
     def _failed(self, text: str, status: int) -> Begun:
-        output = self._runtime.spool.output_log(self._retention)
+        output = self._context.spool.output_log(self._retention)
         output.append(text.encode(errors="replace"))
         return Begun(output, failure=status)
 
     def _register(self, code: Code, begun: Begun) -> Entry:
         process = begun.process
-        entry = Entry(kind=Kind.CODE, output=begun.output, keep=Keep.NONE, passing=True, command=code.text[:_SHOWN])
-        entry.argv, entry.timeout, entry.cwd = list(code.argv), code.timeout, self._runtime.workdir
+        entry = Entry(kind=Kind.CODE, output=begun.output, keep=Keep.NONE, ephemeral=True, command=code.text[:_SHOWN])
+        entry.argv, entry.timeout, entry.cwd = list(code.argv), code.timeout, self._context.workdir
         if process is not None:
             entry.id = process.id
             entry.began(process)
-            entry.limits = bounds.report(self._runtime.limits, process)
-        return self._runtime.registry.add(entry)
+            entry.limits = bounds.report(self._context.limits, process)
+        return self._context.registry.add(entry)

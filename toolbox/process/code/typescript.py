@@ -13,6 +13,7 @@ import socket
 import struct
 from collections.abc import Mapping
 
+import toolbox
 from toolbox.host.child import Child
 from toolbox.host.launch import Launch
 from toolbox.host.procs import Procs
@@ -23,7 +24,7 @@ IDLE_SECONDS = 600.0
 # A parser that takes longer is stuck, and a program larger than this goes without the helper.
 PATIENCE = 20.0
 MAX_CODE = 8 * 1024 * 1024
-_STRIP = str(pathlib.Path(__file__).with_name("toolbox_payload") / "strip.cjs")
+_STRIP = str(pathlib.Path(toolbox.__path__[0], "payload", "strip.cjs"))
 
 
 class _Helper:

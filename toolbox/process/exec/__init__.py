@@ -1,0 +1,1 @@
+"""One shell command per request."""

@@ -1,0 +1,178 @@
+"""``/processes``: start, list, read, write, signal, wait for, attach to and forget processes of every kind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import cast
+
+from aiohttp import web
+
+from toolbox import wire
+from toolbox.errors import (
+    BadRequest,
+    Conflict,
+    CursorExpired,
+    Forbidden,
+    InvalidBody,
+    InvalidCursor,
+    NameConflict,
+    ProcessEnded,
+    ProcessNotFound,
+    ProtectedProcess,
+    StartFailed,
+    StdinClosed,
+    StdinUnavailable,
+    Unavailable,
+    UnsupportedOperation,
+)
+from toolbox.http.disconnect import until, while_connected
+from toolbox.http.endpoint import MIB, Request, endpoint, websocket
+from toolbox.http.streams import SSE, disconnected, event_stream
+from toolbox.http.websocket import EXIT_CONTROL, WsSession
+from toolbox.process.processes.attach import Attachment, control
+from toolbox.process.processes.logs import Events
+from toolbox.process.processes.processes import Processes
+from toolbox.process.processes.wire import (
+    AttachQuery,
+    CreateProcessRequest,
+    ListQuery,
+    LogsHeaders,
+    LogsQuery,
+    Process,
+    ProcessLogPage,
+    ProcessPath,
+    ProcessResult,
+    ResizeRequest,
+    SignalRequest,
+    StdinRequest,
+    WaitQuery,
+)
+
+TAG = "processes"
+STARTING = (InvalidBody, BadRequest, UnsupportedOperation, Forbidden, NameConflict, StartFailed, Unavailable)
+READING = (BadRequest, ProcessNotFound, InvalidCursor, CursorExpired)
+ACTING = (InvalidBody, BadRequest, ProcessNotFound, ProtectedProcess, ProcessEnded)
+
+
+class ProcessesApi:
+    """Processes of every kind: commands, commands of sessions, terminals, code."""
+
+    def __init__(self, service: Processes) -> None:
+        self._processes = service
+
+    @endpoint("POST", "/processes", tag=TAG, status=201, errors=STARTING, body_limit=64 * MIB)
+    async def create_process(self, body: CreateProcessRequest) -> Process:
+        """Start a process and return at once; it outlives the connection."""
+        return await self._processes.create(body)
+
+    @endpoint("GET", "/processes", tag=TAG, errors=(BadRequest,))
+    async def list_processes(self, query: ListQuery) -> list[Process]:
+        """List what runs and what ended a moment ago, the eldest first."""
+        return self._processes.select(query)
+
+    @endpoint("GET", "/processes/{id}", tag=TAG, errors=(ProcessNotFound,))
+    async def get_process(self, path: ProcessPath) -> Process:
+        """Describe a process; of one that has ended, what it left in the background too."""
+        return await self._processes.get(path.id)
+
+    @endpoint("DELETE", "/processes/{id}", tag=TAG, status=204, errors=(ProcessNotFound, ProtectedProcess, Conflict))
+    async def delete_process(self, path: ProcessPath) -> None:
+        """Forget a process that has ended, with its output."""
+        self._processes.delete(path.id)
+
+    @endpoint("GET", "/processes/{id}/logs", tag=TAG, errors=READING, quiet=True, head=False)
+    async def get_process_logs(
+        self, path: ProcessPath, query: LogsQuery, headers: LogsHeaders, request: Request
+    ) -> ProcessLogPage:
+        """Read output from a cursor on.
+
+        With ``follow=true`` the answer is a stream of server-sent events: ``state``, ``log``, ``warning`` where output
+        was lost, and ``eof`` after the last ``state``; its ids are cursors. A stream without ``eof`` was cut off.
+        """
+        if query.follow:
+            return cast("ProcessLogPage", await self._follow(path, query, headers, request))
+        return await while_connected(request, self._processes.page(path.id, query))
+
+    async def _follow(
+        self, path: ProcessPath, query: LogsQuery, headers: LogsHeaders, request: web.BaseRequest
+    ) -> web.StreamResponse:
+        events = self._processes.follow(path.id, query, headers.last_event_id)
+        return await while_connected(request, _send(request, events))
+
+    @endpoint(
+        "POST",
+        "/processes/{id}/stdin",
+        tag=TAG,
+        status=204,
+        errors=(
+            InvalidBody,
+            BadRequest,
+            ProcessNotFound,
+            ProtectedProcess,
+            ProcessEnded,
+            StdinClosed,
+            StdinUnavailable,
+        ),
+    )
+    async def write_process_stdin(self, path: ProcessPath, body: StdinRequest) -> None:
+        """Write to standard input, or end it with ``eof``; answered once the process has taken all of it."""
+        await self._processes.write(path.id, body)
+
+    @endpoint(
+        "POST",
+        "/processes/{id}/signals",
+        tag=TAG,
+        status=204,
+        errors=(*ACTING, UnsupportedOperation),
+    )
+    async def signal_process(self, path: ProcessPath, body: SignalRequest) -> None:
+        """Send a signal, and a harder one after ``escalateAfterMs`` if the process still runs."""
+        await self._processes.signal(path.id, body)
+
+    @endpoint(
+        "POST",
+        "/processes/{id}/resize",
+        tag=TAG,
+        errors=(InvalidBody, ProcessNotFound, ProcessEnded, UnsupportedOperation),
+    )
+    async def resize_process(self, path: ProcessPath, body: ResizeRequest) -> Process:
+        """Change the size of a terminal."""
+        return await self._processes.resize(path.id, body)
+
+    @endpoint("GET", "/processes/{id}/wait", tag=TAG, errors=(BadRequest, ProcessNotFound), quiet=True, head=False)
+    async def wait_process(self, path: ProcessPath, query: WaitQuery, request: Request) -> ProcessResult:
+        """Wait for the end of a process; ``timed_out`` without an exit code means that it runs on."""
+        return await while_connected(request, self._processes.wait(path.id, query.timeout_ms))
+
+    @websocket("/processes/{id}/attach", tag=TAG, errors=READING)
+    async def attach_process(self, path: ProcessPath, query: AttachQuery, ws: WsSession) -> None:
+        """Attach to a process: output as binary frames, every frame sent is typed into it."""
+        attachment = Attachment(self._processes.attachable(path.id), query.cursor)
+        await ws.accept()
+        typing = asyncio.create_task(attachment.feed(aiter(ws)), name="attached input")
+        try:
+            await until(disconnected(ws.request), _show(ws, attachment))
+        finally:
+            typing.cancel()
+            await asyncio.wait([typing])
+
+
+async def _show(ws: WsSession, attachment: Attachment) -> None:
+    controls = EXIT_CONTROL in ws.protocols
+    if controls:
+        await ws.send_text(control("connected"))
+    async with contextlib.aclosing(attachment.output()) as output:
+        async for data in output:
+            await ws.send_bytes(data)
+    facts, code = await attachment.ending()
+    if controls:
+        await ws.send_text(control("exited", **facts))
+    await ws.close(code, wire.encode(facts).decode())
+
+
+async def _send(request: web.BaseRequest, events: Events) -> web.StreamResponse:
+    async with contextlib.aclosing(events), event_stream(request, SSE) as out:
+        async for name, event in events:
+            await out.send(name, event, event_id=getattr(event, "cursor", None))
+    return out.response

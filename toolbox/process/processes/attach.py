@@ -1,0 +1,60 @@
+"""A process as a terminal over a connection: its output as bytes, whatever comes in as its input."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
+
+from toolbox import wire
+from toolbox.errors import Unavailable
+from toolbox.process.processes import logs
+from toolbox.runs.registry import Entry, Exit
+
+_REASONS = {130: "Ctrl+C", 137: "SIGKILL", 143: "SIGTERM"}
+
+
+class Attachment:
+    """One client of one process."""
+
+    def __init__(self, entry: Entry, cursor: str | None) -> None:
+        self._entry = entry
+        self._start = logs.position(entry.output, cursor)
+
+    async def output(self) -> AsyncGenerator[bytes, None]:
+        """Yield output until the process has ended and all of it is there."""
+        with self._entry.hold():
+            chunks = self._entry.output.follow(self._start, until=lambda: not self._entry.running)
+            async with contextlib.aclosing(chunks):
+                async for chunk in chunks:
+                    yield chunk.data
+
+    async def feed(self, messages: AsyncIterator[str | bytes]) -> None:
+        """Type what comes, in order; without a standard input, or once it is closed, it goes nowhere."""
+        write = self._entry.controls.write
+        async for message in messages:
+            if write is None or self._entry.protected:
+                continue
+            with contextlib.suppress(BrokenPipeError):
+                await write(message.encode() if isinstance(message, str) else message)
+
+    async def ending(self) -> tuple[dict[str, Any], int]:
+        """Wait for the end; return what is said about it and the close code."""
+        end = await self._entry.wait()
+        if end.reason == "sandbox_stopped":
+            raise Unavailable("daemon is shutting down")
+        return closing(end)
+
+
+def closing(end: Exit) -> tuple[dict[str, Any], int]:
+    """Return the exit as terminals report it, and the code that the connection closes with."""
+    facts: dict[str, Any] = {"exitCode": end.code}
+    if end.code:
+        usual = f"signal {end.code - 128}" if end.code > 128 else "non-zero exit"
+        facts["exitReason"] = _REASONS.get(end.code, usual)
+    return facts, 1011 if end.code else 1000
+
+
+def control(status: str, **facts: Any) -> str:
+    """Return a control frame."""
+    return wire.encode({"type": "control", "status": status, **facts}).decode()

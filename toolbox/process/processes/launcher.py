@@ -1,0 +1,226 @@
+"""Start processes for ``POST /processes`` and see them through."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from toolbox import wire
+from toolbox.errors import BadRequest, InvalidBody, StartFailed, Unavailable, UnsupportedOperation
+from toolbox.host import env, shells, users
+from toolbox.host.launch import PIPE, Stdin
+from toolbox.host.output_log import Retention
+from toolbox.host.shells import Shell
+from toolbox.process.processes.wire import CreateProcessRequest, Terminal
+from toolbox.runs import bounds
+from toolbox.runs.context import ProcessContext
+from toolbox.runs.job import Job
+from toolbox.runs.registry import Entry, Keep, Kind, Reason
+
+# The tail that is kept of a process that writes for ever.
+LOG_BYTES = 64 * 1024 * 1024
+# What is shown of a command, which may be megabytes long, to those who list processes.
+SHOWN = 64 * 1024
+
+
+class OpenTerminal(Protocol):
+    """Start something on a terminal and add it to the registry; ``argv`` None means the usual shell."""
+
+    async def __call__(
+        self,
+        *,
+        argv: Sequence[str] | None,
+        cwd: str,
+        env: Mapping[str, str],
+        cols: int,
+        rows: int,
+        name: str,
+        session_id: str,
+    ) -> Entry:
+        """Return its entry."""
+        ...
+
+
+class Launcher:
+    """Start what a request describes."""
+
+    def __init__(self, context: ProcessContext) -> None:
+        self._context = context
+        self._jobs: dict[asyncio.Task[None], Job] = {}
+        self._timers: set[asyncio.Task[None]] = set()
+        self._closing = False
+        self.open_terminal: OpenTerminal | None = None
+
+    async def start(self, request: CreateProcessRequest) -> Entry:
+        """Start a process and return its entry."""
+        self._check(request)
+        if self._closing:
+            raise Unavailable("daemon is shutting down")
+        if request.kind == "pty":
+            return await self._start_terminal(request)
+        return await self._start_job(request)
+
+    async def close(self) -> None:
+        """Kill what runs and see it end."""
+        self._closing = True
+        for timer in self._timers:
+            timer.cancel()
+        await asyncio.gather(*(job.abort() for job in self._jobs.values()))
+        ending = [*self._jobs, *self._timers]
+        if ending:
+            await asyncio.wait(ending)
+
+    def _check(self, request: CreateProcessRequest) -> None:
+        if (request.argv is None) == (request.shell_command is None) and request.kind != "pty":
+            raise InvalidBody("invalid request body: give either argv or shellCommand")
+        if request.argv is not None and not (request.argv and request.argv[0]):
+            raise InvalidBody("invalid request body: argv is empty")
+        if request.shell_command is not None and not request.shell_command.strip():
+            raise InvalidBody("invalid request body: shellCommand is empty")
+        for name, value in (("argv", request.argv), ("shellCommand", request.shell_command), ("cwd", request.cwd)):
+            if value and any("\0" in item for item in ([value] if isinstance(value, str) else value)):
+                raise BadRequest(f"bad request: {name} contains a nul character")
+        env.check(request.env or {})
+        if request.terminal is not None and request.kind != "pty":
+            raise UnsupportedOperation("terminal needs kind pty")
+
+    async def _start_job(self, request: CreateProcessRequest) -> Entry:
+        started = asyncio.get_running_loop().time()
+        user = await asyncio.to_thread(users.find, request.user) if request.user else None
+        argv, executable, stdin = await self._command(request)
+        limits = bounds.wanted(request.limits, self._context.limits)
+        entry = self._context.registry.add(self._entry(request, executable))
+        try:
+            process = await self._context.procs.spawn(
+                argv,
+                executable=executable,
+                env=self._context.environment.merged({**(user.variables if user else {}), **(request.env or {})}),
+                cwd=entry.cwd,
+                stdin=stdin,
+                merge=False,
+                output_log=entry.output,
+                user=user,
+                limits=limits,
+            )
+        except BaseException as error:
+            entry.finish(127, None, Reason.FAILED)
+            self._context.registry.discard(entry)
+            if isinstance(error, OSError):
+                raise _failed(error) from error
+            raise
+        entry.began(process)
+        entry.limits = bounds.report(limits, process)
+        deadline = None if entry.timeout is None else started + entry.timeout
+        job = Job(
+            process, self._context.procs.exit_reporter, deadline=deadline, grace=(request.kill_grace_ms or 0) / 1000
+        )
+        task = asyncio.create_task(self._see_through(entry, job), name="process")
+        self._jobs[task] = job
+        task.add_done_callback(self._jobs.pop)
+        if self._closing:
+            await job.abort()
+        return entry
+
+    async def _see_through(self, entry: Entry, job: Job) -> None:
+        try:
+            ending = await job.end()
+        finally:
+            entry.output.finish()
+            job.process.release()
+        ending.note(entry)
+
+    def _entry(self, request: CreateProcessRequest, executable: str | None) -> Entry:
+        return Entry(
+            kind=Kind(request.kind or "exec"),
+            output=self._context.spool.output_log(Retention(head=0, tail=request.max_log_bytes or LOG_BYTES)),
+            keep=Keep(request.keep_logs or "on_exit_ttl"),
+            name=request.name or "",
+            session_id=request.session_id or "",
+            command=(request.shell_command or "")[:SHOWN],
+            argv=_shown(request.argv or ()),
+            cwd=self._resolve(request.cwd or ""),
+            shell=executable or "",
+            user=request.user or "",
+            login=bool(request.login),
+            timeout=request.timeout_ms / 1000 if request.timeout_ms else None,
+        )
+
+    async def _command(self, request: CreateProcessRequest) -> tuple[Sequence[str | bytes], str | None, Stdin]:
+        """Return the arguments, what to execute if that is not the first of them, and the input to start with."""
+        pipe = PIPE if request.stdin == "pipe" else None
+        if request.shell_command is None:
+            return request.argv or (), None, pipe
+        shell = await self._shell(request.shell)
+        login = ["-l"] if request.login else []
+        text = request.shell_command.encode()
+        if pipe is not None:
+            return [shell.name, *login, "-c", text], shell.path, pipe
+        argv, script = shell.script(text)
+        return [argv[0], *login, *argv[1:]], shell.path, script
+
+    async def _shell(self, name: str | None) -> Shell:
+        if name in (None, "auto"):
+            return await self._context.shells.choose()
+        path = self._context.environment.get("PATH") or shells.DEFAULT_PATH
+        found = Shell(await asyncio.to_thread(shells.find, path, "", name))
+        if pathlib.PurePath(found.path).name != name:
+            raise StartFailed(f"{name}: no such shell here")
+        return found
+
+    async def _start_terminal(self, request: CreateProcessRequest) -> Entry:
+        if self.open_terminal is None:
+            raise UnsupportedOperation("terminals are not available")
+        if request.limits is not None or request.user is not None:
+            raise UnsupportedOperation("a terminal takes neither limits nor user")
+        size = request.terminal or Terminal()
+        argv = request.argv
+        if request.shell_command is not None:
+            shell = await self._shell(request.shell)
+            argv = [shell.path, *(["-l"] if request.login else []), "-c", request.shell_command]
+        entry = await self.open_terminal(
+            argv=argv,
+            cwd=self._resolve(request.cwd or ""),
+            env={**(request.env or {}), **({"TERM": size.term} if size.term else {})},
+            cols=size.cols,
+            rows=size.rows,
+            name=request.name or "",
+            session_id=request.session_id or "",
+        )
+        entry.keep = Keep(request.keep_logs or "on_exit_ttl")
+        if request.timeout_ms:
+            entry.timeout = request.timeout_ms / 1000
+            timer = asyncio.create_task(_expire(entry, (request.kill_grace_ms or 0) / 1000), name="terminal deadline")
+            self._timers.add(timer)
+            timer.add_done_callback(self._timers.discard)
+        return entry
+
+    def _resolve(self, cwd: str) -> str:
+        if cwd == "~" or cwd.startswith("~/"):
+            cwd = self._context.environment.get("HOME", "~") + cwd[1:]
+        return os.path.join(self._context.workdir, cwd) if cwd else self._context.workdir  # noqa: PTH118 - keeps what the user wrote
+
+
+def _shown(argv: Sequence[str]) -> list[str]:
+    """Return as many arguments as are shown."""
+    ends = itertools.accumulate(len(item) + 1 for item in argv)
+    return [item for item, end in zip(argv, ends, strict=True) if end <= SHOWN]
+
+
+async def _expire(entry: Entry, grace: float) -> None:
+    """Kill what still runs at its deadline."""
+    try:
+        async with asyncio.timeout(entry.timeout):
+            await entry.wait()
+    except TimeoutError:
+        entry.expired = True
+        if entry.controls.terminate is not None:
+            await entry.controls.terminate(grace)
+
+
+def _failed(error: OSError) -> StartFailed:
+    name = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else "process"
+    return StartFailed(wire.text(f"{name}: {(error.strerror or str(error)).lower()}"))

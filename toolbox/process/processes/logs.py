@@ -1,0 +1,210 @@
+"""Recorded output as frames: a page at a time, or as they come.
+
+A cursor is the offset of the byte to go on with, so a reader that comes back with the last one it saw gets each
+byte exactly once. Text that is not UTF-8 travels as base64, frame by frame, and a code point is never cut unless
+the process itself wrote it in two pieces that do not meet.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import datetime as dt
+from collections.abc import AsyncGenerator
+from typing import Literal
+
+import msgspec
+
+from toolbox import wire
+from toolbox.errors import CursorExpired, InvalidCursor, Unavailable
+from toolbox.host.output_log import Channel, Chunk, OutputLog
+from toolbox.process.processes import describe
+from toolbox.process.processes.wire import (
+    EofEvent,
+    ProcessLogFrame,
+    ProcessLogPage,
+    StateEvent,
+    WarningEvent,
+)
+from toolbox.runs.registry import Entry
+
+PAGE_FRAMES = 1000
+PAGE_BYTES = 1024 * 1024
+START = "start"
+END = "end"
+
+Event = ProcessLogFrame | StateEvent | WarningEvent | EofEvent
+Events = AsyncGenerator[tuple[str, Event], None]
+
+_CHANNELS: dict[Channel, Literal["stdout", "stderr", "pty", "system"]] = {
+    Channel.STDOUT: "stdout",
+    Channel.STDERR: "stderr",
+    Channel.TERMINAL: "pty",
+    Channel.SYSTEM: "system",
+}
+
+
+def position(output: OutputLog, cursor: str | None) -> int:
+    """Read a cursor; refuse one that was never handed out, or whose output is gone."""
+    if cursor in (None, "", START):
+        return describe.first_available(output)
+    if cursor == END:
+        return output.size
+    if not (cursor.isascii() and cursor.isdecimal() and len(cursor) < 20) or int(cursor) > output.size:
+        raise InvalidCursor(f"invalid cursor: {wire.text(cursor[:64])}")
+    offset = int(cursor)
+    after = _lost(output, offset)
+    if after:
+        raise CursorExpired(
+            f"output is not kept any more: cursor {cursor}", detail={"firstAvailableCursor": str(after)}
+        )
+    return offset
+
+
+def _lost(output: OutputLog, offset: int) -> int:
+    """Return where output goes on, if it is not kept at ``offset``; else 0."""
+    gap = output.gap
+    return gap[1] if gap is not None and gap[0] <= offset < gap[1] else 0
+
+
+async def page(entry: Entry, cursor: str | None, *, limit: int, text: bool) -> ProcessLogPage:
+    """Return what is recorded from a cursor on, up to a bound."""
+    with entry.hold():
+        framer = Framer(text=text)
+        offset = position(entry.output, cursor)
+        size, ended = entry.output.size, not entry.running
+        frames: list[ProcessLogFrame] = []
+        stop = min(size, offset + PAGE_BYTES)
+        async for chunk in entry.output.chunks(offset, stop):
+            if chunk.offset > offset:
+                frames += framer.flush()
+                frames.append(_omission(offset, chunk))
+            frames += framer.feed(chunk)
+            offset = chunk.end
+            if len(frames) >= limit:
+                break
+        if ended and offset >= size:
+            frames += framer.flush()
+        frames = frames[:limit]
+        after = frames[-1].cursor if frames else str(offset - framer.waiting)
+        return ProcessLogPage(
+            frames=frames,
+            next_cursor=after,
+            eof=ended and int(after) >= size,
+            truncated_head=entry.output.dropped > 0,
+            first_available_cursor=str(describe.first_available(entry.output)),
+        )
+
+
+async def follow(entry: Entry, cursor: str | None, *, text: bool) -> Events:
+    """Yield events by name as they come: state, output, at the end state and eof."""
+    with entry.hold():
+        offset = position(entry.output, cursor)
+        yield "state", _state(entry, offset)
+        framer = Framer(text=text)
+        chunks = entry.output.follow(offset, until=lambda: not entry.running)
+        async with contextlib.aclosing(chunks):
+            async for chunk in chunks:
+                frames = framer.feed(chunk)
+                if chunk.offset > offset:
+                    yield "warning", _warning(offset, chunk)
+                for frame in frames:
+                    yield "log", frame
+                offset = chunk.end
+        for frame in framer.flush():
+            yield "log", frame
+        await entry.wait()
+        if _lost(entry.output, offset):
+            raise Unavailable("daemon is shutting down, the output is gone")
+        yield "state", _state(entry, offset)
+        yield "eof", EofEvent(cursor=str(offset))
+
+
+class Framer:
+    """Turn chunks into frames; as text, the beginning of a code point waits for its rest."""
+
+    def __init__(self, *, text: bool) -> None:
+        self._text = text
+        self._start: Chunk | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Return how many bytes wait for more."""
+        return 0 if self._start is None else len(self._start.data)
+
+    def feed(self, chunk: Chunk) -> list[ProcessLogFrame]:
+        """Return the frames that are complete."""
+        if not self._text:
+            return [_frame(chunk, text=False)]
+        frames = []
+        before = self._start
+        self._start = None
+        if before is not None:
+            if before.channel is chunk.channel and before.end == chunk.offset:
+                chunk = msgspec.structs.replace(chunk, offset=before.offset, data=before.data + chunk.data)
+            else:
+                frames.append(_frame(before, text=True))
+        cut = len(chunk.data) - _unfinished(chunk.data)
+        if cut < len(chunk.data):
+            self._start = msgspec.structs.replace(chunk, offset=chunk.offset + cut, data=chunk.data[cut:])
+        if cut:
+            frames.append(_frame(msgspec.structs.replace(chunk, data=chunk.data[:cut]), text=True))
+        return frames
+
+    def flush(self) -> list[ProcessLogFrame]:
+        """Return what waits, whose rest never comes."""
+        start, self._start = self._start, None
+        return [] if start is None else [_frame(start, text=True)]
+
+
+def _unfinished(data: bytes) -> int:
+    """Return how many bytes at the end begin a code point that is not complete."""
+    for back in range(1, min(3, len(data)) + 1):
+        byte = data[-back]
+        if byte & 0xC0 == 0x80:
+            continue
+        length = 2 if 0xC2 <= byte < 0xE0 else 3 if 0xE0 <= byte < 0xF0 else 4 if 0xF0 <= byte < 0xF5 else 1
+        return back if back < length else 0
+    return 0
+
+
+def _frame(chunk: Chunk, *, text: bool) -> ProcessLogFrame:
+    data = _as_text(chunk.data) if text else None
+    return ProcessLogFrame(
+        channel=_CHANNELS[chunk.channel],
+        cursor=str(chunk.end),
+        seq=chunk.offset,
+        timestamp=wire.timestamp(dt.datetime.fromtimestamp(chunk.time, dt.UTC)),
+        data=base64.b64encode(chunk.data).decode() if data is None else data,
+        encoding="base64" if data is None else "text",
+    )
+
+
+def _as_text(data: bytes) -> str | None:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _omission(offset: int, chunk: Chunk) -> ProcessLogFrame:
+    return ProcessLogFrame(
+        channel="system",
+        cursor=str(chunk.offset),
+        seq=offset,
+        timestamp=wire.timestamp(dt.datetime.fromtimestamp(chunk.time, dt.UTC)),
+        data=f"[{chunk.offset - offset} bytes omitted]",
+        encoding="text",
+    )
+
+
+def _warning(offset: int, chunk: Chunk) -> WarningEvent:
+    return WarningEvent(
+        message=f"{chunk.offset - offset} bytes of output are not kept any more",
+        cursor=str(offset),
+        first_available_cursor=str(chunk.offset),
+    )
+
+
+def _state(entry: Entry, offset: int) -> StateEvent:
+    return StateEvent(**describe.fields(entry), cursor=str(offset))

@@ -1,0 +1,197 @@
+"""Everything that can be done to a process that is there: find it, write to it, signal it, wait for it, forget it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import signal
+
+from toolbox import wire
+from toolbox.errors import (
+    BadRequest,
+    Conflict,
+    ProcessEnded,
+    ProtectedProcess,
+    StdinClosed,
+    StdinUnavailable,
+    UnsupportedOperation,
+)
+from toolbox.host.procs import Procs
+from toolbox.host.survivors import Survivor
+from toolbox.process.processes import describe, logs
+from toolbox.process.processes.launcher import Launcher
+from toolbox.process.processes.wire import (
+    CreateProcessRequest,
+    ListQuery,
+    LogsQuery,
+    Process,
+    ProcessLogPage,
+    ProcessResult,
+    ResizeRequest,
+    SignalRequest,
+    StdinRequest,
+)
+from toolbox.runs.registry import Entry, Kind, Registry
+
+
+class Processes:
+    """Serve the process API from the registry."""
+
+    def __init__(self, registry: Registry, launcher: Launcher, procs: Procs) -> None:
+        self._registry = registry
+        self._procs = procs
+        self._launcher = launcher
+        self._escalations: set[asyncio.Task[None]] = set()
+
+    async def create(self, request: CreateProcessRequest) -> Process:
+        """Start a process."""
+        return describe.process(await self._launcher.start(request))
+
+    def select(self, query: ListQuery) -> list[Process]:
+        """Describe the processes that a query chooses, the eldest first."""
+        return [describe.process(entry) for entry in self._registry if _chosen(entry, query)]
+
+    async def get(self, process_id: str) -> Process:
+        """Describe one process; of one that has ended, what it left in the background too."""
+        entry = self._registry.get(process_id)
+        return describe.process(entry, await self._survivors(entry))
+
+    def delete(self, process_id: str) -> None:
+        """Forget a process that has ended, with its output."""
+        entry = self._registry.get(process_id)
+        _refuse_protected(entry)
+        if entry.running:
+            raise Conflict(f"process is running: {process_id}")
+        self._registry.discard(entry)
+
+    async def page(self, process_id: str, query: LogsQuery) -> ProcessLogPage:
+        """Return recorded output."""
+        entry = self._registry.get(process_id)
+        return await logs.page(
+            entry, query.cursor, limit=query.limit or logs.PAGE_FRAMES, text=query.encoding != "base64"
+        )
+
+    def follow(self, process_id: str, query: LogsQuery, last: str | None) -> logs.Events:
+        """Return events as they come; unknown processes and bad cursors raise at once."""
+        entry = self._registry.get(process_id)
+        cursor = last or query.cursor
+        logs.position(entry.output, cursor)
+        return logs.follow(entry, cursor, text=query.encoding != "base64")
+
+    async def write(self, process_id: str, request: StdinRequest) -> None:
+        """Write to standard input, and end it if asked to; wait until the process has taken all of it."""
+        entry = _running(self._registry.get(process_id))
+        _refuse_protected(entry)
+        if entry.controls.write is None or entry.controls.end_input is None:
+            raise StdinUnavailable(f"process has no standard input: {process_id}")
+        try:
+            if request.data:
+                await entry.controls.write(_decoded(request))
+            if request.eof:
+                await entry.controls.end_input()
+        except BrokenPipeError as error:
+            raise StdinClosed(f"standard input is closed: {process_id}") from error
+
+    async def signal(self, process_id: str, request: SignalRequest) -> None:
+        """Send a signal; an escalation follows in the background."""
+        entry = _running(self._registry.get(process_id))
+        _refuse_protected(entry)
+        number = signal_number(request.signal)
+        harder = signal_number(request.escalate_to if request.escalate_to is not None else "SIGKILL")
+        if entry.controls.signal is None:
+            raise UnsupportedOperation(f"process takes no signals: {process_id}")
+        if not await entry.controls.signal(number):
+            raise ProcessEnded(f"process has ended: {process_id}")
+        if request.escalate_after_ms is not None:
+            task = asyncio.create_task(_escalate(entry, harder, request.escalate_after_ms / 1000), name="escalation")
+            self._escalations.add(task)
+            task.add_done_callback(self._escalations.discard)
+
+    async def resize(self, process_id: str, request: ResizeRequest) -> Process:
+        """Change the size of a terminal."""
+        entry = self._registry.get(process_id)
+        if entry.kind is not Kind.PTY or entry.controls.resize is None:
+            raise UnsupportedOperation(f"process has no terminal: {process_id}")
+        await _running(entry).controls.resize(request.cols, request.rows)  # type: ignore[misc]
+        entry.size = (request.cols, request.rows)
+        return describe.process(entry)
+
+    async def wait(self, process_id: str, timeout_ms: int | None) -> ProcessResult:
+        """Wait for the end, for so long."""
+        entry = self._registry.get(process_id)
+        try:
+            async with asyncio.timeout(None if timeout_ms is None else timeout_ms / 1000):
+                end = await entry.wait()
+        except TimeoutError:
+            return ProcessResult(reason="timed_out")
+        details = describe.details(entry, await self._survivors(entry))
+        return ProcessResult(reason=end.reason.value, exit_code=end.code, signal=end.signal, details=details)
+
+    def attachable(self, process_id: str) -> Entry:
+        """Return an entry to attach to."""
+        return self._registry.get(process_id)
+
+    async def _survivors(self, entry: Entry) -> list[Survivor] | None:
+        return None if entry.running or entry.pid is None else await self._procs.exit_reporter.survivors(entry.pid)
+
+    async def close(self) -> None:
+        """Stop escalations; what they aim at is killed by the daemon anyway."""
+        for task in self._escalations:
+            task.cancel()
+        if self._escalations:
+            await asyncio.wait(list(self._escalations))
+
+
+def signal_number(given: str | int) -> int:
+    """Read a signal: ``SIGTERM``, ``TERM``, ``15``."""
+    if isinstance(given, int) or (given.isascii() and given.isdecimal() and len(given) < 4):
+        number = int(given)
+    else:
+        name = given.upper() if given.upper().startswith("SIG") else f"SIG{given.upper()}"
+        number = signal.Signals[name].value if name in signal.Signals.__members__ else 0
+    # 32 and 33 belong to the C library.
+    if not 0 < number < signal.NSIG or number in (32, 33):
+        raise BadRequest(f"bad request: unknown signal: {wire.text(str(given))}")
+    return number
+
+
+async def _escalate(entry: Entry, number: int, delay: float) -> None:
+    try:
+        async with asyncio.timeout(delay):
+            await entry.wait()
+    except TimeoutError:
+        if entry.controls.signal is not None:
+            await entry.controls.signal(number)
+
+
+def _decoded(request: StdinRequest) -> bytes:
+    data = request.data or ""
+    if request.encoding != "base64":
+        return data.encode()
+    try:
+        return base64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise BadRequest("bad request: data is not base64") from error
+
+
+def _running(entry: Entry) -> Entry:
+    if not entry.running:
+        raise ProcessEnded(f"process has ended: {entry.id}")
+    return entry
+
+
+def _refuse_protected(entry: Entry) -> None:
+    if entry.protected:
+        raise ProtectedProcess(f"process belongs to the sandbox: {entry.id}")
+
+
+def _chosen(entry: Entry, query: ListQuery) -> bool:
+    wanted = (
+        (query.state, "running" if entry.running else "terminal"),
+        (query.kind, entry.kind.value),
+        (query.session_id, entry.session_id),
+        (query.name, entry.name),
+        (query.pid, entry.pid),
+    )
+    return all(value is None or value == actual for value, actual in wanted)

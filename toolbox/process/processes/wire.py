@@ -1,0 +1,193 @@
+"""What the process endpoints send and receive: the announced ``/processes`` API, and what we add to it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from toolbox.runs.wire import Details, LimitsReport, LimitsRequest
+from toolbox.wire import Flag, Wire
+
+Size = Annotated[int, msgspec.Meta(ge=1, le=1000)]
+Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
+Argument = Annotated[str, msgspec.Meta(max_length=1024 * 1024)]
+
+
+class Terminal(Wire, kw_only=True):
+    """Describe a terminal; ``term`` becomes the variable TERM."""
+
+    cols: Size = 80
+    rows: Size = 24
+    term: str | None = None
+
+
+class CreateProcessRequest(Wire, kw_only=True):
+    """Ask for one process: ``argv`` or ``shellCommand``."""
+
+    argv: Annotated[list[Argument], msgspec.Meta(max_length=65536)] | None = None
+    shell_command: str | None = None
+    shell: Literal["auto", "sh", "bash", "zsh"] | None = None
+    login: bool | None = None
+    name: Annotated[str, msgspec.Meta(max_length=255)] | None = None
+    session_id: Annotated[str, msgspec.Meta(max_length=255)] | None = None
+    cwd: str | None = None
+    env: dict[str, str] | None = None
+    user: str | None = None
+    stdin: Literal["none", "pipe"] | None = None
+    timeout_ms: Milliseconds | None = None
+    kill_grace_ms: Annotated[int, msgspec.Meta(ge=0, le=60_000)] | None = None
+    kind: Literal["exec", "pty", "code"] | None = None
+    terminal: Terminal | None = None
+    keep_logs: Literal["until_cleanup", "on_exit_ttl", "none"] | None = None
+    max_log_bytes: Annotated[int, msgspec.Meta(ge=1, le=2**30)] | None = None
+    limits: LimitsRequest | None = None
+
+
+class Process(Wire, kw_only=True):
+    """Describe a process; what it was not asked for or does not have is left out."""
+
+    id: str
+    kind: Literal["exec", "pty", "code"]
+    state: Literal["running", "terminal"]
+    created_at: str
+    argv: list[str] | None = None
+    shell_command: str | None = None
+    resolved_shell: str | None = None
+    login: bool | None = None
+    name: str | None = None
+    session_id: str | None = None
+    cwd: str | None = None
+    user: str | None = None
+    stdin: Literal["none", "pipe"] | None = None
+    timeout_ms: int | None = None
+    terminal: Terminal | None = None
+    keep_logs: Literal["until_cleanup", "on_exit_ttl", "none"] | None = None
+    pid: int | None = None
+    started_at: str | None = None
+    exited_at: str | None = None
+    exit_code: int | None = None
+    signal: str | None = None
+    reason: str | None = None
+    first_available_cursor: str | None = None
+    last_cursor: str | None = None
+    truncated_head: bool | None = None
+    system: bool | None = None
+    limits: LimitsReport | None = None
+    details: Details | None = None
+
+
+class ProcessLogFrame(Wire, kw_only=True):
+    """Carry output of one channel; ``cursor`` is the position after it, ``seq`` the offset of its first byte."""
+
+    channel: Literal["stdout", "stderr", "pty", "system"]
+    cursor: str
+    seq: int
+    timestamp: str
+    data: str
+    encoding: Literal["text", "base64"]
+
+
+class ProcessLogPage(Wire, kw_only=True):
+    """Carry output up to ``nextCursor``; at ``eof`` the process has ended and no more will come."""
+
+    frames: list[ProcessLogFrame]
+    next_cursor: str
+    eof: bool
+    truncated_head: bool
+    first_available_cursor: str
+
+
+class StateEvent(Process, kw_only=True):
+    """Say how a process is at a position of its output."""
+
+    cursor: str
+
+
+class WarningEvent(Wire, kw_only=True):
+    """Say that output was lost to a reader, who goes on at ``firstAvailableCursor``."""
+
+    message: str
+    cursor: str
+    first_available_cursor: str
+
+
+class EofEvent(Wire, kw_only=True):
+    """Say that the process has ended and that all of its output was sent."""
+
+    cursor: str
+
+
+class ProcessResult(Wire, kw_only=True):
+    """Say how a process ended; ``timed_out`` without an exit code: it runs on, only the wait is over."""
+
+    reason: str
+    exit_code: int | None = None
+    signal: str | None = None
+    details: Details | None = None
+
+
+class StdinRequest(Wire, kw_only=True):
+    """Send input, its end, or both."""
+
+    data: str | None = None
+    encoding: Literal["text", "base64"] | None = None
+    eof: bool | None = None
+
+
+class SignalRequest(Wire, kw_only=True):
+    """Send a signal, and another one if the process still runs after a while."""
+
+    signal: Annotated[str, msgspec.Meta(min_length=1, max_length=32)] | int
+    escalate_after_ms: Annotated[int, msgspec.Meta(ge=0, le=3_600_000)] | None = None
+    escalate_to: Annotated[str, msgspec.Meta(min_length=1, max_length=32)] | int | None = None
+
+
+class ResizeRequest(Wire, kw_only=True):
+    """Ask for another size of the terminal."""
+
+    cols: Size
+    rows: Size
+
+
+class ProcessPath(Wire, kw_only=True):
+    """Name a process."""
+
+    id: str
+
+
+class ListQuery(Wire, kw_only=True):
+    """Choose among the processes."""
+
+    state: Literal["running", "terminal"] | None = None
+    kind: Literal["exec", "pty", "code"] | None = None
+    session_id: str | None = None
+    name: str | None = None
+    pid: int | None = None
+
+
+class LogsQuery(Wire, kw_only=True):
+    """Choose where to read: ``start``, or a cursor that was handed out; ``limit`` counts frames."""
+
+    cursor: str | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=10_000)] | None = None
+    encoding: Literal["text", "base64"] | None = None
+    follow: Flag | None = None
+
+
+class LogsHeaders(msgspec.Struct, kw_only=True):
+    """Resume a stream of events as browsers do."""
+
+    last_event_id: str | None = msgspec.field(name="Last-Event-ID", default=None)
+
+
+class AttachQuery(Wire, kw_only=True):
+    """Choose how much of the past to see; everything by default, nothing with ``end``."""
+
+    cursor: str | None = None
+
+
+class WaitQuery(Wire, kw_only=True):
+    """Bound a wait."""
+
+    timeout_ms: Milliseconds | None = None

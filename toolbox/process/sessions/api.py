@@ -1,0 +1,293 @@
+"""``/process/session``: shells that keep their state, and the logs of what ran in them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Coroutine
+from typing import Any, TypeVar, cast
+
+from aiohttp import web
+
+from toolbox.errors import (
+    BadRequest,
+    CommandCompleted,
+    Conflict,
+    InvalidBody,
+    ProcessNotFound,
+    SessionEnded,
+    TooManyRequests,
+    Unavailable,
+)
+from toolbox.http.endpoint import MIB, Reply, endpoint, websocket
+from toolbox.http.streams import disconnected
+from toolbox.http.websocket import WsSession, offered_protocols
+from toolbox.process.processes.wire import SignalRequest
+from toolbox.process.sessions import log_json, sdk_compat
+from toolbox.process.sessions.entrypoint import EntrypointSession
+from toolbox.process.sessions.sessions import Sessions
+from toolbox.process.sessions.stream_prefixes import frames
+from toolbox.process.sessions.view import View
+from toolbox.process.sessions.wire import (
+    Command,
+    CommandPath,
+    CreateSession,
+    DeleteQuery,
+    Input,
+    Logs,
+    LogsQuery,
+    Session,
+    SessionExecute,
+    SessionExecuteResponse,
+    SessionHeaders,
+    SessionPath,
+)
+
+T = TypeVar("T")
+TAG = "process"
+JSON = "application/json; charset=utf-8"
+TEXT = "text/plain; charset=utf-8"
+LOG_ERRORS = (BadRequest, ProcessNotFound)
+
+
+class SessionsApi:
+    """Make sessions, run commands in them, read their logs."""
+
+    def __init__(self, sessions: Sessions, entrypoint: EntrypointSession) -> None:
+        self._sessions = sessions
+        self._entrypoint = entrypoint
+
+    @endpoint(
+        "POST",
+        "/process/session",
+        tag=TAG,
+        status=201,
+        errors=(InvalidBody, BadRequest, Conflict, TooManyRequests, Unavailable),
+    )
+    async def create_session(self, headers: SessionHeaders, body: CreateSession) -> None:
+        """Start a session: a shell in which commands run one after the other."""
+        known = sdk_compat.release(headers.version, [])
+        await self._sessions.create(body.session_id, at_home=sdk_compat.starts_at_home(known))
+
+    @endpoint("GET", "/process/session", tag=TAG)
+    async def list_sessions(self) -> list[Session]:
+        """List the sessions; the entrypoint's is not among them."""
+        return [session.describe() for session in await self._sessions.all()]
+
+    @endpoint("GET", "/process/session/entrypoint", tag=TAG, errors=(ProcessNotFound,))
+    async def get_entrypoint_session(self) -> Session:
+        """Describe the command that the daemon was started with."""
+        return self._entrypoint.describe()
+
+    @endpoint("DELETE", "/process/session/entrypoint", tag=TAG, status=204, errors=(BadRequest,), hidden=True)
+    async def delete_entrypoint_session(self) -> None:
+        """Refuse: the entrypoint lives as long as the daemon."""
+        await self._sessions.delete("entrypoint")
+
+    @endpoint("GET", "/process/session/{sessionId}", tag=TAG, errors=(ProcessNotFound,))
+    async def get_session(self, path: SessionPath) -> Session:
+        """Describe a session and its commands."""
+        return (await self._sessions.get(path.session_id)).describe()
+
+    @endpoint("DELETE", "/process/session/{sessionId}", tag=TAG, status=204, errors=(BadRequest, ProcessNotFound))
+    async def delete_session(self, path: SessionPath, query: DeleteQuery) -> None:
+        """End a session with everything that was started in it, and forget its logs."""
+        await self._sessions.delete(path.session_id, keep_background=bool(query.keep_background))
+
+    @endpoint(
+        "POST",
+        "/process/session/{sessionId}/exec",
+        tag=TAG,
+        also=(202,),
+        errors=(InvalidBody, BadRequest, ProcessNotFound, Conflict, SessionEnded, TooManyRequests),
+        body_limit=64 * MIB,
+    )
+    async def session_execute_command(
+        self, path: SessionPath, headers: SessionHeaders, body: SessionExecute, request: web.BaseRequest
+    ) -> Reply[SessionExecuteResponse]:
+        """Run a command in a session: wait for it, or with ``runAsync`` answer 202 at once."""
+        command = await self._sessions.execute(path.session_id, body)
+        if body.in_background:
+            return Reply(SessionExecuteResponse(cmd_id=command.id), status=202)
+        code = await command.wait()
+        known = sdk_compat.release(headers.version, [])
+        form = _form(headers, [])
+        fields = log_json.fields(
+            command.log,
+            0,
+            await command.log.size(),
+            marked=form is not sdk_compat.Form.PLAIN,
+            streams=known is None or form is sdk_compat.Form.JSON,
+        )
+        answer = await _send(request, JSON, _execute_body(command.id, code, fields))
+        return cast("Reply[SessionExecuteResponse]", answer)
+
+    @endpoint("GET", "/process/session/{sessionId}/command/{commandId}", tag=TAG, errors=(ProcessNotFound,))
+    async def get_session_command(self, path: CommandPath) -> Command:
+        """Describe a command."""
+        return (await self._view(path)).describe()
+
+    @endpoint(
+        "POST",
+        "/process/session/{sessionId}/command/{commandId}/input",
+        tag=TAG,
+        status=204,
+        errors=(InvalidBody, BadRequest, ProcessNotFound, Conflict, SessionEnded, CommandCompleted),
+        body_limit=64 * MIB,
+    )
+    async def send_input(self, path: CommandPath, body: Input) -> None:
+        """Write to the standard input of a command that was started with ``runAsync``."""
+        await self._sessions.write(path.session_id, path.command_id, body)
+
+    @endpoint(
+        "POST",
+        "/process/session/{sessionId}/command/{commandId}/signal",
+        tag=TAG,
+        status=204,
+        errors=(BadRequest, ProcessNotFound, Conflict, CommandCompleted),
+    )
+    async def signal_session_command(self, path: CommandPath, body: SignalRequest) -> None:
+        """Signal what a command runs, without ending its session."""
+        await self._sessions.signal(path.session_id, path.command_id, body)
+
+    @endpoint(
+        "GET",
+        "/process/session/{sessionId}/command/{commandId}/logs",
+        tag=TAG,
+        errors=LOG_ERRORS,
+        head=False,
+        media="text/plain",
+    )
+    async def get_session_command_logs(
+        self, path: CommandPath, query: LogsQuery, headers: SessionHeaders, request: web.BaseRequest
+    ) -> Reply[Logs]:
+        """Return the log of a command so far; the form depends on the release of the SDK that asks.
+
+        ``offset`` starts at a byte, ``tail`` at the last so many; the header ``X-Log-Offset`` of the answer says where
+        to go on, and ``wait`` waits so many seconds for something new.
+        """
+        view = await self._view(path)
+        return cast("Reply[Logs]", await self._logs(request, query, headers, view, _form(headers, [])))
+
+    @websocket("/process/session/{sessionId}/command/{commandId}/logs", tag=TAG, errors=LOG_ERRORS)
+    async def follow_session_command_logs(
+        self, path: CommandPath, query: LogsQuery, headers: SessionHeaders, ws: WsSession
+    ) -> None:
+        """Stream the log of a command, from its start or an offset; close code 1000 says that it is complete."""
+        view = await self._view(path)
+        await _stream(ws, view, query, marked=_form(headers, ws.protocols) is not sdk_compat.Form.PLAIN)
+
+    @endpoint("GET", "/process/session/entrypoint/logs", tag=TAG, errors=LOG_ERRORS, head=False, media="text/plain")
+    async def get_entrypoint_logs(
+        self, query: LogsQuery, headers: SessionHeaders, request: web.BaseRequest
+    ) -> Reply[Logs]:
+        """Return the log of the command that the daemon was started with."""
+        form = _form(headers, offered_protocols(request))
+        form = form if form is sdk_compat.Form.JSON else sdk_compat.Form.MARKED
+        return cast("Reply[Logs]", await self._logs(request, query, headers, self._entrypoint.view(), form))
+
+    @websocket("/process/session/entrypoint/logs", tag=TAG, errors=LOG_ERRORS)
+    async def follow_entrypoint_logs(self, query: LogsQuery, ws: WsSession) -> None:
+        """Stream the log of the command that the daemon was started with."""
+        await _stream(ws, self._entrypoint.view(), query, marked=True)
+
+    async def _view(self, path: CommandPath) -> View:
+        if path.session_id == "entrypoint":
+            return self._entrypoint.view(path.command_id)
+        return View.of((await self._sessions.get(path.session_id)).command(path.command_id))
+
+    async def _logs(
+        self, request: web.BaseRequest, query: LogsQuery, headers: SessionHeaders, view: View, form: sdk_compat.Form
+    ) -> web.StreamResponse:
+        known = sdk_compat.release(headers.version, [])
+        start = await view.start(query)
+        if query.follow and (known is None or known < sdk_compat.SPLIT_SINCE):
+            following = _send(request, TEXT, _followed(view, start), at_once=True)
+            return await _while_there(following, disconnected(request))
+        stop = await view.log.size()
+        about = {"X-Log-Offset": str(stop), "X-Output-Truncated": "true" if view.log.truncated else "false"}
+        if form is sdk_compat.Form.JSON:
+            return await _send(request, JSON, _object(log_json.fields(view.log, start, stop)), about)
+        body = log_json.data(view.log, start, stop, marked=form is sdk_compat.Form.MARKED)
+        return await _send(request, TEXT, body, about)
+
+
+def _form(headers: SessionHeaders, protocols: list[str]) -> sdk_compat.Form:
+    known = sdk_compat.release(headers.version, protocols)
+    return sdk_compat.form_of(known, split=bool(headers.split), accept=headers.accept)
+
+
+async def _stream(ws: WsSession, view: View, query: LogsQuery, *, marked: bool) -> None:
+    start = await view.start(query)
+    source = view.log.follow(start, view.ended) if query.follow else view.log.chunks(start)
+    await ws.accept()
+
+    async def send() -> None:
+        async with contextlib.aclosing(source) as chunks:
+            async for chunk in chunks:
+                for frame in frames(chunk) if marked else (chunk.data,):
+                    await ws.send_bytes(frame)
+
+    await _while_there(send(), ws.gone())
+    await ws.close()
+
+
+async def _while_there(work: Coroutine[Any, Any, T], leaving: Coroutine[Any, Any, None]) -> T:
+    """Await work for a client, and drop it if the client leaves before it is done: a log may be silent for days."""
+    doing, watch = asyncio.ensure_future(work), asyncio.ensure_future(leaving)
+    try:
+        await asyncio.wait([doing, watch], return_when=asyncio.FIRST_COMPLETED)
+        if not doing.done():
+            raise ConnectionResetError("client has left")
+        return doing.result()
+    finally:
+        doing.cancel()
+        watch.cancel()
+        await asyncio.wait([doing, watch])
+
+
+async def _followed(view: View, start: int) -> AsyncGenerator[bytes, None]:
+    async with contextlib.aclosing(view.log.follow(start, view.ended)) as chunks:
+        async for chunk in chunks:
+            yield chunk.data
+
+
+async def _object(fields: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    yield b"{"
+    async for piece in fields:
+        yield piece
+    yield b"}"
+
+
+async def _execute_body(command_id: str, code: int, fields: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    yield b'{"cmdId":"%s","exitCode":%d,' % (command_id.encode(), code)
+    async for piece in fields:
+        yield piece
+    yield b"}"
+
+
+async def _send(
+    request: web.BaseRequest,
+    media: str,
+    pieces: AsyncGenerator[bytes, None],
+    headers: dict[str, str] | None = None,
+    *,
+    at_once: bool = False,
+) -> web.StreamResponse:
+    """Send a body: whole if it is small, else as it is made."""
+    about = {"Content-Type": media, **(headers or {})}
+    body = bytearray()
+    response: web.StreamResponse | None = None
+    async with contextlib.aclosing(pieces) as found:
+        async for piece in found:
+            body += piece
+            if at_once or response is not None or len(body) > MIB:
+                if response is None:
+                    response = web.StreamResponse(headers=about)
+                    await response.prepare(request)
+                await response.write(bytes(body))
+                body.clear()
+    if response is None:
+        return web.Response(body=bytes(body), headers=about)
+    await response.write_eof(bytes(body))
+    return response

@@ -1,0 +1,151 @@
+"""The output of a session command: in an output log while it grows, in a file once it is complete.
+
+A session lives for weeks and its logs must stay readable, also after the daemon was started again; memory and spool are
+for what runs. Readers that began on the output log finish there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import pathlib
+from collections.abc import AsyncGenerator, Callable, Iterator
+
+import msgspec
+
+from toolbox.host.output_log import Chunk, OutputLog
+from toolbox.host.worker_pool import WorkerPool
+from toolbox.process.sessions.records import PAGE, RecordReader, RecordWriter
+
+log = logging.getLogger(__name__)
+
+MIB = 1024 * 1024
+# Of each command's output the first and the last 32 MiB are kept.
+HALF = 32 * MIB
+# A command that writes more than is kept waits for a reader that reads; one that does not is left behind.
+PATIENCE = 1.0
+
+
+class Log:
+    """Read the output of a command from wherever it is."""
+
+    def __init__(self, path: pathlib.Path, workers: WorkerPool, output: OutputLog | None = None) -> None:
+        self._path = path
+        self._workers = workers
+        self._output = output
+        self._readers = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._truncated = False
+
+    @property
+    def truncated(self) -> bool:
+        """Tell whether the middle of it was too much to keep."""
+        return self._truncated if self._output is None else self._output.dropped > 0
+
+    async def size(self) -> int:
+        """Return how many bytes were written in all."""
+        if self._output is not None:
+            return self._output.size
+        return await self._workers.run(RecordReader(self._path).end)
+
+    async def chunks(self, offset: int = 0, stop: int | None = None) -> AsyncGenerator[Chunk, None]:
+        """Yield what there is from an offset on, up to ``stop``."""
+        stop = await self.size() if stop is None else stop
+        async with contextlib.aclosing(self._source(offset, stop)) as found:
+            async for chunk in found:
+                if chunk.offset >= stop:
+                    return
+                yield (
+                    chunk
+                    if chunk.end <= stop
+                    else msgspec.structs.replace(chunk, data=chunk.data[: stop - chunk.offset])
+                )
+
+    async def _source(self, offset: int, stop: int) -> AsyncGenerator[Chunk, None]:
+        if self._output is not None:
+            with self._reading():
+                async for chunk in self._output.chunks(offset, stop):
+                    yield chunk
+            return
+        reader = RecordReader(self._path)
+        while page := await self._workers.run(reader.page, offset):
+            for chunk in page:
+                yield chunk
+
+    async def follow(self, offset: int, until: Callable[[], bool]) -> AsyncGenerator[Chunk, None]:
+        """Yield what there is from an offset on and what comes, until ``until`` says so and all is read."""
+        if self._output is not None:
+            with self._reading():
+                async with contextlib.aclosing(
+                    self._output.follow(offset, hold=True, patience=PATIENCE, until=until)
+                ) as found:
+                    async for chunk in found:
+                        yield chunk
+            return
+        async with contextlib.aclosing(self.chunks(offset)) as found:
+            async for chunk in found:
+                yield chunk
+
+    async def more(self, offset: int, until: Callable[[], bool], seconds: float) -> None:
+        """Wait for something beyond an offset, or the end, for so long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds), contextlib.aclosing(self.follow(offset, until)) as found:
+                async for _ in found:
+                    return
+
+    async def unread(self, seconds: float) -> None:
+        """Wait until nobody reads the output log, for so long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        self._readers += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._readers -= 1
+            if not self._readers:
+                self._idle.set()
+
+    async def keep(self, finished: asyncio.Event) -> None:
+        """Copy the output to the file as it comes, then let go of the output log; the task of this is its owner.
+
+        While it runs only the head is copied, which is bounded; the rest once all of it is there.
+        """
+        output = self._output
+        assert output is not None
+        writer = RecordWriter(self._path)
+        try:
+            offset = await self._copy(output.follow(), writer, HALF)
+            await finished.wait()
+            await self._copy(output.chunks(offset), writer, None)
+            self._truncated = output.dropped > 0
+        except OSError as error:
+            log.warning("session log cannot be kept: %s: %s", self._path, error)
+            return
+        finally:
+            await self._workers.run(writer.close)
+        self._output = None
+        await self._idle.wait()
+        await output.close()
+
+    async def _copy(self, source: AsyncGenerator[Chunk, None], writer: RecordWriter, limit: int | None) -> int:
+        offset, waiting, size = 0, list[Chunk](), 0
+        async with contextlib.aclosing(source) as chunks:
+            async for chunk in chunks:
+                waiting.append(chunk)
+                size += len(chunk.data)
+                offset = chunk.end
+                if size >= PAGE or limit is not None:
+                    await self._workers.run(writer.write, waiting)
+                    waiting, size = [], 0
+                if limit is not None and offset >= limit:
+                    break
+        if waiting:
+            await self._workers.run(writer.write, waiting)
+        return offset

@@ -1,0 +1,198 @@
+"""One session: a shell, the commands that wait for it, and what became of those before."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+
+from toolbox.errors import ProcessNotFound, SessionEnded, TooManyRequests
+from toolbox.host import tree
+from toolbox.host.output_log import OutputLog
+from toolbox.host.worker_pool import WorkerPool
+from toolbox.process.sessions import wire
+from toolbox.process.sessions.archive import Folder
+from toolbox.process.sessions.command import SessionCommand
+from toolbox.process.sessions.log import Log
+from toolbox.process.sessions.shell import SessionShell
+from toolbox.process.sessions.wire import Record
+from toolbox.runs.registry import Controls, Entry, Kind, Registry
+
+log = logging.getLogger(__name__)
+
+MAX_QUEUED = 1024
+# Of a session that lives for weeks the newest commands are remembered.
+MAX_COMMANDS = 10_000
+# The exit code of commands that a shell which is gone never ran, and of those that ended with the daemon.
+KILLED = 137
+FLUSH_SECONDS = 1.0
+
+
+class Session:
+    """Run commands in one shell, one after the other."""
+
+    def __init__(
+        self,
+        session_id: str,
+        folder: Folder,
+        workers: WorkerPool,
+        registry: Registry,
+        *,
+        shell: SessionShell | None,
+        output_log: Callable[[], OutputLog],
+    ) -> None:
+        self.id = session_id
+        self.commands: dict[str, SessionCommand] = {}
+        self.folder = folder
+        self._shell = shell
+        self._workers = workers
+        self._registry = registry
+        self._output_log = output_log
+        self._queue: asyncio.Queue[SessionCommand] = asyncio.Queue(MAX_QUEUED)
+        self._tasks: set[asyncio.Task[None]] = set()
+        if shell is not None:
+            self._own(self._live(shell), "session")
+
+    @property
+    def restored(self) -> bool:
+        """Tell whether it belonged to an earlier daemon: it runs nothing, its logs can be read."""
+        return self._shell is None
+
+    def remember(self, records: list[Record]) -> None:
+        """Take over what an earlier daemon noted; what ran then ended with it."""
+        for record in records:
+            if record.command is None:
+                continue
+            if record.text is not None:
+                command = self.commands[record.command] = SessionCommand(record.text, self._output_log())
+                command.id = record.command
+                command.log = Log(self.folder.log_path(command.id), self._workers)
+            elif record.command in self.commands:
+                self.commands[record.command].end(KILLED if record.exit is None else record.exit)
+        for command in self.commands.values():
+            command.end(KILLED)
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether the shell has exited."""
+        return self._shell is None or not self._shell.child.running
+
+    def describe(self) -> wire.Session:
+        """Return what clients see of it."""
+        return wire.Session(session_id=self.id, commands=[command.describe() for command in self.commands.values()])
+
+    def command(self, command_id: str) -> SessionCommand:
+        """Return one of its commands."""
+        try:
+            return self.commands[command_id]
+        except KeyError:
+            raise ProcessNotFound("command not found") from None
+
+    def require_shell(self) -> SessionShell:
+        """Return the shell, or say that it has exited."""
+        if self._shell is None or not self._shell.child.running:
+            raise SessionEnded("session process has exited")
+        return self._shell
+
+    def submit(self, text: str, *, background: bool, echo: bool) -> SessionCommand:
+        """Put a command into the queue."""
+        shell = self.require_shell()
+        if self._queue.full():
+            raise TooManyRequests(f"session has {MAX_QUEUED} commands waiting")
+        command = SessionCommand(text, self._output_log(), background=background, echo=echo)
+        command.log = Log(self.folder.log_path(command.id), self._workers, command.output)
+        command.entry = self._registry.add(self._entry(shell, command))
+        self.commands[command.id] = command
+        self._queue.put_nowait(command)
+        self._own(self._keep(command), "session log")
+        self._forget_eldest()
+        return command
+
+    def _entry(self, shell: SessionShell, command: SessionCommand) -> Entry:
+        async def signal(number: int) -> bool:
+            return await self.signal(command, number)
+
+        return Entry(
+            kind=Kind.EXEC,
+            output=command.output,
+            owned=False,
+            id=command.id,
+            pid=shell.child.pid,
+            session_id=self.id,
+            command=command.text,
+            controls=Controls(signal=signal, write=command.write if command.background else None),
+        )
+
+    async def signal(self, command: SessionCommand, number: int) -> bool:
+        """Signal what a command started, not the shell; False if nothing of it runs."""
+        if command.ended or not command.started:
+            return False
+        shell = self.require_shell()
+        return await self._workers.run(tree.signal_below, shell.child.pid, number, command.since) > 0
+
+    async def end(self, grace: float, *, background: bool = True, deleted: bool = True) -> None:
+        """End the shell and, with ``background``, all that it started; who waits for a command learns that."""
+        for command in self.commands.values():
+            command.deleted = deleted and not command.ended
+        if self._shell is not None:
+            if background:
+                await self._shell.child.terminate(grace)
+            else:
+                self._shell.child.signal(9)
+                await self._shell.child.wait()
+        for command in self.commands.values():
+            (command.cut if background else command.abandon)()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        for command in self.commands.values():
+            # Who follows it gets the rest.
+            await command.log.unread(FLUSH_SECONDS)
+            await command.output.close()
+
+    async def _live(self, shell: SessionShell) -> None:
+        """Run the queue until the shell has exited."""
+        await self._workers.run(self.folder.note, Record(session=self.id))
+        exited = asyncio.ensure_future(shell.child.wait())
+        try:
+            while not exited.done():
+                following = asyncio.ensure_future(self._queue.get())
+                await asyncio.wait([following, exited], return_when=asyncio.FIRST_COMPLETED)
+                if following.done():
+                    await self._run(shell, following.result())
+                else:
+                    following.cancel()
+        finally:
+            exited.cancel()
+            shell.close()
+        while not self._queue.empty():
+            self._queue.get_nowait().end((await shell.child.wait()).code)
+
+    async def _run(self, shell: SessionShell, command: SessionCommand) -> None:
+        await self._workers.run(self.folder.note, Record(command=command.id, text=command.text))
+        try:
+            code = await shell.run(command)
+        except OSError as error:
+            log.warning("session command was not run: %s: %s", self.id, error)
+            command.output.append(f"command was not run: {error}\n".encode())
+            code = 1
+        command.end(code)
+
+    async def _keep(self, command: SessionCommand) -> None:
+        """Bring the log of a command to disk; afterwards it costs no memory."""
+        await command.log.keep(command.finished)
+        if command.entry is not None:
+            self._registry.discard(command.entry)
+        command.rest()
+        await self._workers.run(self.folder.note, Record(command=command.id, exit=command.exit_code))
+
+    def _forget_eldest(self) -> None:
+        while len(self.commands) > MAX_COMMANDS:
+            eldest = next(iter(self.commands.values()))
+            if not eldest.finished.is_set():
+                return
+            del self.commands[eldest.id]
+
+    def _own(self, work: Coroutine[None, None, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,171 @@
+"""The shell of a session: give it one command after the other, and learn how each ended."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pathlib
+import time
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from toolbox.host.child import Child, ExitStatus
+from toolbox.host.launch import Launch
+from toolbox.host.limits import Limits
+from toolbox.host.pipes import drained
+from toolbox.host.procs import Procs
+from toolbox.host.shells import Shell
+from toolbox.host.worker_pool import WorkerPool
+from toolbox.process.sessions import driver
+from toolbox.process.sessions.command import Pipes, SessionCommand
+
+_OPENED_TRIES, _OPENED_SECONDS = 500, 0.01
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class _Wires(msgspec.Struct, frozen=True):
+    """The descriptors on which we give the word and learn the status."""
+
+    go: int
+    done: int
+
+
+class SessionShell:
+    """A shell that waits for commands in a folder of its own."""
+
+    def __init__(self, shell: Shell, child: Child, folder: pathlib.Path, wires: _Wires, workers: WorkerPool) -> None:
+        self.child = child
+        self._shell = shell
+        self._folder = folder
+        self._wires = wires
+        self._workers = workers
+        self._loop = asyncio.get_running_loop()
+        self._ready = False
+
+    @classmethod
+    async def start(
+        cls,
+        procs: Procs,
+        shell: Shell,
+        folder: pathlib.Path,
+        workers: WorkerPool,
+        *,
+        env: Mapping[str, str],
+        cwd: str,
+        limits: Limits | None = None,
+    ) -> SessionShell:
+        """Start a shell; ``folder`` exists and is ours alone. Limits are those of all that runs in it together."""
+        wires = await workers.run(_open_wires, folder)
+        try:
+            launch = Launch(driver.arguments(shell, folder), env=env, cwd=cwd, executable=shell.path, limits=limits)
+            child = await procs.spawn_raw(launch)
+        except BaseException:
+            _close(wires)
+            raise
+        return cls(shell, child, folder, wires, workers)
+
+    async def run(self, command: SessionCommand) -> int:
+        """Run a command to its end; return its exit code, which is the shell's if that ended with it."""
+        script = driver.script(self._shell, command.text.encode("utf-8", "surrogateescape"))
+        pipes = await self._workers.run(_prepare, self._folder, script, command.background)
+        command.since = int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS)
+        command.connect(pipes, self._reads)
+        try:
+            # The first report says that the shell is there.
+            self._ready = self._ready or await self._report() is not None
+            os.write(self._wires.go, b"\n")
+            code = await self._report()
+        finally:
+            _close_all((pipes.spare_out, pipes.spare_err))
+        await drained(command.pipe_readers, self._loop.time())
+        return (await self.child.wait()).code if code is None else code
+
+    async def _report(self) -> int | None:
+        """Wait for a status of the shell; None if it has exited instead."""
+        exited: asyncio.Future[ExitStatus] = asyncio.ensure_future(self.child.wait())
+        done: asyncio.Future[int] = self._loop.create_future()
+        self._loop.add_reader(self._wires.done, _take, self._wires.done, done)
+        try:
+            await asyncio.wait((exited, done), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._loop.remove_reader(self._wires.done)
+            exited.cancel()
+        return done.result() if done.done() else None
+
+    async def _reads(self) -> None:
+        """Return once the shell has opened the input of its command: if we closed it before, it would wait for ever.
+
+        Nothing but ``/proc`` tells of that. It is asked for an end of input only, and true within a millisecond.
+        """
+        for _ in range(_OPENED_TRIES):
+            if await self._workers.run(_has_open, self.child.pid, self._folder / driver.STDIN):
+                return
+            await asyncio.sleep(_OPENED_SECONDS)
+
+    def close(self) -> None:
+        """Close our descriptors; the shell has ended."""
+        _close(self._wires)
+
+
+def _open_wires(folder: pathlib.Path) -> _Wires:
+    descriptors = []
+    for name in (driver.GO, driver.DONE):
+        os.mkfifo(folder / name, 0o600)
+        # Open both ways: neither side ever waits for the other, nor sees an end while we are here.
+        descriptors.append(os.open(folder / name, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
+    return _Wires(*descriptors)
+
+
+def _close(wires: _Wires) -> None:
+    _close_all((wires.go, wires.done))
+
+
+def _prepare(folder: pathlib.Path, script: bytes, interactive: bool) -> Pipes:
+    """Write the script and make the pipes of a command, in place of the last one's; blocks."""
+    _fresh(folder, driver.SCRIPT).write_bytes(script)
+    fds: list[int] = []
+    try:
+        streams = (driver.STDOUT, driver.STDERR)
+        fds.extend(_pipe(folder, name, os.O_RDONLY) for name in streams)
+        fds.extend(os.open(folder / name, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC) for name in streams)
+        if interactive:
+            # Both ways: what is written stays there until the shell opens it.
+            fds.append(_pipe(folder, driver.STDIN, os.O_RDWR))
+        else:
+            _fresh(folder, driver.STDIN).symlink_to(os.devnull)
+    except BaseException:
+        _close_all(fds)
+        raise
+    return Pipes(*fds)
+
+
+def _close_all(descriptors: Sequence[int]) -> None:
+    for fd in descriptors:
+        os.close(fd)
+
+
+def _pipe(folder: pathlib.Path, name: str, mode: int) -> int:
+    path = _fresh(folder, name)
+    os.mkfifo(path, 0o600)
+    return os.open(path, mode | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def _fresh(folder: pathlib.Path, name: str) -> pathlib.Path:
+    path = folder / name
+    path.unlink(missing_ok=True)
+    return path
+
+
+def _has_open(pid: int, path: pathlib.Path) -> bool:
+    try:
+        return pathlib.Path(f"/proc/{pid}/fd/0").readlink() == path
+    except OSError:
+        return False
+
+
+def _take(fd: int, done: asyncio.Future[int]) -> None:
+    """Read a status; one that is not a number was written by somebody else and counts as a failure."""
+    text = os.read(fd, 4096).strip()
+    if not done.done():
+        done.set_result(int(text) if text.isdigit() and len(text) <= 3 else 1)

@@ -1,0 +1,139 @@
+"""``/process/pty``: make terminals, join them, look at them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from toolbox.errors import (
+    BadRequest,
+    Conflict,
+    Gone,
+    InternalError,
+    InvalidBody,
+    NotFound,
+    ProcessNotFound,
+    ToolboxError,
+    TooManyRequests,
+    Unavailable,
+)
+from toolbox.http.disconnect import while_connected
+from toolbox.http.endpoint import Request, endpoint, websocket
+from toolbox.http.streams import disconnected
+from toolbox.http.websocket import WsSession
+from toolbox.process.terminals.connection import Connection, refuse, requested_envs
+from toolbox.process.terminals.screens import Screens
+from toolbox.process.terminals.terminals import Terminals
+from toolbox.process.terminals.waiting import Waits
+from toolbox.process.terminals.wire import (
+    ConnectQuery,
+    CreateQuery,
+    CreateRequest,
+    CreateResponse,
+    Deleted,
+    ResizeRequest,
+    ScreenResponse,
+    SessionInfo,
+    SessionList,
+    SessionPath,
+    WaitRequest,
+    WaitResponse,
+)
+
+TAG = "process"
+CREATE_ERRORS = (InvalidBody, BadRequest, Conflict, TooManyRequests, InternalError, Unavailable)
+
+
+class SourceHeaders(msgspec.Struct, kw_only=True):
+    """Say which SDK calls."""
+
+    source: str = msgspec.field(name="X-Daytona-Source", default="")
+
+    @property
+    def hides_status(self) -> bool:
+        """Tell whether the client shows nothing of an HTTP error in place of a WebSocket."""
+        return self.source.startswith("sdk-typescript")
+
+
+class PtyApi:
+    """Make, list, resize, delete and join terminals."""
+
+    def __init__(self, terminals: Terminals, screens: Screens, waits: Waits) -> None:
+        self._terminals = terminals
+        self._screens = screens
+        self._waits = waits
+
+    @endpoint("POST", "/process/pty", tag=TAG, status=201, errors=CREATE_ERRORS)
+    async def create_pty_session(self, body: CreateRequest) -> CreateResponse:
+        """Create a terminal."""
+        terminal = await self._terminals.create(body)
+        return CreateResponse(session_id=terminal.id)
+
+    @endpoint("GET", "/process/pty", tag=TAG)
+    async def list_pty_sessions(self) -> SessionList:
+        """List all terminals."""
+        return SessionList(sessions=[terminal.info() for terminal in self._terminals])
+
+    @endpoint("GET", "/process/pty/{sessionId}", tag=TAG, errors=(ProcessNotFound,))
+    async def get_pty_session(self, path: SessionPath) -> SessionInfo:
+        """Describe a terminal."""
+        return self._terminals.get(path.session_id).info()
+
+    @endpoint("DELETE", "/process/pty/{sessionId}", tag=TAG, errors=(ProcessNotFound,))
+    async def delete_pty_session(self, path: SessionPath) -> Deleted:
+        """Kill a terminal with everything that was started in it."""
+        await self._terminals.delete(path.session_id)
+        return Deleted(message="PTY session deleted")
+
+    @endpoint("POST", "/process/pty/{sessionId}/resize", tag=TAG, errors=(InvalidBody, Gone))
+    async def resize_pty_session(self, path: SessionPath, body: ResizeRequest) -> SessionInfo:
+        """Change the size of a terminal."""
+        terminal = await self._terminals.resize(path.session_id, body.cols, body.rows)
+        return terminal.info()
+
+    @endpoint("GET", "/process/pty/{sessionId}/screen", tag=TAG, errors=(ProcessNotFound,))
+    async def show_pty_screen(self, path: SessionPath) -> ScreenResponse:
+        """Show a terminal as a person would see it."""
+        return await self._screens.show(self._terminals.get(path.session_id))
+
+    @endpoint(
+        "POST",
+        "/process/pty/{sessionId}/wait",
+        tag=TAG,
+        errors=(InvalidBody, BadRequest, ProcessNotFound, TooManyRequests),
+    )
+    async def wait_for_pty(self, path: SessionPath, body: WaitRequest, request: Request) -> WaitResponse:
+        """Wait until a terminal shows a text, has been silent for a while, or has ended; return what it shows."""
+        terminal = self._terminals.get(path.session_id)
+        return await while_connected(request, self._waits.wait(terminal, body))
+
+    @websocket("/process/pty/create-connect", tag=TAG, errors=(*CREATE_ERRORS, NotFound))
+    async def create_and_connect(self, query: CreateQuery, headers: SourceHeaders, ws: WsSession) -> None:
+        """Create a terminal and connect to it; variables come base64-encoded as a sub-protocol."""
+        try:
+            request = CreateRequest(
+                id=query.id, cwd=query.cwd, cols=query.cols, rows=query.rows, envs=requested_envs(ws.protocols)
+            )
+            terminal = await self._terminals.create(request)
+        except ToolboxError as error:
+            if not headers.hides_status:
+                raise
+            await refuse(ws, error)
+            return
+        await Connection(ws, terminal, lambda: disconnected(ws.request)).serve(ConnectQuery())
+
+    @websocket("/process/pty/{sessionId}/connect", tag=TAG, errors=(BadRequest, NotFound))
+    async def connect_pty_session(self, path: SessionPath, query: ConnectQuery, ws: WsSession) -> None:
+        """Connect to a terminal: what is kept of its output comes first, then what is new.
+
+        ``since`` starts at an offset (``offset`` of the terminal tells the newest), ``replay=0`` leaves out the past.
+        Every frame sent is typed, unless the sub-protocol ``X-Toolbox-Pty-Control`` is offered: text frames are then
+        commands, ``{"type":"resize","cols":80,"rows":24}``, ``{"type":"signal","signal":"SIGINT"}`` or
+        ``{"type":"ping"}``, and control frames also tell ``replay`` and ``skipped`` with their offset.
+        """
+        try:
+            terminal = self._terminals.find(path.session_id)
+            await self._terminals.start(terminal)
+        except ToolboxError as error:
+            await refuse(ws, error)
+            return
+        await Connection(ws, terminal, lambda: disconnected(ws.request)).serve(query)

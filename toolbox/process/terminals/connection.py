@@ -1,0 +1,208 @@
+"""One client of a terminal: what it is told, what it types, and how the connection ends.
+
+The order is fixed: ``connected`` before anything else, all output, ``exited`` for those who know it, and a close frame
+with the exit code. An old client understands only the first and the last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import contextlib
+import logging
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from toolbox import wire
+from toolbox.errors import BadRequest, ToolboxError
+from toolbox.host.child import ExitStatus
+from toolbox.process.terminals.terminal import Terminal
+from toolbox.process.terminals.viewer import Skip, Viewer
+from toolbox.process.terminals.wire import CloseReason, Command, ConnectQuery, Control, PingCommand, ResizeCommand
+
+log = logging.getLogger(__name__)
+
+EXIT_CONTROL = "X-Daytona-Pty-Exit-Control"
+ENVS = "X-Daytona-Pty-Envs~"
+# Ours: text frames of the client are commands, and it is told more than ``connected`` and ``exited``.
+IN_BAND = "X-Toolbox-Pty-Control"
+MAX_ENVS = 64 * 1024
+NORMAL, INTERNAL = 1000, 1011
+# What a client sent before it left is still typed, if the program reads it soon.
+LAST_WORDS = 1.0
+_COMMAND: Any = Command
+_REASONS = {130: "Ctrl+C", 137: "SIGKILL", 143: "SIGTERM"}
+
+
+class Socket(Protocol):
+    """What a connection needs of a WebSocket."""
+
+    protocols: list[str]
+
+    async def send_text(self, text: str) -> None:
+        """Send a text frame."""
+
+    async def send_bytes(self, data: bytes) -> None:
+        """Send binary frames."""
+
+    async def close(self, code: int, reason: str) -> None:
+        """Send a close frame."""
+
+    def __aiter__(self) -> AsyncIterator[str | bytes]:
+        """Yield what the client sends, until it leaves."""
+        ...
+
+
+def requested_envs(protocols: Sequence[str]) -> dict[str, str]:
+    """Read the variables that a client sent as a sub-protocol: base64url of a JSON object."""
+    token = next((each.removeprefix(ENVS) for each in protocols if each.startswith(ENVS)), "")
+    if not token:
+        return {}
+    if len(token) > MAX_ENVS:
+        raise BadRequest(f"bad request: envs are over {MAX_ENVS} bytes")
+    try:
+        raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+        envs: dict[str, str] = wire.decode(raw, dict[str, str])
+    except (binascii.Error, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest("bad request: envs are not base64url of a json object of strings") from error
+    if any(char in name for name in envs for char in "\r\n"):
+        raise BadRequest("bad request: name of an environment variable contains a line break")
+    return envs
+
+
+def exit_reason(code: int) -> str | None:
+    """Say why a shell ended with a code other than 0."""
+    if code == 0:
+        return None
+    return _REASONS.get(code) or (f"signal {code - 128}" if code > 128 else "non-zero exit")
+
+
+async def refuse(socket: Socket, error: ToolboxError) -> None:
+    """Tell a client that is connected already why it cannot have the terminal."""
+    message = wire.text(error.message)
+    text = f"Failed to connect to PTY session: {message}"
+    await socket.send_text(_frame(Control("control", "error", error=text)))
+    await socket.close(INTERNAL, _fit(message))
+
+
+class Connection:
+    """Join one WebSocket and one terminal."""
+
+    def __init__(self, socket: Socket, terminal: Terminal, gone: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._socket = socket
+        self._terminal = terminal
+        self._gone = gone
+        self._in_band = IN_BAND in socket.protocols
+        self._tells_exit = self._in_band or EXIT_CONTROL in socket.protocols
+
+    async def serve(self, query: ConnectQuery) -> None:
+        """Say that the client is connected, then carry bytes both ways until either side ends."""
+        await self._socket.send_text(_frame(Control("control", "connected")))
+        try:
+            await self._join(query)
+        except ToolboxError as error:
+            await refuse(self._socket, error)
+
+    async def _join(self, query: ConnectQuery) -> None:
+        async with self._terminal.viewing(query.since, replay=query.wanted) as viewer:
+            await self._tell("replay", offset=viewer.offset)
+            show = asyncio.create_task(self._show(viewer), name="terminal output")
+            await self._while_there(show)
+
+    async def _while_there(self, show: asyncio.Task[None]) -> None:
+        typing = asyncio.create_task(self._type(), name="terminal input")
+        watch = asyncio.create_task(self._gone(), name="client watch")
+        try:
+            await asyncio.wait([show, watch], return_when=asyncio.FIRST_COMPLETED)
+            if self._terminal.exit is None:
+                await asyncio.wait([typing], timeout=LAST_WORDS)
+        finally:
+            tasks = (show, typing, watch)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            for task in tasks:
+                _check(task)
+
+    async def _show(self, viewer: Viewer) -> None:
+        async with contextlib.aclosing(viewer.output()) as output:
+            async for part in output:
+                if isinstance(part, Skip):
+                    await self._tell("skipped", offset=part.offset)
+                else:
+                    await self._socket.send_bytes(part)
+        status = self._terminal.exit
+        if status is not None:
+            await self._bye(status)
+
+    async def _bye(self, status: ExitStatus) -> None:
+        reason = exit_reason(status.code)
+        if self._tells_exit:
+            frame = Control("control", "exited", exit_code=status.code, exit_reason=reason)
+            await self._socket.send_text(_frame(frame))
+        code = NORMAL if status.code == 0 else INTERNAL
+        await self._socket.close(code, wire.encode(CloseReason(exit_code=status.code, exit_reason=reason)).decode())
+
+    async def _type(self) -> None:
+        try:
+            async for message in self._socket:
+                if isinstance(message, bytes):
+                    await self._terminal.write(message)
+                elif self._in_band:
+                    await self._obey(message)
+                else:
+                    await self._terminal.write(message.encode())
+        except BrokenPipeError:
+            # It has ended, or will in a moment, and what it wrote is still on its way to the client.
+            log.debug("terminal does not take input any more: %s", self._terminal.id)
+
+    async def _obey(self, text: str) -> None:
+        try:
+            command: Command = wire.decode(text.encode("utf-8", "surrogatepass"), _COMMAND)
+            await self._carry_out(command)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            await self._tell("invalid", error=str(error))
+        except (ToolboxError, OSError) as error:
+            await self._tell("failed", error=str(error))
+
+    async def _carry_out(self, command: Command) -> None:
+        if isinstance(command, PingCommand):
+            await self._tell("pong", id=command.id, offset=self._terminal.output.size)
+        elif isinstance(command, ResizeCommand):
+            await self._terminal.resize(command.cols, command.rows)
+            await self._tell("resized", cols=command.cols, rows=command.rows)
+        else:
+            await self._terminal.signal(_signal_number(command.signal))
+
+    async def _tell(self, status: str, **fields: Any) -> None:
+        if self._in_band:
+            await self._socket.send_text(_frame(Control("control", status, **fields)))
+
+
+def _check(task: asyncio.Task[None]) -> None:
+    """Raise what a task failed with, unless the client just left."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None and not isinstance(error, ConnectionResetError):
+        raise error
+
+
+def _signal_number(name: str) -> int:
+    try:
+        return int(signal.Signals[name if name.startswith("SIG") else f"SIG{name}"])
+    except KeyError:
+        raise BadRequest(f"bad request: unknown signal: {name}") from None
+
+
+def _frame(control: Control) -> str:
+    return wire.encode(control).decode()
+
+
+def _fit(message: str) -> str:
+    """Put an error into the 123 bytes of a close frame, as JSON that is still complete."""
+    while len(reason := wire.encode(CloseReason(error=message))) > 123:
+        message = message[:-1]
+    return reason.decode()

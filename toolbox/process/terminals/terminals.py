@@ -1,0 +1,165 @@
+"""The table of terminals: who exists, who may be made, and the end of all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from toolbox import wire
+from toolbox.errors import BadRequest, Conflict, Gone, InvalidBody, ProcessNotFound, TooManyRequests, Unavailable
+from toolbox.host import env
+from toolbox.host.output_log import Retention
+from toolbox.process.terminals.terminal import Plan, Terminal
+from toolbox.process.terminals.wire import COLS, ROWS, CreateRequest
+from toolbox.runs.context import ProcessContext
+from toolbox.runs.registry import Entry
+
+MIB = 1024 * 1024
+SCROLLBACK = MIB
+MAX_TERMINALS = 256
+TERM = "xterm-256color"
+# They would tell a program the size of some other terminal.
+_SIZE_VARIABLES = ("COLUMNS", "LINES")
+# What stands at the place of an id in a path of its own.
+_RESERVED = "create-connect"
+
+
+class Terminals:
+    """Make, find and end terminals."""
+
+    def __init__(self, context: ProcessContext) -> None:
+        self._context = context
+        self._table: dict[str, Terminal] = {}
+        self._closing = False
+
+    def __iter__(self) -> Iterator[Terminal]:
+        return iter([*self._table.values()])
+
+    def get(self, terminal_id: str) -> Terminal:
+        """Return one."""
+        try:
+            return self._table[terminal_id]
+        except KeyError:
+            raise ProcessNotFound("PTY session not found") from None
+
+    def find(self, terminal_id: str) -> Terminal:
+        """Return one, or say of an unknown one what a connected client expects to read."""
+        if terminal_id not in self._table:
+            raise ProcessNotFound(f"PTY session {terminal_id} not found")
+        return self._table[terminal_id]
+
+    async def create(self, request: CreateRequest) -> Terminal:
+        """Make a terminal and, unless it is lazy, start its shell."""
+        return await self._make(self._plan(request))
+
+    async def start(self, terminal: Terminal) -> None:
+        """Start the shell if it does not run; a terminal that was to start at once and cannot is forgotten."""
+        try:
+            await terminal.start(self._forget)
+        except BaseException:
+            if terminal.entry is None and not terminal.plan.lazy:
+                self._forget(terminal)
+                await terminal.output.close()
+            raise
+
+    async def resize(self, terminal_id: str, cols: int, rows: int) -> Terminal:
+        """Change the size of one."""
+        terminal = self._table.get(terminal_id)
+        if terminal is None:
+            raise Gone("PTY session not found")
+        await terminal.resize(cols, rows)
+        return terminal
+
+    async def delete(self, terminal_id: str) -> None:
+        """Kill one with everything below it, and forget it."""
+        terminal = self.get(terminal_id)
+        await terminal.kill(keep=False)
+        self._forget(terminal)
+
+    async def launch(
+        self,
+        *,
+        argv: Sequence[str] | None,
+        cwd: str,
+        env: Mapping[str, str],
+        cols: int,
+        rows: int,
+        name: str = "",
+        session_id: str = "",
+    ) -> Entry:
+        """Start a program on a terminal of its own, the usual shell without ``argv``; for ``/processes``."""
+        terminal_id = name or secrets.token_hex(16)
+        request = CreateRequest(id=terminal_id, cwd=cwd, envs=dict(env), cols=cols, rows=rows)
+        plan = msgspec.structs.replace(self._plan(request), argv=argv, name=name, session_id=session_id or terminal_id)
+        terminal = await self._make(plan)
+        assert terminal.entry is not None
+        return terminal.entry
+
+    async def close(self, grace: float) -> None:
+        """End all of them."""
+        self._closing = True
+        await asyncio.gather(*(terminal.stop(grace) for terminal in self._table.values()))
+        self._table.clear()
+
+    async def _make(self, plan: Plan) -> Terminal:
+        terminal = self._add(plan)
+        if not terminal.plan.lazy:
+            await self.start(terminal)
+        return terminal
+
+    def _add(self, plan: Plan) -> Terminal:
+        # Nothing is awaited between the look and the entry, so of two with one id one gets the conflict.
+        if self._closing:
+            raise Unavailable("daemon is shutting down")
+        if plan.id in self._table:
+            raise Conflict(f"PTY session with id '{plan.id}' already exists")
+        if len(self._table) >= MAX_TERMINALS:
+            raise TooManyRequests(f"PTY sessions: there are {MAX_TERMINALS} already, delete one first")
+        output_log = self._context.spool.output_log(Retention(head=0, tail=SCROLLBACK))
+        terminal = Terminal(plan, output_log, self._context.procs, self._context.registry, self._command)
+        self._table[plan.id] = terminal
+        return terminal
+
+    def _forget(self, terminal: Terminal) -> None:
+        if self._table.get(terminal.id) is terminal:
+            del self._table[terminal.id]
+
+    def _plan(self, request: CreateRequest) -> Plan:
+        if not request.id:
+            raise InvalidBody("invalid request body: id is required")
+        if request.id == _RESERVED:
+            raise BadRequest(f"bad request: id cannot be {_RESERVED}")
+        cwd = request.cwd or ""
+        if "\0" in request.id or "\0" in cwd:
+            raise BadRequest(f"bad request: {'cwd' if chr(0) in cwd else 'id'} contains a nul character")
+        if wire.text(request.id) != request.id:
+            raise BadRequest("bad request: id is not valid utf-8")
+        envs = {"TERM": TERM, **(request.envs or {})}
+        env.check(envs)
+        return Plan(
+            id=request.id,
+            cwd=self._resolve(cwd),
+            envs=envs,
+            cols=request.cols or COLS,
+            rows=request.rows or ROWS,
+            lazy=bool(request.lazy_start),
+            session_id=request.id,
+            limits=self._context.limits,
+        )
+
+    def _resolve(self, cwd: str) -> str:
+        if cwd == "~" or cwd.startswith("~/"):
+            cwd = self._context.environment.get("HOME", "~") + cwd[1:]
+        return os.path.join(self._context.workdir, cwd) if cwd else self._context.workdir  # noqa: PTH118 - keeps what the user wrote
+
+    async def _command(self, plan: Plan) -> tuple[Sequence[str], dict[str, str]]:
+        """Return what to start and its variables, as they are now."""
+        inherited = self._context.environment.merged()
+        for name in _SIZE_VARIABLES:
+            inherited.pop(name, None)
+        argv = plan.argv or [(await self._context.shells.choose()).path, "-i", "-l"]
+        return argv, {**inherited, **plan.envs}

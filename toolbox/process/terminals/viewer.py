@@ -1,0 +1,76 @@
+"""One reader of a terminal: where it starts, how it goes on, and what it skips when it is too slow for the others."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator
+
+import msgspec
+
+from toolbox.host.output_log import OutputLog
+from toolbox.process.terminals.pace import Pace
+
+# A viewer that lost its place goes on with the newest of the output, or it would lose it again at once.
+FRESH = 256 * 1024
+# How far to look for the end of a line.
+LINE = 64 * 1024
+
+
+class Skip(msgspec.Struct, frozen=True):
+    """Say that output up to ``offset`` is left out."""
+
+    offset: int
+
+
+def first_offset(output_log: OutputLog) -> int:
+    """Return the position of the oldest byte that is kept."""
+    return output_log.gap[1] if output_log.gap is not None else 0
+
+
+async def boundary(output_log: OutputLog, offset: int) -> int:
+    """Return where a line starts at or after an offset: in the middle of one could be half an escape sequence."""
+    page = await output_log.read(offset, LINE)
+    if not page or page[0].offset == 0:
+        return offset if not page else 0
+    found = b"".join(chunk.data for chunk in page).find(b"\n")
+    return page[0].offset + found + 1
+
+
+class Viewer:
+    """Read the output of one terminal from some point on; ``close`` it, or the terminal waits for ever."""
+
+    def __init__(self, output_log: OutputLog, pace: Pace) -> None:
+        self.offset = 0
+        self._output_log = output_log
+        self._pace = pace
+
+    async def start(self, since: int | None, *, replay: bool) -> None:
+        """Choose where to start: at ``since`` if that is still kept, else at the oldest line, or at the end."""
+        first = first_offset(self._output_log)
+        if not replay:
+            self.offset = self._output_log.size
+        elif since is not None and since >= first:
+            self.offset = min(since, self._output_log.size)
+        else:
+            self.offset = await boundary(self._output_log, first)
+        self._pace.moved(self, self.offset)
+
+    async def output(self) -> AsyncGenerator[bytes | Skip, None]:
+        """Yield the output until it has ended; what was yielded counts as seen when the next is asked for."""
+        while True:
+            async with contextlib.aclosing(self._output_log.follow(self.offset)) as chunks:
+                async for chunk in chunks:
+                    if chunk.offset != self.offset:
+                        break
+                    yield chunk.data
+                    self.offset = chunk.end
+                    self._pace.moved(self, self.offset)
+                else:
+                    return
+            self.offset = await boundary(self._output_log, max(self._output_log.size - FRESH, 0))
+            self._pace.moved(self, self.offset)
+            yield Skip(self.offset)
+
+    def close(self) -> None:
+        """Let the terminal go on without this viewer."""
+        self._pace.left(self)

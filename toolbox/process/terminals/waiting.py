@@ -1,0 +1,124 @@
+"""Wait until a terminal shows or wrote something, or has been silent for a while."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from typing import Literal
+
+from toolbox.errors import TooManyRequests
+from toolbox.host.output_log import OutputLog
+from toolbox.process.terminals.matching import Matcher, plain
+from toolbox.process.terminals.screens import MOST, Screens
+from toolbox.process.terminals.terminal import Terminal
+from toolbox.process.terminals.wire import WaitRequest, WaitResponse
+
+MAX_WAITS = 32
+TIMEOUT = 30.0
+QUIET = 0.5
+# Output comes in pieces; looking at each would only cost time.
+SETTLE = 0.02
+
+
+class _Activity:
+    """Know when output last came, and wake whoever waits for more."""
+
+    def __init__(self, output: OutputLog) -> None:
+        self.changed = asyncio.Event()
+        self.last = asyncio.get_running_loop().time()
+        self.ended = False
+        self._output = output
+
+    async def watch(self) -> None:
+        """Follow the output."""
+        async with contextlib.aclosing(self._output.follow(self._output.size)) as chunks:
+            async for _ in chunks:
+                self.last = asyncio.get_running_loop().time()
+                self.changed.set()
+        self.ended = True
+        self.changed.set()
+
+    async def more(self, until: float) -> bool:
+        """Wait for output or the end; False if a time comes first."""
+        try:
+            async with asyncio.timeout_at(until if until < math.inf else None):
+                await self.changed.wait()
+        except TimeoutError:
+            return False
+        self.changed.clear()
+        return True
+
+
+class Waits:
+    """Answer requests that wait for a terminal."""
+
+    def __init__(self, screens: Screens) -> None:
+        self._screens = screens
+        self._running = 0
+
+    async def wait(self, terminal: Terminal, request: WaitRequest) -> WaitResponse:
+        """Wait for the first of what is asked for."""
+        if self._running >= MAX_WAITS:
+            raise TooManyRequests(f"terminals: {MAX_WAITS} requests wait already")
+        self._running += 1
+        activity = _Activity(terminal.output)
+        watch = asyncio.create_task(activity.watch(), name="terminal activity")
+        try:
+            with terminal.holding():
+                return await _Wait(self._screens, terminal, request, activity).run()
+        finally:
+            self._running -= 1
+            watch.cancel()
+            await asyncio.wait([watch])
+
+
+class _Wait:
+    """One request."""
+
+    def __init__(self, screens: Screens, terminal: Terminal, request: WaitRequest, activity: _Activity) -> None:
+        self._screens = screens
+        self._terminal = terminal
+        self._request = request
+        self._activity = activity
+        self._since = terminal.output.size if request.since is None else request.since
+        timeout = TIMEOUT if request.timeout_ms is None else request.timeout_ms / 1000
+        self._deadline = activity.last + timeout
+        self._matches = request.text is not None or request.regex is not None
+        self._quiet = self._silence()
+
+    async def run(self) -> WaitResponse:
+        """Look, then wait for more to look at, until something holds."""
+        matcher = await self._screens.workers.run(Matcher, self._request.text, self._request.regex)
+        while True:
+            ended = self._activity.ended
+            answer = await self._look(matcher) if self._matches else None
+            if answer is not None:
+                return answer
+            if ended:
+                return await self._answer("exited")
+            quiet = self._activity.last + self._quiet
+            if not await self._activity.more(min(self._deadline, quiet)):
+                return await self._answer("quiet" if quiet < self._deadline else "timeout")
+            if self._matches:
+                await asyncio.sleep(SETTLE)
+
+    async def _look(self, matcher: Matcher) -> WaitResponse | None:
+        screen = await self._screens.show(self._terminal)
+        where = screen.text if self._request.on != "output" else await self._output()
+        found = await self._screens.workers.run(matcher.search, where)
+        return None if found is None else WaitResponse(reason="match", matched=found, screen=screen)
+
+    async def _answer(self, reason: Literal["quiet", "exited", "timeout"]) -> WaitResponse:
+        return WaitResponse(reason=reason, screen=await self._screens.show(self._terminal))
+
+    async def _output(self) -> str:
+        output = self._terminal.output
+        start = max(self._since, output.size - MOST)
+        data = b"".join([chunk.data async for chunk in output.chunks(start)])
+        return await self._screens.workers.run(plain, data)
+
+    def _silence(self) -> float:
+        if self._request.quiet_ms is not None:
+            return self._request.quiet_ms / 1000
+        return math.inf if self._matches else QUIET
