@@ -31,7 +31,7 @@ from toolbox.http.signing import SigningKeys
 from toolbox.process.code.component import CodeComponent
 from toolbox.process.entrypoint import Entrypoint
 from toolbox.process.exec.api import ExecApi
-from toolbox.process.exec.commands import Exec
+from toolbox.process.exec.commands import Commands
 from toolbox.process.processes.component import ProcessesComponent
 from toolbox.process.processes.launcher import Launcher
 from toolbox.process.sessions.component import SessionsComponent
@@ -135,7 +135,7 @@ class Daemon:
             workdir=workdir_of(settings),
             limits=limits_of(settings),
         )
-        self.exec = Exec(context, max_output=settings.max_output_bytes)
+        self.exec = Commands(context, max_output=settings.max_output_bytes)
         launcher = Launcher(context)
         self.running = ProcessesComponent(self.registry, launcher, self.procs)
         self.terminals = TerminalsComponent(context)

@@ -21,10 +21,11 @@ from toolbox.host.shells import Shells
 from toolbox.host.spool import Spool
 from toolbox.http.access import Access
 from toolbox.http.endpoint import collect
+from toolbox.http.pages import LateAnswers
 from toolbox.http.server import HttpServer
 from toolbox.http.signing import SigningKeys
 from toolbox.process.exec.api import ExecApi
-from toolbox.process.exec.commands import Exec
+from toolbox.process.exec.commands import Commands
 from toolbox.runs.context import ProcessContext
 from toolbox.runs.registry import Registry
 
@@ -42,8 +43,8 @@ class Served:
         shells = Shells(self.env.get)
         self.registry = Registry()
         context = ProcessContext(self.procs, self.env, shells, self.spool, self.registry, workdir=str(home))
-        self.exec = Exec(context, max_output=16 * MIB)
-        routes = collect(ExecApi(self.exec, **beats))
+        self.exec = Commands(context, max_output=16 * MIB)
+        routes = collect(ExecApi(self.exec, LateAnswers(**beats)))
         self.server = HttpServer(routes, Access(SigningKeys()), sandbox_id="box")
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"

@@ -28,10 +28,11 @@ from toolbox.http.endpoint import collect
 from toolbox.http.server import HttpServer
 from toolbox.http.signing import SigningKeys
 from toolbox.process.exec.api import ExecApi
-from toolbox.process.exec.commands import Exec
+from toolbox.process.exec.commands import Commands
 from toolbox.process.processes.component import ProcessesComponent
 from toolbox.process.processes.launcher import Launcher
 from toolbox.runs.context import ProcessContext
+from toolbox.runs.exit_info import ExitInfo
 from toolbox.runs.registry import Controls, Entry, Kind, Registry
 
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
@@ -52,7 +53,7 @@ class Served:
         context = ProcessContext(
             self.procs, self.env, shells, self.spool, self.registry, workdir=str(home), limits=limits
         )
-        self.exec = Exec(context, max_output=2**24)
+        self.exec = Commands(context, max_output=2**24)
         self.launcher = Launcher(context)
         self.area = ProcessesComponent(self.registry, self.launcher, self.procs)
         routes = [*collect(ExecApi(self.exec)), *collect(self.area.api)]
@@ -621,7 +622,7 @@ async def test_terminal_is_resized(client: Client, server: Served) -> None:
     answer = await client.call("POST", f"/processes/{entry.id}/resize", json={"cols": 10, "rows": 20})
     assert answer["terminal"] == {"cols": 10, "rows": 20}
     assert sizes == [(10, 20)]
-    entry.finish(0)
+    entry.finish(ExitInfo(0))
     answer = await client.call("POST", f"/processes/{entry.id}/resize", 409, json={"cols": 10, "rows": 20})
     assert answer["code"] == "PROCESS_TERMINAL"
 

@@ -14,11 +14,13 @@ from aiohttp import web
 
 from toolbox import errors, wire
 from toolbox.http.access import Access
+from toolbox.http.disconnect import disconnected
 from toolbox.http.endpoint import Reply, Request, Route, collect, endpoint, websocket
 from toolbox.http.server import Finished, HttpServer
 from toolbox.http.signing import SigningKeys, sign
-from toolbox.http.streams import disconnected, event_stream
+from toolbox.http.streams import event_stream
 from toolbox.http.websocket import WsSession
+from toolbox.process.subprotocols import SUBPROTOCOLS
 
 KEY = "testsigningkey1234567890abcdefgh"
 
@@ -119,7 +121,7 @@ class ThingApi:
     async def download(self, query: ThingQuery) -> dict[str, str]:
         return {"path": query.path}
 
-    @websocket("/echo", tag="thing")
+    @websocket("/echo", tag="thing", subprotocols=SUBPROTOCOLS)
     async def echo(self, ws: WsSession) -> None:
         async for message in ws:
             if message == "fail":

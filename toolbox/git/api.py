@@ -71,9 +71,9 @@ from toolbox.git.wire import (
     RemotePath,
     RepoQuery,
 )
-from toolbox.http.disconnect import until, while_connected
+from toolbox.http.disconnect import disconnected, until, while_connected
 from toolbox.http.endpoint import MIB, Request, endpoint
-from toolbox.http.streams import disconnected, event_stream, wanted_stream
+from toolbox.http.streams import event_stream, wanted_stream
 
 TAG = "git"
 LONG_LISTS = 64 * MIB

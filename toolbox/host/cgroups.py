@@ -65,12 +65,14 @@ class Group:
         """Return what everything inside has used and was denied; after this the group may be removed."""
         peak = _text(f"{self.path}/memory.peak").strip()
         cpu = _value(f"{self.path}/cpu.stat", "usage_usec") / 1e6
+        oom_kills, refused_forks = self.denials()
         self.done = True
-        return ExitReport(
-            Usage(cpu, int(peak) if peak.isdecimal() else None),
-            out_of_memory=_value(f"{self.path}/memory.events", "oom_kill") > 0,
-            out_of_pids=_value(f"{self.path}/pids.events", "max") > 0,
-        )
+        usage = Usage(cpu, int(peak) if peak.isdecimal() else None)
+        return ExitReport(usage, out_of_memory=oom_kills > 0, out_of_pids=refused_forks > 0)
+
+    def denials(self) -> tuple[int, int]:
+        """Return how many processes the kernel killed here for lack of memory, and how many forks it refused."""
+        return _value(f"{self.path}/memory.events", "oom_kill"), _value(f"{self.path}/pids.events", "max")
 
     def remove(self) -> bool:
         """Remove it; False as long as something is inside."""

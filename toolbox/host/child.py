@@ -7,14 +7,15 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 import msgspec
 
 from toolbox.host.cgroups import Group
 from toolbox.host.output_log import OutputLog
 from toolbox.host.pipes import PipeReader, PipeWriter, drained
-from toolbox.host.usage import Usage
+from toolbox.host.survivors import Survivor
+from toolbox.host.usage import ExitReport, Usage
 
 
 class ExitStatus(msgspec.Struct, frozen=True):
@@ -49,13 +50,25 @@ class Completed(msgspec.Struct, frozen=True):
     truncated: bool
 
 
-EndTree = Callable[["Child", float], Awaitable[None]]
+class ChildHost(Protocol):
+    """What a child asks its spawner for."""
+
+    async def end(self, child: Child, grace: float) -> None:
+        """End the whole tree."""
+
+    async def report(self, child: Child) -> ExitReport:
+        """Return what an ended child used and was denied."""
+        ...
+
+    async def survivors(self, pid: int) -> list[Survivor]:
+        """Describe what still runs of the session of an ended process."""
+        ...
 
 
 class Child:
     """A spawned process that leads a session; the host reports its exit to it."""
 
-    def __init__(self, pid: int, pidfd: int | None, end_tree: EndTree, pipe_writer: PipeWriter | None = None) -> None:
+    def __init__(self, pid: int, pidfd: int | None, host: ChildHost, pipe_writer: PipeWriter | None = None) -> None:
         self.pid = pid
         self.id = secrets.token_hex(16)
         self.started = time.time()
@@ -65,7 +78,7 @@ class Child:
         self.group: Group | None = None
         self.stdin = pipe_writer
         self._pidfd = pidfd
-        self._end_tree = end_tree
+        self._host = host
         self._exit = asyncio.Event()
 
     @property
@@ -89,7 +102,15 @@ class Child:
 
     async def terminate(self, grace: float = 0.0) -> None:
         """End the whole tree: SIGTERM, up to ``grace`` seconds, SIGKILL; return once nothing of it runs."""
-        await self._end_tree(self, grace)
+        await self._host.end(self, grace)
+
+    async def report(self) -> ExitReport:
+        """Return what the process used and was denied; it has ended, and its cgroup may be removed after this."""
+        return await self._host.report(self)
+
+    async def survivors(self) -> list[Survivor]:
+        """Describe what the process, which has ended, left running in the background."""
+        return await self._host.survivors(self.pid)
 
     def reaped(self, status: ExitStatus, usage: Usage | None) -> None:
         """Take note of the exit; for the host only."""
@@ -121,9 +142,9 @@ class Process(Child):
     """A child whose output is recorded."""
 
     def __init__(
-        self, pid: int, pidfd: int | None, end_tree: EndTree, output: OutputLog, pipe_writer: PipeWriter | None = None
+        self, pid: int, pidfd: int | None, host: ChildHost, output: OutputLog, pipe_writer: PipeWriter | None = None
     ) -> None:
-        super().__init__(pid, pidfd, end_tree, pipe_writer)
+        super().__init__(pid, pidfd, host, pipe_writer)
         self.output = output
         self.pipe_readers: list[PipeReader] = []
 
@@ -141,6 +162,11 @@ class Process(Child):
         status = await self.wait()
         await drained(self.pipe_readers, asyncio.get_running_loop().time(), quiet, cap)
         return status
+
+    def catch_up(self) -> None:
+        """Read what is in the pipes right now."""
+        for pipe_reader in self.pipe_readers:
+            pipe_reader.catch_up()
 
     def release(self) -> None:
         """Give up the output: what is left in the background may go on writing, it goes nowhere."""

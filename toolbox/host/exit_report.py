@@ -1,19 +1,33 @@
-"""What became of a process: what it used, what it was denied, and what it left running."""
+"""What a process used, what it was denied, and what it left running, once it has ended."""
 
 from __future__ import annotations
 
+import os
 import signal
+from typing import NamedTuple
 
 from toolbox.host import survivors, tree
 from toolbox.host.child import Child
 from toolbox.host.oom import OutOfMemory
 from toolbox.host.survivors import Survivor
-from toolbox.host.usage import ExitReport
+from toolbox.host.usage import ExitReport, Usage
 from toolbox.host.worker_pool import WorkerPool
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+# A shell reports a child that was killed with the same number.
+_KILLED = 128 + signal.SIGKILL
+
+
+class Counters(NamedTuple):
+    """What a running shell and the children it waited for have used and were denied so far."""
+
+    cpu_seconds: float
+    oom_kills: int = 0
+    refused_forks: int = 0
 
 
 class ExitReporter:
-    """Look at processes that have ended; a plain end costs nothing."""
+    """Report on processes that have ended; the report of an ordinary exit reads no file."""
 
     def __init__(self, tables: tree.Tables, spawner: WorkerPool) -> None:
         self._tables = tables
@@ -21,18 +35,46 @@ class ExitReporter:
         self._oom = OutOfMemory()
 
     def prime(self) -> None:
-        """Be ready for the end of what is about to start; blocks the first time."""
+        """Read the out-of-memory counters before the first child can be a victim; blocks the first time."""
         self._oom.prime()
 
     async def report(self, child: Child) -> ExitReport:
-        """Say what a child that has ended used and ran out of; its cgroup goes as soon as it is empty."""
+        """Report on a child that has ended; its cgroup is removed as soon as it is empty."""
         if child.group is not None:
             return await self._tables.workers.run(child.group.report)
-        # A shell reports a child that was killed with the same number.
-        killed = child.status is not None and child.status.code == 128 + signal.SIGKILL
+        killed = child.status is not None and child.status.code == _KILLED
         return ExitReport(child.usage, out_of_memory=killed and await self._spawner.run(self._oom.take))
+
+    async def report_since(self, shell: Child, before: Counters, code: int) -> ExitReport:
+        """Report on a command that a shell ran since ``before`` and that ended with ``code``.
+
+        Its peak memory is unknown: the kernel keeps one for the whole life of a process and its children.
+        """
+        now = await self._tables.workers.run(read_counters, shell)
+        total = now.cpu_seconds if shell.usage is None else shell.usage.cpu_seconds
+        usage = Usage(max(total - before.cpu_seconds, 0.0), None)
+        if shell.group is not None:
+            return ExitReport(usage, now.oom_kills > before.oom_kills, now.refused_forks > before.refused_forks)
+        return ExitReport(usage, out_of_memory=code == _KILLED and await self._spawner.run(self._oom.take))
 
     async def survivors(self, leader: int) -> list[Survivor]:
         """Describe what still runs of the session of a process that has ended."""
         found = tree.family(leader, await self._tables.read(), exited=True)
         return await self._tables.workers.run(survivors.describe, list(found))
+
+
+def read_counters(shell: Child) -> Counters:
+    """Read the counters of a shell, before or after it runs a command; blocks."""
+    denials = (0, 0) if shell.group is None else shell.group.denials()
+    return Counters(_cpu_seconds(shell.pid), *denials)
+
+
+def _cpu_seconds(pid: int) -> float:
+    """Return the processor time of a process and its reaped children; 0 once it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            line = file.read()
+    except OSError:
+        return 0.0
+    # utime, stime, cutime, cstime; the name, in parentheses, may hold spaces and parentheses itself.
+    return sum(map(int, line[line.rindex(b")") + 2 :].split()[11:15])) / _TICKS

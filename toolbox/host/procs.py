@@ -30,7 +30,8 @@ from toolbox.host.orphans import OrphanReaper
 from toolbox.host.output_log import Channel, OutputLog, Retention
 from toolbox.host.pipes import PipeReader, PipeWriter
 from toolbox.host.spool import Spool
-from toolbox.host.usage import Usage
+from toolbox.host.survivors import Survivor
+from toolbox.host.usage import ExitReport, Usage
 from toolbox.host.users import UserIdentity
 from toolbox.host.worker_pool import WorkerPool
 
@@ -123,7 +124,7 @@ class Procs:
             raise ValueError("a raw child writes to descriptors of the caller's")
 
         def build(started: _Started) -> Child:
-            child = Child(started.pid, started.pidfd, self._end, _pipe_writer(started))
+            child = Child(started.pid, started.pidfd, self, _pipe_writer(started))
             child.group = started.group
             return child
 
@@ -163,7 +164,7 @@ class Procs:
         """
 
         def build(started: _Started) -> Child:
-            return Child(started.pid, started.pidfd, self._end)
+            return Child(started.pid, started.pidfd, self)
 
         return await self._launch(self._adopt, make, build)
 
@@ -284,7 +285,7 @@ class Procs:
             await child.output.close()
 
     def _recorded(self, started: _Started, output: OutputLog, *, last: bool) -> Process:
-        process = Process(started.pid, started.pidfd, self._end, output, _pipe_writer(started))
+        process = Process(started.pid, started.pidfd, self, output, _pipe_writer(started))
         process.group = started.group
         for fd, channel in ((started.stdout, Channel.STDOUT), (started.stderr, Channel.STDERR)):
             if fd is not None:
@@ -345,7 +346,16 @@ class Procs:
             popen.returncode = result.code
         child.reaped(result, usage)
 
-    async def _end(self, child: Child, grace: float) -> None:
+    async def report(self, child: Child) -> ExitReport:
+        """Return what an ended child used and was denied."""
+        return await self.exit_reporter.report(child)
+
+    async def survivors(self, pid: int) -> list[Survivor]:
+        """Describe what still runs of the session of an ended process."""
+        return await self.exit_reporter.survivors(pid)
+
+    async def end(self, child: Child, grace: float) -> None:
+        """End the whole tree of a child; a caller that is cancelled does not interrupt it."""
         await asyncio.shield(self._own_task(self._end_tree(child, grace), "end process tree"))
 
     async def _end_tree(self, child: Child, grace: float) -> None:

@@ -122,6 +122,12 @@ class Pty:
                 if self._loop.time() >= min(max(self.last, exited) + QUIET, exited + CAP):
                     return
 
+    def catch_up(self) -> None:
+        """Read what is there right now."""
+        if not self.closed:
+            self._draining = True
+            self._readable()
+
     def close(self) -> None:
         """Give back both sides; what still runs on the terminal is hung up."""
         if self.closed:

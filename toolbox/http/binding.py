@@ -133,7 +133,7 @@ async def respond(route: Route, request: Request, result: Any) -> web.StreamResp
     status = reply.status or route.mark.status
     if reply.value is None:
         return web.Response(status=status, headers=reply.headers)
-    body = await _encode(_for_client(reply.value, request))
+    body = await _encode(for_client(reply.value, request))
     return web.Response(status=status, body=body, headers={"Content-Type": JSON, **reply.headers})
 
 
@@ -144,14 +144,15 @@ async def _encode(value: Any) -> bytes:
     return wire.encode(value)
 
 
-def _for_client(value: Any, request: Request) -> Any:
-    """Leave out additive fields for Go SDKs older than 0.188, which refuse unknown keys."""
-    if request.headers.get("X-Daytona-Source") != "sdk-go" or not _before_188(request):
-        return value
-    return _strip(value)
+def for_client(value: Any, request: Request) -> Any:
+    """Leave out additive fields for clients that refuse unknown keys."""
+    return _strip(value) if is_strict(request) else value
 
 
-def _before_188(request: Request) -> bool:
+def is_strict(request: Request) -> bool:
+    """Tell whether a client refuses unknown keys: Go SDKs older than 0.188 do."""
+    if request.headers.get("X-Daytona-Source") != "sdk-go":
+        return False
     version = request.headers.get("X-Daytona-SDK-Version", "")
     match = re.match(r"v?(\d+)\.(\d+)", version)
     return match is not None and "dev" not in version and (int(match[1]), int(match[2])) < (0, 188)

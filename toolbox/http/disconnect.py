@@ -1,4 +1,4 @@
-"""Work that is only worth doing while somebody waits for it."""
+"""Disconnects: whether a client is gone, waiting for it to go, and work that is cancelled when it goes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,26 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from toolbox.http.streams import disconnected
+from toolbox.http.connection import Connection
 
 T = TypeVar("T")
 
 
+async def disconnected(request: web.BaseRequest) -> None:
+    """Wait until the client of a request is gone."""
+    protocol = request.protocol
+    if isinstance(protocol, Connection):
+        await protocol.lost.wait()
+
+
+def gone(request: web.BaseRequest) -> bool:
+    """Tell whether the client of a request is gone."""
+    protocol = request.protocol
+    return isinstance(protocol, Connection) and protocol.lost.is_set()
+
+
 async def while_connected(request: web.BaseRequest, work: Coroutine[Any, Any, T]) -> T:
-    """Await work that changes nothing, and cancel it when the client of a request leaves."""
+    """Await work that changes nothing, and cancel it when the client of a request disconnects."""
     return await until(disconnected(request), work)
 
 
@@ -32,4 +45,4 @@ async def until(gone: Coroutine[Any, Any, None], work: Coroutine[Any, Any, T]) -
         task.cancel()
         await asyncio.wait([task, watch])
         if not task.cancelled():
-            task.exception()
+            task.exception()  # an exception that nobody retrieves is logged

@@ -8,7 +8,7 @@ validation, OpenAPI and the SDK parity tests are all made from the records that 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -38,6 +38,26 @@ class Reply(msgspec.Struct, Generic[T], frozen=True):
     headers: dict[str, str] = msgspec.field(default_factory=dict)
 
 
+class Subprotocols(msgspec.Struct, frozen=True):
+    """Which of the sub-protocols that a client offers is echoed; names are compared up to the first ``~``.
+
+    One of ``first`` in that order, else an unknown one, else one of ``last``. Browsers abort if none is echoed.
+    """
+
+    first: tuple[str, ...] = ()
+    last: tuple[str, ...] = ()
+
+    def choose(self, offered: Sequence[str]) -> str | None:
+        """Return the one to echo."""
+        return min(offered, key=self._rank, default=None)
+
+    def _rank(self, token: str) -> int:
+        name = token.partition("~")[0]
+        if name in self.first:
+            return self.first.index(name)
+        return len(self.first) + (name in self.last)
+
+
 class Mark(msgspec.Struct, frozen=True):
     """What a decorator wrote down about a method."""
 
@@ -55,6 +75,7 @@ class Mark(msgspec.Struct, frozen=True):
     media: str = ""
     body_media: str = ""
     also: tuple[int, ...] = ()
+    subprotocols: Subprotocols = Subprotocols()
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -105,9 +126,15 @@ def endpoint(  # noqa: PLR0913 - one keyword per property of a route
     return _marker(mark)
 
 
-def websocket(path: str, *, tag: str, errors: tuple[type[ToolboxError], ...] = ()) -> Callable[[F], F]:
+def websocket(
+    path: str,
+    *,
+    tag: str,
+    errors: tuple[type[ToolboxError], ...] = (),
+    subprotocols: Subprotocols = Subprotocols(),  # noqa: B008 - frozen
+) -> Callable[[F], F]:
     """Mark a method as a WebSocket endpoint; it may share its path with a GET endpoint."""
-    return _marker(Mark(WEBSOCKET, path, tag, 101, errors, quiet=True))
+    return _marker(Mark(WEBSOCKET, path, tag, 101, errors, quiet=True, subprotocols=subprotocols))
 
 
 def raw_route(path: str, *, tag: str) -> Callable[[F], F]:

@@ -23,9 +23,9 @@ from toolbox.http import tunnel
 from toolbox.http.access import PREVIEW_HEADER, QUERY_KEY
 from toolbox.http.binding import unquote
 from toolbox.http.connection import MAX_LINE
+from toolbox.http.disconnect import disconnected
 from toolbox.http.endpoint import Request, raw_route
 from toolbox.http.server import MATCH
-from toolbox.http.streams import disconnected
 
 CONNECT_SECONDS = 5.0
 BUFFER = 256 * 1024

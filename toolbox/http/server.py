@@ -162,7 +162,7 @@ class HttpServer:
         return await respond(route, request, await route.call(**bound))
 
     async def _websocket(self, route: Route, request: web.BaseRequest, match: Match) -> web.StreamResponse:
-        session = WsSession(request)
+        session = WsSession(request, choose=route.mark.subprotocols.choose)
         bound = await arguments(route, request, match.captured)
         self._sockets.add(session)
         try:

@@ -1,4 +1,4 @@
-"""Answers that last: server-sent events (or JSON lines) with keep-alive, and waiting for a client to leave."""
+"""Streams of server-sent events, or JSON lines, with keep-alive."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 from aiohttp import web
 
 from toolbox import wire
-from toolbox.http.connection import Connection
 
 KEEP_ALIVE = 15.0
 SSE = "text/event-stream"
@@ -21,19 +20,6 @@ def wanted_stream(request: web.BaseRequest) -> str | None:
     """Return the streaming media type a client asks for in Accept, if any."""
     accept = request.headers.get("Accept", "")
     return next((media for media in (SSE, NDJSON) if media in accept), None)
-
-
-async def disconnected(request: web.BaseRequest) -> None:
-    """Wait until the client of a request is gone."""
-    protocol = request.protocol
-    if isinstance(protocol, Connection):
-        await protocol.lost.wait()
-
-
-def gone(request: web.BaseRequest) -> bool:
-    """Tell whether the client of a request has left already."""
-    protocol = request.protocol
-    return isinstance(protocol, Connection) and protocol.lost.is_set()
 
 
 class EventStream:

@@ -11,9 +11,12 @@ import asyncio
 import collections
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
+
+from toolbox.http.disconnect import disconnected
 
 log = logging.getLogger(__name__)
 
@@ -25,10 +28,6 @@ MAX_WAITING = 4 * 1024 * 1024
 PING_INTERVAL = 120.0
 CLOSE_TIMEOUT = 2.0
 
-SDK_VERSION = "X-Daytona-SDK-Version~"
-EXIT_CONTROL = "X-Daytona-Pty-Exit-Control"
-PTY_ENVS = "X-Daytona-Pty-Envs~"
-
 
 def offered_protocols(request: web.BaseRequest) -> list[str]:
     """List the sub-protocols a client offers, which may be spread over several header lines."""
@@ -36,13 +35,8 @@ def offered_protocols(request: web.BaseRequest) -> list[str]:
     return [token.strip() for line in lines for token in line.split(",") if token.strip()]
 
 
-def choose_protocol(offered: list[str]) -> str | None:
-    """Pick the sub-protocol to echo: browsers abort without one; the token with variables is a last resort."""
-    ranked = sorted(offered, key=lambda token: _RANK.get(token.partition("~")[0], 2))
-    return ranked[0] if ranked else None
-
-
-_RANK = {SDK_VERSION.rstrip("~"): 0, EXIT_CONTROL: 1, PTY_ENVS.rstrip("~"): 3}
+def _first(offered: list[str]) -> str | None:
+    return offered[0] if offered else None
 
 
 class _Response(web.WebSocketResponse):
@@ -60,8 +54,15 @@ class _Response(web.WebSocketResponse):
 class WsSession:
     """Send and receive on an accepted WebSocket; raise ``ConnectionResetError`` once the client is gone."""
 
-    def __init__(self, request: web.BaseRequest, *, before_accept: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        request: web.BaseRequest,
+        *,
+        choose: Callable[[list[str]], str | None] = _first,
+        before_accept: Callable[[], None] | None = None,
+    ) -> None:
         self.request = request
+        self._choose = choose
         self.protocols = offered_protocols(request)
         self.response: web.WebSocketResponse | None = None
         self._inbox: collections.deque[str | bytes] = collections.deque()
@@ -79,7 +80,7 @@ class WsSession:
             return
         if self._before_accept is not None:
             self._before_accept()
-        chosen = choose_protocol(self.protocols)
+        chosen = self._choose(self.protocols)
         self.response = _Response(
             timeout=CLOSE_TIMEOUT,
             heartbeat=PING_INTERVAL,
@@ -186,3 +187,37 @@ class WsSession:
             self._reader = None
         self._ended = True
         self._changed.set()
+
+
+async def serve(
+    ws: WsSession, output: Coroutine[Any, Any, None], typed: Coroutine[Any, Any, None], *, last_words: float = 0.0
+) -> None:
+    """Join the two directions of a stream until ``output`` has ended or the client is gone.
+
+    ``typed`` reads what the client sends; what was sent before the client left it may still handle for ``last_words``
+    seconds. Raise what either direction failed with, unless the client just left.
+    """
+    show = asyncio.create_task(output, name="websocket output")
+    read = asyncio.create_task(typed, name="websocket input")
+    watch = asyncio.create_task(disconnected(ws.request), name="client watch")
+    tasks = (show, read, watch)
+    try:
+        await asyncio.wait([show, watch], return_when=asyncio.FIRST_COMPLETED)
+        if last_words and not _succeeded(show):
+            await asyncio.wait([read], timeout=last_words)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        for task in tasks:
+            _raise_failure(task)
+
+
+def _succeeded(task: asyncio.Task[None]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None
+
+
+def _raise_failure(task: asyncio.Task[None]) -> None:
+    error = None if task.cancelled() else task.exception()
+    if error is not None and not isinstance(error, ConnectionResetError):
+        raise error

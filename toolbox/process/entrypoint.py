@@ -12,12 +12,14 @@ import os
 from collections.abc import Sequence
 from typing import Protocol
 
+from toolbox.host.child import Process
 from toolbox.host.output_log import Channel, OutputLog, Retention
 from toolbox.host.worker_pool import WorkerPool
-from toolbox.runs import start_failure as failure
+from toolbox.runs import start_failure
 from toolbox.runs.context import ProcessContext
-from toolbox.runs.job import Job
-from toolbox.runs.registry import Entry, Keep, Kind, Reason
+from toolbox.runs.exit_info import ExitInfo
+from toolbox.runs.registry import Entry, Keep, Kind
+from toolbox.runs.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +45,8 @@ class Entrypoint:
         self._note = note
         self._workers = WorkerPool("entrypoint", 1)
         self._tasks: list[asyncio.Task[None]] = []
-        self._job: Job | None = None
+        self._process: Process | None = None
+        self._run: Run | None = None
         self.entry: Entry | None = None
 
     async def start(self, argv: Sequence[str]) -> None:
@@ -59,8 +62,10 @@ class Entrypoint:
             return
         self.entry = entry = self._register(argv, process.output)
         entry.began(process)
-        self._job = Job(process, self._context.procs.exit_reporter)
-        self._tasks.append(asyncio.create_task(self._see_through(entry, self._job), name="entrypoint"))
+        self._process, self._run = process, Run(entry, process, at_end=_log_end)
+        self._run.release()  # its output belongs to this object
+        log.info("entrypoint started", extra={"id": entry.id, "pid": process.pid})
+        self._tasks.append(asyncio.create_task(self._run.live(), name="entrypoint"))
         self._tasks.append(asyncio.create_task(self._copy(process.output), name="entrypoint output"))
 
     def _register(self, argv: Sequence[str], output: OutputLog) -> Entry:
@@ -80,7 +85,7 @@ class Entrypoint:
     async def _failed(self, argv: Sequence[str], error: OSError) -> None:
         """Leave what a shell would: a line on standard error and an exit code."""
         try:
-            code, text = failure.explain(error, self._context.workdir)
+            code, text = start_failure.explain(error, self._context.workdir)
         except OSError:
             code, text = 126, f"{argv[0]}: {(error.strerror or str(error)).lower()}"
         log.error("entrypoint did not start: %s", text)
@@ -88,13 +93,7 @@ class Entrypoint:
         output.append(f"{text}\n".encode(errors="replace"), Channel.STDERR)
         output.finish()
         self.entry = self._register(argv, output)
-        self.entry.finish(code, None, Reason.FAILED)
-
-    async def _see_through(self, entry: Entry, job: Job) -> None:
-        """Note the end; what it left in the background may still write to its log."""
-        ending = await job.end()
-        ending.note(entry)
-        log.info("entrypoint ended", extra={"exit_code": ending.code})
+        self.entry.finish(ExitInfo.failed(code))
 
     async def _copy(self, output: OutputLog) -> None:
         async for chunk in output.follow():
@@ -107,10 +106,10 @@ class Entrypoint:
 
     async def close(self, grace: float) -> None:
         """End the command and everything below it, and show its last words."""
-        if self._job is not None:
-            await self._job.abort(grace)
-            self._job.process.release()
-            self._job.process.output.finish()
+        if self._run is not None and self._process is not None:
+            await self._run.abort(grace)
+            self._process.release()
+            self._process.output.finish()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=LAST_WORDS_SECONDS)
         for task in self._tasks:
@@ -119,10 +118,14 @@ class Entrypoint:
         await self._workers.close()
 
     async def release(self) -> None:
-        """Let go of the output."""
+        """Close the output."""
         if self.entry is not None:
             self._context.registry.discard(self.entry)
             await self.entry.output.close()
+
+
+async def _log_end(end: ExitInfo) -> None:
+    log.info("entrypoint ended", extra={"exit_code": end.code, "reason": end.reason.value})
 
 
 def _write(fd: int, data: bytes) -> None:

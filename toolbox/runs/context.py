@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import msgspec
 
 from toolbox.host.env import Environment
@@ -22,3 +24,9 @@ class ProcessContext(msgspec.Struct, frozen=True):
     registry: Registry
     workdir: str
     limits: Limits = Limits()
+
+    def resolve(self, cwd: str) -> str:
+        """Return the directory that a request means: ``~`` is HOME, a relative path starts at the working directory."""
+        if cwd == "~" or cwd.startswith("~/"):
+            cwd = self.environment.get("HOME", "~") + cwd[1:]
+        return os.path.join(self.workdir, cwd) if cwd else self.workdir  # noqa: PTH118 - keeps what the user wrote

@@ -21,13 +21,13 @@ from typing import NamedTuple
 from toolbox.errors import NameConflict, ProcessNotFound
 from toolbox.host.child import Child
 from toolbox.host.output_log import OutputLog
-from toolbox.host.usage import Usage
-from toolbox.runs.wire import LimitsReport
+from toolbox.host.survivors import Survivor
+from toolbox.runs import exit_info
+from toolbox.runs.exit_info import ExitInfo
+from toolbox.runs.wire import Details, LimitsReport
 
 MIB = 1024 * 1024
 PRUNE_INTERVAL = 10.0
-# What the timeout program of coreutils reports.
-TIMED_OUT = 124
 
 
 class Kind(enum.StrEnum):
@@ -44,34 +44,6 @@ class Keep(enum.StrEnum):
     UNTIL_CLEANUP = "until_cleanup"
     ON_EXIT_TTL = "on_exit_ttl"
     NONE = "none"
-
-
-class Reason(enum.StrEnum):
-    """Say why something ended."""
-
-    EXITED = "exited"
-    SIGNALED = "signaled"
-    TIMED_OUT = "timed_out"
-    STOPPED = "sandbox_stopped"
-    FAILED = "failed"
-
-
-class Cause(enum.StrEnum):
-    """Say what was behind an end, where it is known."""
-
-    OUT_OF_MEMORY = "out_of_memory"
-    PID_LIMIT = "pid_limit"
-
-
-class Exit(NamedTuple):
-    """How something ended: ``code`` as a shell reports it, ``signal`` by name."""
-
-    code: int
-    signal: str | None
-    reason: Reason
-    ended: float
-    cause: Cause | None = None
-    usage: Usage | None = None
 
 
 class Controls(NamedTuple):
@@ -136,9 +108,7 @@ class Entry:
     timeout: float | None = None
     size: tuple[int, int] | None = None
     limits: LimitsReport | None = None
-    # It is being killed at its deadline: whatever its end looks like, that is why.
-    expired: bool = False
-    exit: Exit | None = None
+    exit: ExitInfo | None = None
     _holds: int = 0
     _ended: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
     _changed: Callable[[Entry], None] | None = None
@@ -154,28 +124,22 @@ class Entry:
         return self._holds > 0
 
     def began(self, process: Child) -> None:
-        """Note that it runs, as this process."""
+        """Record that it runs, as this process."""
         self.pid, self.started, self.controls = process.pid, process.started, Controls.of(process)
 
-    def finish(
-        self,
-        code: int,
-        signal: str | None = None,
-        reason: Reason = Reason.EXITED,
-        *,
-        cause: Cause | None = None,
-        usage: Usage | None = None,
-    ) -> None:
-        """Note the end, once its output is complete; only the first call counts."""
-        if self.expired:
-            code, signal, reason = TIMED_OUT, None, Reason.TIMED_OUT
+    def finish(self, end: ExitInfo) -> None:
+        """Record the end, once its output is complete; only the first call counts."""
         if self.exit is None:
-            self.exit = Exit(code, signal, reason, time.time(), cause, usage)
+            self.exit = end._replace(ended=time.time())
             self._ended.set()
             self.output.wake()
             self._tell()
 
-    async def wait(self) -> Exit:
+    def details(self, left: list[Survivor] | None = None) -> Details | None:
+        """Describe the end, once there is one; ``left`` is what stayed in the background."""
+        return None if self.exit is None else exit_info.details(self.exit, self.started or self.created, left)
+
+    async def wait(self) -> ExitInfo:
         """Wait for the end."""
         await self._ended.wait()
         assert self.exit is not None
@@ -247,7 +211,7 @@ class Registry:
         for entry in self:
             entry.watched_by(None)
             self._close_output(entry)
-            entry.finish(137, "SIGKILL", Reason.STOPPED)
+            entry.finish(ExitInfo.stopped())
         self._entries.clear()
         self._ended.clear()
         while self._closing:

@@ -152,8 +152,9 @@ async def test_process_that_has_ended_goes_without_a_collection(procs: Procs, pa
     gc.disable()
     try:
         del process
-        await asyncio.sleep(0)
-        assert left() is None
+        # The thread that spawned it may hold it for a moment longer; a reference cycle would hold it for ever.
+        while left() is not None:
+            await asyncio.sleep(0)
     finally:
         gc.enable()
 

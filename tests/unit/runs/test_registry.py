@@ -9,7 +9,8 @@ import pytest
 from toolbox.errors import NameConflict, ProcessNotFound
 from toolbox.host.output_log import OutputLog
 from toolbox.host.spool import Spool
-from toolbox.runs.registry import Entry, Keep, Kind, Reason, Registry
+from toolbox.runs.exit_info import ExitInfo, Reason
+from toolbox.runs.registry import Entry, Keep, Kind, Registry
 
 
 @pytest.fixture
@@ -55,8 +56,8 @@ async def test_end_is_noted_once_and_wakes_who_waits(registry: Registry, spool: 
     waiting = asyncio.create_task(one.wait())
     await asyncio.sleep(0)
     assert one.running
-    one.finish(137, "SIGKILL", Reason.TIMED_OUT)
-    one.finish(0)
+    one.finish(ExitInfo(137, "SIGKILL", Reason.TIMED_OUT))
+    one.finish(ExitInfo(0))
     end = await waiting
     assert (end.code, end.signal, end.reason, one.running) == (137, "SIGKILL", Reason.TIMED_OUT, False)
 
@@ -66,7 +67,7 @@ async def test_name_belongs_to_what_runs(registry: Registry, spool: Spool) -> No
     second = entry(spool, name="web")
     with pytest.raises(NameConflict, match="web"):
         registry.add(second)
-    one.finish(0)
+    one.finish(ExitInfo(0))
     assert registry.add(second) is second
 
 
@@ -74,7 +75,7 @@ async def test_only_the_newest_ended_are_kept(registry: Registry, spool: Spool) 
     running = registry.add(entry(spool))
     ended = [registry.add(entry(spool)) for _ in range(5)]
     for one in ended:
-        one.finish(0)
+        one.finish(ExitInfo(0))
     await settle()
     assert list(registry) == [running, *ended[2:]]
     assert [await content(one.output) for one in ended] == [b"", b"", b"x", b"x", b"x"]
@@ -83,14 +84,14 @@ async def test_only_the_newest_ended_are_kept(registry: Registry, spool: Spool) 
 async def test_eldest_goes_when_there_is_too_much_output(registry: Registry, spool: Spool) -> None:
     ended = [registry.add(entry(spool, b"x" * 600)) for _ in range(2)]
     for one in ended:
-        one.finish(0)
+        one.finish(ExitInfo(0))
     assert list(registry) == ended[1:]
 
 
 async def test_what_is_not_kept_loses_its_output_when_nobody_holds_it(registry: Registry, spool: Spool) -> None:
     one = registry.add(entry(spool, keep=Keep.NONE))
     with one.hold():
-        one.finish(0)
+        one.finish(ExitInfo(0))
         await settle()
         assert await content(one.output) == b"x"
     await settle()
@@ -101,8 +102,8 @@ async def test_what_is_not_kept_loses_its_output_when_nobody_holds_it(registry: 
 async def test_what_passes_is_forgotten_unless_its_output_is_to_be_kept(registry: Registry, spool: Spool) -> None:
     gone, kept = (registry.add(entry(spool, keep=Keep.NONE, ephemeral=True)) for _ in range(2))
     with kept.hold():
-        gone.finish(0)
-        kept.finish(0)
+        gone.finish(ExitInfo(0))
+        kept.finish(ExitInfo(0))
         kept.keep = Keep.ON_EXIT_TTL
     await settle()
     assert list(registry) == [kept]
@@ -111,7 +112,7 @@ async def test_what_passes_is_forgotten_unless_its_output_is_to_be_kept(registry
 
 async def test_held_output_survives_being_discarded(registry: Registry, spool: Spool) -> None:
     one = registry.add(entry(spool))
-    one.finish(0)
+    one.finish(ExitInfo(0))
     with one.hold():
         registry.discard(one)
         await settle()
@@ -124,8 +125,8 @@ async def test_old_entries_go_when_the_next_one_ends(spool: Spool) -> None:
     registry = Registry(ttl=0)
     kept = registry.add(entry(spool, keep=Keep.UNTIL_CLEANUP))
     old = registry.add(entry(spool))
-    kept.finish(0)
-    old.finish(0)
+    kept.finish(ExitInfo(0))
+    old.finish(ExitInfo(0))
     assert list(registry) == [kept]
     await registry.close()
 
@@ -133,7 +134,7 @@ async def test_old_entries_go_when_the_next_one_ends(spool: Spool) -> None:
 async def test_foreign_output_log_is_never_closed(spool: Spool) -> None:
     registry = Registry(keep=0)
     one = registry.add(entry(spool, owned=False))
-    one.finish(0)
+    one.finish(ExitInfo(0))
     await registry.close()
     assert list(registry) == []
     assert await content(one.output) == b"x"

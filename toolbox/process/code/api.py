@@ -7,26 +7,21 @@ from typing import cast
 from aiohttp import web
 
 from toolbox.errors import BadRequest, ExecutionTimeout, InvalidBody, Unavailable
+from toolbox.http.binding import for_client
+from toolbox.http.disconnect import gone
 from toolbox.http.endpoint import MIB, Reply, endpoint
-from toolbox.http.streams import gone
+from toolbox.http.pages import LateAnswers, Pages
 from toolbox.process.code import answer
-from toolbox.process.code.job import CodeRun, Result
-from toolbox.process.code.runs import Code, CodeRuns
-from toolbox.process.code.wire import CodeRunRequest, CodeRunResponse
-
-JSON = "application/json; charset=utf-8"
-# Proxies give up on a silent answer; white space in front of JSON means nothing.
-FIRST_BEAT = 30.0
-BEAT = 15.0
+from toolbox.process.code.runs import CodeRuns
+from toolbox.process.code.wire import Artifacts, CodeRunRequest, CodeRunResponse
 
 
 class CodeApi:
     """Run a program."""
 
-    def __init__(self, runs: CodeRuns, *, first_beat: float = FIRST_BEAT, beat: float = BEAT) -> None:
+    def __init__(self, runs: CodeRuns, late: LateAnswers | None = None) -> None:
         self._runs = runs
-        self._first_beat = first_beat
-        self._beat = beat
+        self._late = late or LateAnswers()
 
     @endpoint(
         "POST",
@@ -40,46 +35,28 @@ class CodeApi:
 
         ``language`` is ``python``, ``javascript`` or ``typescript``. Each program is a process of its own.
         """
-        code = self._runs.check(body)
-        run = await self._runs.start(code)
+        program = self._runs.check(body)
+        run, charts = await self._runs.start(program)
+
+        def shape(artifacts: Artifacts) -> object:
+            return for_client(artifacts, request)
+
+        async def pages() -> Pages:
+            end = run.outcome("program")
+            truncated = "true" if run.output.dropped else "false"
+            headers = {"X-Output-Bytes": str(run.output.size), "X-Output-Truncated": truncated}
+            return Pages(answer.json(end.code, run.output, charts.found, shape), headers)
+
         try:
-            return await self._answer(request, run, code)
+            response = await self._late.send(
+                # A program with a time limit may still have to answer 408.
+                request,
+                run.ended,
+                pages,
+                process_id=run.entry.id,
+                silent=program.timeout is not None,
+            )
         finally:
             run.release(keep=gone(request))
-
-    async def _answer(self, request: web.BaseRequest, run: CodeRun, code: Code) -> Reply[CodeRunResponse]:
-        # A program with a time limit may still have to answer 408, so nothing can be sent before it ends.
-        if not await run.wait(None if code.timeout else self._first_beat):
-            return _ready(await self._late(request, run))
-        result = run.result.result()
-        headers = _headers(result)
-        if result.output.size > answer.PAGED:
-            response = web.StreamResponse(headers={"Content-Type": JSON, **headers})
-            await response.prepare(request)
-            return _ready(await _write(response, result))
-        return Reply(await answer.whole(result), headers=headers)
-
-    async def _late(self, request: web.BaseRequest, run: CodeRun) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": JSON})
-        await response.prepare(request)
-        await response.write(b" ")
-        while not await run.wait(self._beat):
-            await response.write(b" ")
-        return await _write(response, run.result.result())
-
-
-def _headers(result: Result) -> dict[str, str]:
-    truncated = "true" if result.output.dropped else "false"
-    return {"X-Output-Bytes": str(result.output.size), "X-Output-Truncated": truncated}
-
-
-async def _write(response: web.StreamResponse, result: Result) -> web.StreamResponse:
-    async for page in answer.pages(result):
-        await response.write(page)
-    await response.write_eof()
-    return response
-
-
-def _ready(response: web.StreamResponse) -> Reply[CodeRunResponse]:
-    """Pass off a response that is being sent as the declared answer, which is what the table describes."""
-    return cast("Reply[CodeRunResponse]", response)
+        # The table describes the declared answer; this one is a response that is being sent already.
+        return cast("Reply[CodeRunResponse]", response)

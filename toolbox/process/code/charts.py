@@ -14,6 +14,7 @@ import msgspec
 from toolbox import wire
 from toolbox.host.launch import file_of
 from toolbox.process.code.wire import Chart
+from toolbox.runs.exit_info import ExitInfo, Reason
 
 log = logging.getLogger(__name__)
 
@@ -27,16 +28,16 @@ class ChartFile:
 
     def __init__(self) -> None:
         self.fd = file_of(b"")
+        self.found: list[Chart] = []
 
-    async def read(self) -> list[Chart]:
-        """Return the charts; a line that is not one is left out."""
+    async def collect(self, end: ExitInfo) -> None:
+        """Read the charts of a program that ended by itself; a line that is not a chart is left out."""
         # In memory, so this does not wait for anything.
-        if os.lseek(self.fd, 0, os.SEEK_END) == 0:
-            return []
-        return await asyncio.to_thread(_read, self.fd)
+        if end.reason in (Reason.EXITED, Reason.SIGNALED) and os.lseek(self.fd, 0, os.SEEK_END):
+            self.found = await asyncio.to_thread(_read, self.fd)
 
     def close(self) -> None:
-        """Give the file up."""
+        """Close the file."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1

@@ -1,36 +1,41 @@
-"""One program per request: start it warm or cold, own it to its end, keep what it printed until that is delivered."""
+"""One program per request: start it in a forked worker or a fresh interpreter, and read the charts it drew."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from toolbox.errors import BadRequest
 from toolbox.host import env
+from toolbox.host.child import Process
 from toolbox.host.launch import file_of
-from toolbox.host.output_log import Retention
+from toolbox.host.output_log import OutputLog, Retention
 from toolbox.process.code.charts import ChartFile
 from toolbox.process.code.fork_server import ForkServerPool, Worker
-from toolbox.process.code.job import Begun, CodeRun
 from toolbox.process.code.languages import PYTHON, START, JavaScript, NoRuntimeError
 from toolbox.process.code.programs import Programs
 from toolbox.process.code.wire import CodeRunRequest
-from toolbox.runs import bounds
-from toolbox.runs import start_failure as failure
+from toolbox.runs import bounds, start_failure
 from toolbox.runs.context import ProcessContext
 from toolbox.runs.registry import Entry, Keep, Kind
+from toolbox.runs.run import EarlyExit, Run, TimeLimit
 from toolbox.runs.run_set import RunSet
 
+# A timer of the event loop takes no longer.
 _FOREVER = 1e8
 _LANGUAGES = ("python", "javascript", "typescript")
 # What the list of processes shows of a program.
 _SHOWN = 4096
+# How long the output of a program that reported its exit status may take to end too. After that something else holds
+# the pipe, and the run waits for the process itself.
+EARLY_EXIT_PATIENCE = 0.05
 
 
-class Code(msgspec.Struct, frozen=True):
+class Program(msgspec.Struct, frozen=True):
     """A checked request."""
 
     text: str
@@ -38,6 +43,22 @@ class Code(msgspec.Struct, frozen=True):
     argv: Sequence[str]
     envs: Mapping[str, str]
     timeout: float | None
+
+
+class _Started(msgspec.Struct, frozen=True):
+    """A program that was started, or the exit code for not starting."""
+
+    output: OutputLog
+    process: Process | None = None
+    failed: int = 0
+    early_exit: EarlyExit | None = None
+
+
+class CodeRun(NamedTuple):
+    """A run of a program, and the file that it writes its charts to."""
+
+    run: Run
+    charts: ChartFile
 
 
 class CodeRuns:
@@ -49,9 +70,9 @@ class CodeRuns:
         self._retention = Retention.capped(max_output)
         self._programs = Programs()
         self._javascript = JavaScript(context.procs, self._programs, context.environment.merged())
-        self._runs: RunSet[CodeRun] = RunSet("code run")
+        self._runs: RunSet = RunSet("code run")
 
-    def check(self, request: CodeRunRequest) -> Code:
+    def check(self, request: CodeRunRequest) -> Program:
         """Refuse what cannot be run."""
         if request.language not in _LANGUAGES:
             raise BadRequest(f"bad request: unsupported language: {request.language}")
@@ -61,20 +82,29 @@ class CodeRuns:
         env.check_names(envs)
         env.check(envs)
         timeout = min(request.timeout, _FOREVER) if request.timeout else None
-        return Code(request.code, request.language, request.argv or (), envs, timeout)
+        return Program(request.code, request.language, request.argv or (), envs, timeout)
 
-    async def start(self, code: Code) -> CodeRun:
+    async def start(self, program: Program) -> CodeRun:
         """Start a program; a runtime that is missing is an outcome like any other."""
         self._runs.check_open()
         started = asyncio.get_running_loop().time()
         charts = ChartFile()
         try:
-            begun = await self._begin(code, charts)
+            begun = await self._begin(program, charts)
         except BaseException:
             charts.close()
             raise
-        deadline = None if code.timeout is None else started + code.timeout
-        return await self._runs.begin(CodeRun(self._register(code, begun), charts, begun, deadline=deadline))
+        run = Run(
+            self._register(program, begun),
+            begun.process,
+            limit=TimeLimit(program.timeout),
+            started=started,
+            failed=begun.failed,
+            early_exit=begun.early_exit,
+            at_end=charts.collect,
+        )
+        run.ended.add_done_callback(lambda _: charts.close())
+        return CodeRun(await self._runs.begin(run), charts)
 
     async def close(self) -> None:
         """Kill what runs and answer those who wait for it."""
@@ -82,52 +112,57 @@ class CodeRuns:
         await self._javascript.close()
 
     async def release(self) -> None:
-        """Let go of all output, also of what is being sent."""
+        """Release all output, also of what is being sent."""
         await self._runs.release()
 
-    async def _begin(self, code: Code, charts: ChartFile) -> Begun:
+    async def _begin(self, program: Program, charts: ChartFile) -> _Started:
         """Return the process, or the exit code for having none."""
-        environ = self._context.environment.merged(code.envs)
+        environ = self._context.environment.merged(program.envs)
         try:
-            if code.language == "python":
-                return await self._python(code, environ, charts)
-            return await self._node(code, environ)
+            if program.language == "python":
+                return await self._python(program, environ, charts)
+            return await self._node(program, environ)
         except NoRuntimeError as error:
             return self._failed(str(error), 127)
         except OSError as error:
-            status, text = failure.explain(error, self._context.workdir)
+            status, text = start_failure.explain(error, self._context.workdir)
             return self._failed(f"{text}\n", status)
 
-    async def _python(self, code: Code, environ: dict[str, str], charts: ChartFile) -> Begun:
+    async def _python(self, program: Program, environ: dict[str, str], charts: ChartFile) -> _Started:
         python = await self._programs.find(PYTHON, environ.get("PATH", ""))
         if not python:
             raise NoRuntimeError("sh: 1: python3: not found\n")
-        worker = await self._worker(python, code)
+        worker = await self._worker(python, program)
         if worker is not None:
-            worker.go(code.text, list(code.argv), environ, self._context.workdir, charts.fd)
-            return Begun(worker.process.output, worker.process, told=worker.told)
-        source = file_of(code.text.encode())
+            worker.go(program.text, list(program.argv), environ, self._context.workdir, charts.fd)
+            process = worker.process
+
+            async def early_exit() -> int | None:
+                return await _output_ended(process, await worker.told())
+
+            return _Started(process.output, process, early_exit=early_exit)
+        source = file_of(program.text.encode())
         try:
-            argv = [python, "-u", START, str(source), str(charts.fd), *code.argv]
+            argv = [python, "-u", START, str(source), str(charts.fd), *program.argv]
             return await self._spawn(argv, environ, pass_fds=(source, charts.fd))
         finally:
             # A large program is in memory, not on a disk.
             os.close(source)
 
-    async def _worker(self, python: str, code: Code) -> Worker | None:
-        """Return an interpreter that is warm; with limits none is, as they hold from the first instruction on."""
+    async def _worker(self, python: str, program: Program) -> Worker | None:
+        """Return a forked worker; with limits none will do, because they hold from the first instruction on."""
         if self._context.limits:
             return None
-        return await self._warm.take(python, self._context.environment.merged(), code.envs, len(code.text))
+        return await self._warm.take(python, self._context.environment.merged(), program.envs, len(program.text))
 
-    async def _node(self, code: Code, environ: dict[str, str]) -> Begun:
-        choose = self._javascript.javascript if code.language == "javascript" else self._javascript.typescript
-        plan = await choose(code.text, code.argv, environ.get("PATH", ""))
+    async def _node(self, program: Program, environ: dict[str, str]) -> _Started:
+        choose = self._javascript.javascript if program.language == "javascript" else self._javascript.typescript
+        plan = await choose(program.text, program.argv, environ.get("PATH", ""))
         return await self._spawn(plan.argv, {**plan.env, **environ}, stdin=plan.stdin)
 
     async def _spawn(
         self, argv: Sequence[str], environ: dict[str, str], *, stdin: bytes | None = None, pass_fds: Sequence[int] = ()
-    ) -> Begun:
+    ) -> _Started:
         output = self._context.spool.output_log(self._retention)
         process = await self._context.procs.spawn(
             argv,
@@ -138,19 +173,32 @@ class CodeRuns:
             pass_fds=pass_fds,
             limits=self._context.limits,
         )
-        return Begun(output, process)
+        return _Started(output, process)
 
-    def _failed(self, text: str, status: int) -> Begun:
+    def _failed(self, text: str, status: int) -> _Started:
         output = self._context.spool.output_log(self._retention)
         output.append(text.encode(errors="replace"))
-        return Begun(output, failure=status)
+        return _Started(output, failed=status)
 
-    def _register(self, code: Code, begun: Begun) -> Entry:
+    def _register(self, program: Program, begun: _Started) -> Entry:
         process = begun.process
-        entry = Entry(kind=Kind.CODE, output=begun.output, keep=Keep.NONE, ephemeral=True, command=code.text[:_SHOWN])
-        entry.argv, entry.timeout, entry.cwd = list(code.argv), code.timeout, self._context.workdir
+        text = program.text[:_SHOWN]
+        entry = Entry(kind=Kind.CODE, output=begun.output, keep=Keep.NONE, ephemeral=True, command=text)
+        entry.argv, entry.timeout, entry.cwd = list(program.argv), program.timeout, self._context.workdir
         if process is not None:
             entry.id = process.id
             entry.began(process)
             entry.limits = bounds.report(self._context.limits, process)
         return self._context.registry.add(entry)
+
+
+async def _output_ended(process: Process, code: int | None) -> int | None:
+    """Return the exit status that a program reported, unless something else still holds its output."""
+    if code is not None:
+        try:
+            async with asyncio.timeout(EARLY_EXIT_PATIENCE):
+                for pipe_reader in process.pipe_readers:
+                    await pipe_reader.ended()
+        except TimeoutError:
+            return None
+    return code

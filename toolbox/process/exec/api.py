@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 from typing import cast
 
+import msgspec
 from aiohttp import web
 
 from toolbox.errors import BadRequest, ExecutionTimeout, InvalidBody, Unavailable
+from toolbox.http.binding import is_strict
+from toolbox.http.disconnect import gone, while_connected
 from toolbox.http.endpoint import MIB, Reply, endpoint
-from toolbox.http.streams import disconnected, event_stream, gone, wanted_stream
-from toolbox.process.exec.commands import Command, Exec, Outcome, Run
+from toolbox.http.pages import LateAnswers, Pages
+from toolbox.http.streams import event_stream, wanted_stream
+from toolbox.process.exec.commands import Command, Commands, Outcome
 from toolbox.process.exec.wire import ExecuteHeaders, ExecuteRequest, ExecuteResponse
-from toolbox.runs import text as render
-
-Answer = web.StreamResponse | Reply[ExecuteResponse]
-
-JSON = "application/json; charset=utf-8"
-# Output above this is sent in pages instead of being one string.
-PAGED = MIB
-# Proxies give up on a silent answer; white space in front of JSON means nothing.
-FIRST_BEAT = 30.0
-BEAT = 15.0
+from toolbox.runs.run import Run
 
 
 class ExecApi:
     """Run a shell command."""
 
-    def __init__(self, service: Exec, *, first_beat: float = FIRST_BEAT, beat: float = BEAT) -> None:
-        self._exec = service
-        self._first_beat = first_beat
-        self._beat = beat
+    def __init__(self, commands: Commands, late: LateAnswers | None = None) -> None:
+        self._commands = commands
+        self._late = late or LateAnswers()
 
     @endpoint(
         "POST",
@@ -49,88 +41,41 @@ class ExecApi:
         With ``Accept: text/event-stream`` (or ``application/x-ndjson``) the answer is a stream of events: ``start``,
         ``stdout``, ``stderr`` and, always last, ``exit``. A stream without ``exit`` was cut off.
         """
-        command = self._exec.check(body, split=bool(headers.split_output))
+        command = self._commands.check(body, split=bool(headers.split_output))
         media = wanted_stream(request)
-        run = await self._exec.start(command, two_pipes=media is not None)
+        run = await self._commands.start(command, two_pipes=media is not None)
+        work = self._answer(request, run, command) if media is None else self._stream(request, run, command, media)
         try:
-            async with _killing(run, request if headers.kill_on_disconnect else None):
-                if media is not None:
-                    return _ready(await self._stream(request, run, media))
-                return _ready(await self._answer(request, run, command))
+            response = await (while_connected(request, work) if headers.kill_on_disconnect else work)
         finally:
-            # A stream may have been cut anywhere; an answer that nobody took can be fetched by the id.
-            run.release(keep=media is not None or gone(request))
+            left = gone(request)
+            if left and headers.kill_on_disconnect:
+                await run.kill()
+            # A stream may have been cut anywhere; an answer without a reader can be fetched by the id of the process.
+            run.release(keep=media is not None or left)
+        # The table describes the declared answer; this one is a response that is being sent already.
+        return cast("Reply[ExecuteResponse]", response)
 
-    async def _stream(self, request: web.BaseRequest, run: Run, media: str) -> web.StreamResponse:
-        async with event_stream(request, media) as out, contextlib.aclosing(run.events()) as events:
+    async def _stream(self, request: web.BaseRequest, run: Run, command: Command, media: str) -> web.StreamResponse:
+        events = self._commands.events(run, command)
+        async with event_stream(request, media) as out, contextlib.aclosing(events):
             async for name, event in events:
                 await out.send(name, event)
         return out.response
 
-    async def _answer(self, request: web.BaseRequest, run: Run, command: Command) -> Answer:
-        # A command with a time limit may still have to answer 408, so nothing can be sent before it ends.
-        await asyncio.wait([run.result], timeout=None if command.timeout else self._first_beat)
-        if not run.result.done():
-            return await self._late_answer(request, run)
-        outcome = run.result.result()
-        if outcome.output.size > PAGED:
-            return await _send_pages(request, outcome)
-        texts = {
-            name: await render.whole(outcome.output, channel) for name, channel in render.fields(split=outcome.split)
-        }
-        return Reply(
-            ExecuteResponse(exit_code=outcome.exit_code, details=outcome.details, **texts), headers=_headers(outcome)
+    async def _answer(self, request: web.BaseRequest, run: Run, command: Command) -> web.StreamResponse:
+        async def pages() -> Pages:
+            outcome = await self._commands.outcome(run, command)
+            if is_strict(request):
+                outcome = msgspec.structs.replace(outcome, split=False, details=None)
+            return Pages(outcome.json(), _headers(outcome))
+
+        # A command with a time limit may still have to answer 408.
+        return await self._late.send(
+            request, run.ended, pages, process_id=run.entry.id, silent=command.limit.seconds is not None
         )
-
-    async def _late_answer(self, request: web.BaseRequest, run: Run) -> web.StreamResponse:
-        # Whoever loses the connection from now on can read on by this id.
-        response = web.StreamResponse(headers={"Content-Type": JSON, "X-Process-Id": run.entry.id})
-        await response.prepare(request)
-        while not run.result.done():
-            await response.write(b" ")
-            await asyncio.wait([run.result], timeout=self._beat)
-        await _write_pages(response, run.result.result())
-        return response
-
-
-def _ready(answer: Answer) -> Reply[ExecuteResponse]:
-    """Pass off a response that is being sent as the declared answer, which is what the table describes."""
-    return cast("Reply[ExecuteResponse]", answer)
-
-
-@contextlib.asynccontextmanager
-async def _killing(run: Run, request: web.BaseRequest | None) -> AsyncIterator[None]:
-    """Kill the command if the client of ``request`` leaves meanwhile."""
-    if request is None:
-        yield
-        return
-
-    async def watch() -> None:
-        await disconnected(request)
-        await run.kill()
-
-    watcher = asyncio.create_task(watch(), name="kill on disconnect")
-    try:
-        yield
-    finally:
-        watcher.cancel()
-        await asyncio.wait([watcher])
 
 
 def _headers(outcome: Outcome) -> dict[str, str]:
     truncated = "true" if outcome.output.dropped else "false"
     return {"X-Output-Bytes": str(outcome.output.size), "X-Output-Truncated": truncated}
-
-
-async def _send_pages(request: web.BaseRequest, outcome: Outcome) -> web.StreamResponse:
-    response = web.StreamResponse(headers={"Content-Type": JSON, **_headers(outcome)})
-    await response.prepare(request)
-    await _write_pages(response, outcome)
-    return response
-
-
-async def _write_pages(response: web.StreamResponse, outcome: Outcome) -> None:
-    pages = render.json_answer(outcome.exit_code, outcome.output, split=outcome.split, details=outcome.details)
-    async for page in pages:
-        await response.write(page)
-    await response.write_eof()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from typing import cast
 
@@ -26,10 +25,10 @@ from toolbox.errors import (
     Unavailable,
     UnsupportedOperation,
 )
-from toolbox.http.disconnect import until, while_connected
+from toolbox.http.disconnect import while_connected
 from toolbox.http.endpoint import MIB, Request, endpoint, websocket
-from toolbox.http.streams import SSE, disconnected, event_stream
-from toolbox.http.websocket import EXIT_CONTROL, WsSession
+from toolbox.http.streams import SSE, event_stream
+from toolbox.http.websocket import WsSession, serve
 from toolbox.process.processes.attach import Attachment, control
 from toolbox.process.processes.logs import Events
 from toolbox.process.processes.processes import Processes
@@ -48,6 +47,7 @@ from toolbox.process.processes.wire import (
     StdinRequest,
     WaitQuery,
 )
+from toolbox.process.subprotocols import EXIT_CONTROL, SUBPROTOCOLS
 
 TAG = "processes"
 STARTING = (InvalidBody, BadRequest, UnsupportedOperation, Forbidden, NameConflict, StartFailed, Unavailable)
@@ -145,17 +145,12 @@ class ProcessesApi:
         """Wait for the end of a process; ``timed_out`` without an exit code means that it runs on."""
         return await while_connected(request, self._processes.wait(path.id, query.timeout_ms))
 
-    @websocket("/processes/{id}/attach", tag=TAG, errors=READING)
+    @websocket("/processes/{id}/attach", tag=TAG, errors=READING, subprotocols=SUBPROTOCOLS)
     async def attach_process(self, path: ProcessPath, query: AttachQuery, ws: WsSession) -> None:
         """Attach to a process: output as binary frames, every frame sent is typed into it."""
         attachment = Attachment(self._processes.attachable(path.id), query.cursor)
         await ws.accept()
-        typing = asyncio.create_task(attachment.feed(aiter(ws)), name="attached input")
-        try:
-            await until(disconnected(ws.request), _show(ws, attachment))
-        finally:
-            typing.cancel()
-            await asyncio.wait([typing])
+        await serve(ws, _show(ws, attachment), attachment.feed(aiter(ws)))
 
 
 async def _show(ws: WsSession, attachment: Attachment) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 
 from toolbox import wire
 from toolbox.errors import Unavailable
-from toolbox.process.processes import logs
-from toolbox.runs.registry import Entry, Exit
+from toolbox.runs import output
+from toolbox.runs.exit_info import ExitInfo
+from toolbox.runs.registry import Entry
 
 _REASONS = {130: "Ctrl+C", 137: "SIGKILL", 143: "SIGTERM"}
 
@@ -19,7 +20,7 @@ class Attachment:
 
     def __init__(self, entry: Entry, cursor: str | None) -> None:
         self._entry = entry
-        self._start = logs.position(entry.output, cursor)
+        self._start = output.read_cursor(entry.output, cursor)
 
     async def output(self) -> AsyncGenerator[bytes, None]:
         """Yield output until the process has ended and all of it is there."""
@@ -46,7 +47,7 @@ class Attachment:
         return closing(end)
 
 
-def closing(end: Exit) -> tuple[dict[str, Any], int]:
+def closing(end: ExitInfo) -> tuple[dict[str, Any], int]:
     """Return the exit as terminals report it, and the code that the connection closes with."""
     facts: dict[str, Any] = {"exitCode": end.code}
     if end.code:

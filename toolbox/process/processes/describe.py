@@ -7,31 +7,14 @@ from typing import Any
 
 from toolbox import wire
 from toolbox.host import survivors
-from toolbox.host.output_log import OutputLog
 from toolbox.process.processes.wire import Process, Terminal
+from toolbox.runs import output
 from toolbox.runs.registry import Entry
-from toolbox.runs.wire import Details, Survivor
 
 
 def process(entry: Entry, left: list[survivors.Survivor] | None = None) -> Process:
     """Describe one process."""
-    return Process(**{**fields(entry), "details": details(entry, left)})
-
-
-def details(entry: Entry, left: list[survivors.Survivor] | None = None) -> Details | None:
-    """Describe the end of a process, if it has ended."""
-    if entry.exit is None:
-        return None
-    end, usage = entry.exit, entry.exit.usage
-    return Details(
-        reason=end.reason.value,
-        cause=None if end.cause is None else end.cause.value,
-        signal=end.signal,
-        duration_ms=round((end.ended - (entry.started or entry.created)) * 1000),
-        cpu_ms=None if usage is None else round(usage.cpu_seconds * 1000),
-        peak_memory_bytes=None if usage is None else usage.peak_memory,
-        survivors=[Survivor(pid=item.pid, command=item.command, ports=list(item.ports)) for item in left or ()] or None,
-    )
+    return Process(**{**fields(entry), "details": entry.details(left)})
 
 
 def fields(entry: Entry) -> dict[str, Any]:
@@ -75,23 +58,17 @@ def _life(entry: Entry) -> dict[str, Any]:
             "exit_code": entry.exit.code,
             "signal": entry.exit.signal,
             "reason": entry.exit.reason.value,
-            "details": details(entry),
+            "details": entry.details(),
         }
     return facts
 
 
 def _output(entry: Entry) -> dict[str, Any]:
     return {
-        "first_available_cursor": str(first_available(entry.output)),
+        "first_available_cursor": str(output.first_available(entry.output)),
         "last_cursor": str(entry.output.size),
         "truncated_head": entry.output.gap is not None,
     }
-
-
-def first_available(output: OutputLog) -> int:
-    """Return the offset of the first byte that is kept."""
-    gap = output.gap
-    return gap[1] if gap is not None and gap[0] == 0 else 0
 
 
 def moment(seconds: float) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from toolbox import wire
-from toolbox.errors import BadRequest, InvalidBody, StartFailed, Unavailable, UnsupportedOperation
+from toolbox.errors import BadRequest, InvalidBody, StartFailed, UnsupportedOperation
 from toolbox.host import env, shells, users
 from toolbox.host.launch import PIPE, Stdin
 from toolbox.host.output_log import Retention
@@ -18,8 +18,10 @@ from toolbox.host.shells import Shell
 from toolbox.process.processes.wire import CreateProcessRequest, Terminal
 from toolbox.runs import bounds
 from toolbox.runs.context import ProcessContext
-from toolbox.runs.job import Job
-from toolbox.runs.registry import Entry, Keep, Kind, Reason
+from toolbox.runs.exit_info import ExitInfo
+from toolbox.runs.registry import Entry, Keep, Kind
+from toolbox.runs.run import Run, TimeLimit
+from toolbox.runs.run_set import RunSet
 
 # The tail that is kept of a process that writes for ever.
 LOG_BYTES = 64 * 1024 * 1024
@@ -40,6 +42,7 @@ class OpenTerminal(Protocol):
         rows: int,
         name: str,
         session_id: str,
+        time_limit: TimeLimit,
     ) -> Entry:
         """Return its entry."""
         ...
@@ -50,29 +53,21 @@ class Launcher:
 
     def __init__(self, context: ProcessContext) -> None:
         self._context = context
-        self._jobs: dict[asyncio.Task[None], Job] = {}
-        self._timers: set[asyncio.Task[None]] = set()
-        self._closing = False
+        self._runs = RunSet("process")
         self.open_terminal: OpenTerminal | None = None
 
     async def start(self, request: CreateProcessRequest) -> Entry:
         """Start a process and return its entry."""
         self._check(request)
-        if self._closing:
-            raise Unavailable("daemon is shutting down")
+        self._runs.check_open()
         if request.kind == "pty":
             return await self._start_terminal(request)
         return await self._start_job(request)
 
     async def close(self) -> None:
         """Kill what runs and see it end."""
-        self._closing = True
-        for timer in self._timers:
-            timer.cancel()
-        await asyncio.gather(*(job.abort() for job in self._jobs.values()))
-        ending = [*self._jobs, *self._timers]
-        if ending:
-            await asyncio.wait(ending)
+        await self._runs.close()
+        await self._runs.release()
 
     def _check(self, request: CreateProcessRequest) -> None:
         if (request.argv is None) == (request.shell_command is None) and request.kind != "pty":
@@ -107,31 +102,23 @@ class Launcher:
                 limits=limits,
             )
         except BaseException as error:
-            entry.finish(127, None, Reason.FAILED)
+            entry.finish(ExitInfo.failed(127))
             self._context.registry.discard(entry)
             if isinstance(error, OSError):
                 raise _failed(error) from error
             raise
         entry.began(process)
         entry.limits = bounds.report(limits, process)
-        deadline = None if entry.timeout is None else started + entry.timeout
-        job = Job(
-            process, self._context.procs.exit_reporter, deadline=deadline, grace=(request.kill_grace_ms or 0) / 1000
+        run = Run(
+            entry,
+            process,
+            limit=_time_limit(request),
+            started=started,
         )
-        task = asyncio.create_task(self._see_through(entry, job), name="process")
-        self._jobs[task] = job
-        task.add_done_callback(self._jobs.pop)
-        if self._closing:
-            await job.abort()
+        # The registry owns the output, for as long as the request says.
+        run.release()
+        await self._runs.begin(run)
         return entry
-
-    async def _see_through(self, entry: Entry, job: Job) -> None:
-        try:
-            ending = await job.end()
-        finally:
-            entry.output.finish()
-            job.process.release()
-        ending.note(entry)
 
     def _entry(self, request: CreateProcessRequest, executable: str | None) -> Entry:
         return Entry(
@@ -142,7 +129,7 @@ class Launcher:
             session_id=request.session_id or "",
             command=(request.shell_command or "")[:SHOWN],
             argv=_shown(request.argv or ()),
-            cwd=self._resolve(request.cwd or ""),
+            cwd=self._context.resolve(request.cwd or ""),
             shell=executable or "",
             user=request.user or "",
             login=bool(request.login),
@@ -183,42 +170,26 @@ class Launcher:
             argv = [shell.path, *(["-l"] if request.login else []), "-c", request.shell_command]
         entry = await self.open_terminal(
             argv=argv,
-            cwd=self._resolve(request.cwd or ""),
+            cwd=self._context.resolve(request.cwd or ""),
             env={**(request.env or {}), **({"TERM": size.term} if size.term else {})},
             cols=size.cols,
             rows=size.rows,
             name=request.name or "",
             session_id=request.session_id or "",
+            time_limit=_time_limit(request),
         )
         entry.keep = Keep(request.keep_logs or "on_exit_ttl")
-        if request.timeout_ms:
-            entry.timeout = request.timeout_ms / 1000
-            timer = asyncio.create_task(_expire(entry, (request.kill_grace_ms or 0) / 1000), name="terminal deadline")
-            self._timers.add(timer)
-            timer.add_done_callback(self._timers.discard)
         return entry
 
-    def _resolve(self, cwd: str) -> str:
-        if cwd == "~" or cwd.startswith("~/"):
-            cwd = self._context.environment.get("HOME", "~") + cwd[1:]
-        return os.path.join(self._context.workdir, cwd) if cwd else self._context.workdir  # noqa: PTH118 - keeps what the user wrote
+
+def _time_limit(request: CreateProcessRequest) -> TimeLimit:
+    return TimeLimit(request.timeout_ms / 1000 if request.timeout_ms else None, (request.kill_grace_ms or 0) / 1000)
 
 
 def _shown(argv: Sequence[str]) -> list[str]:
     """Return as many arguments as are shown."""
     ends = itertools.accumulate(len(item) + 1 for item in argv)
     return [item for item, end in zip(argv, ends, strict=True) if end <= SHOWN]
-
-
-async def _expire(entry: Entry, grace: float) -> None:
-    """Kill what still runs at its deadline."""
-    try:
-        async with asyncio.timeout(entry.timeout):
-            await entry.wait()
-    except TimeoutError:
-        entry.expired = True
-        if entry.controls.terminate is not None:
-            await entry.controls.terminate(grace)
 
 
 def _failed(error: OSError) -> StartFailed:

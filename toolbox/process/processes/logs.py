@@ -16,8 +16,8 @@ from typing import Literal
 import msgspec
 
 from toolbox import wire
-from toolbox.errors import CursorExpired, InvalidCursor, Unavailable
-from toolbox.host.output_log import Channel, Chunk, OutputLog
+from toolbox.errors import Unavailable
+from toolbox.host.output_log import Channel, Chunk
 from toolbox.process.processes import describe
 from toolbox.process.processes.wire import (
     EofEvent,
@@ -26,12 +26,11 @@ from toolbox.process.processes.wire import (
     StateEvent,
     WarningEvent,
 )
+from toolbox.runs import output
 from toolbox.runs.registry import Entry
 
 PAGE_FRAMES = 1000
 PAGE_BYTES = 1024 * 1024
-START = "start"
-END = "end"
 
 Event = ProcessLogFrame | StateEvent | WarningEvent | EofEvent
 Events = AsyncGenerator[tuple[str, Event], None]
@@ -44,34 +43,11 @@ _CHANNELS: dict[Channel, Literal["stdout", "stderr", "pty", "system"]] = {
 }
 
 
-def position(output: OutputLog, cursor: str | None) -> int:
-    """Read a cursor; refuse one that was never handed out, or whose output is gone."""
-    if cursor in (None, "", START):
-        return describe.first_available(output)
-    if cursor == END:
-        return output.size
-    if not (cursor.isascii() and cursor.isdecimal() and len(cursor) < 20) or int(cursor) > output.size:
-        raise InvalidCursor(f"invalid cursor: {wire.text(cursor[:64])}")
-    offset = int(cursor)
-    after = _lost(output, offset)
-    if after:
-        raise CursorExpired(
-            f"output is not kept any more: cursor {cursor}", detail={"firstAvailableCursor": str(after)}
-        )
-    return offset
-
-
-def _lost(output: OutputLog, offset: int) -> int:
-    """Return where output goes on, if it is not kept at ``offset``; else 0."""
-    gap = output.gap
-    return gap[1] if gap is not None and gap[0] <= offset < gap[1] else 0
-
-
 async def page(entry: Entry, cursor: str | None, *, limit: int, text: bool) -> ProcessLogPage:
     """Return what is recorded from a cursor on, up to a bound."""
     with entry.hold():
         framer = Framer(text=text)
-        offset = position(entry.output, cursor)
+        offset = output.read_cursor(entry.output, cursor)
         size, ended = entry.output.size, not entry.running
         frames: list[ProcessLogFrame] = []
         stop = min(size, offset + PAGE_BYTES)
@@ -92,14 +68,14 @@ async def page(entry: Entry, cursor: str | None, *, limit: int, text: bool) -> P
             next_cursor=after,
             eof=ended and int(after) >= size,
             truncated_head=entry.output.dropped > 0,
-            first_available_cursor=str(describe.first_available(entry.output)),
+            first_available_cursor=str(output.first_available(entry.output)),
         )
 
 
 async def follow(entry: Entry, cursor: str | None, *, text: bool) -> Events:
     """Yield events by name as they come: state, output, at the end state and eof."""
     with entry.hold():
-        offset = position(entry.output, cursor)
+        offset = output.read_cursor(entry.output, cursor)
         yield "state", _state(entry, offset)
         framer = Framer(text=text)
         chunks = entry.output.follow(offset, until=lambda: not entry.running)
@@ -114,7 +90,7 @@ async def follow(entry: Entry, cursor: str | None, *, text: bool) -> Events:
         for frame in framer.flush():
             yield "log", frame
         await entry.wait()
-        if _lost(entry.output, offset):
+        if output.lost_until(entry.output, offset):
             raise Unavailable("daemon is shutting down, the output is gone")
         yield "state", _state(entry, offset)
         yield "eof", EofEvent(cursor=str(offset))

@@ -32,6 +32,7 @@ from toolbox.process.processes.wire import (
     SignalRequest,
     StdinRequest,
 )
+from toolbox.runs import output
 from toolbox.runs.registry import Entry, Kind, Registry
 
 
@@ -76,7 +77,7 @@ class Processes:
         """Return events as they come; unknown processes and bad cursors raise at once."""
         entry = self._registry.get(process_id)
         cursor = last or query.cursor
-        logs.position(entry.output, cursor)
+        output.read_cursor(entry.output, cursor)
         return logs.follow(entry, cursor, text=query.encoding != "base64")
 
     async def write(self, process_id: str, request: StdinRequest) -> None:
@@ -125,7 +126,7 @@ class Processes:
                 end = await entry.wait()
         except TimeoutError:
             return ProcessResult(reason="timed_out")
-        details = describe.details(entry, await self._survivors(entry))
+        details = entry.details(await self._survivors(entry))
         return ProcessResult(reason=end.reason.value, exit_code=end.code, signal=end.signal, details=details)
 
     def attachable(self, process_id: str) -> Entry:
@@ -133,7 +134,7 @@ class Processes:
         return self._registry.get(process_id)
 
     async def _survivors(self, entry: Entry) -> list[Survivor] | None:
-        return None if entry.running or entry.pid is None else await self._procs.exit_reporter.survivors(entry.pid)
+        return None if entry.running or entry.pid is None else await self._procs.survivors(entry.pid)
 
     async def close(self) -> None:
         """Stop escalations; what they aim at is killed by the daemon anyway."""

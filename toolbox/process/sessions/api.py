@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Coroutine
-from typing import Any, TypeVar, cast
+from collections.abc import AsyncGenerator
+from typing import cast
 
 from aiohttp import web
 
@@ -19,8 +18,9 @@ from toolbox.errors import (
     TooManyRequests,
     Unavailable,
 )
+from toolbox.http.disconnect import until, while_connected
 from toolbox.http.endpoint import MIB, Reply, endpoint, websocket
-from toolbox.http.streams import disconnected
+from toolbox.http.pages import LateAnswers, Pages, send
 from toolbox.http.websocket import WsSession, offered_protocols
 from toolbox.process.processes.wire import SignalRequest
 from toolbox.process.sessions import log_json, sdk_compat
@@ -42,10 +42,9 @@ from toolbox.process.sessions.wire import (
     SessionHeaders,
     SessionPath,
 )
+from toolbox.process.subprotocols import SUBPROTOCOLS
 
-T = TypeVar("T")
 TAG = "process"
-JSON = "application/json; charset=utf-8"
 TEXT = "text/plain; charset=utf-8"
 LOG_ERRORS = (BadRequest, ProcessNotFound)
 
@@ -53,8 +52,9 @@ LOG_ERRORS = (BadRequest, ProcessNotFound)
 class SessionsApi:
     """Make sessions, run commands in them, read their logs."""
 
-    def __init__(self, sessions: Sessions, entrypoint: EntrypointSession) -> None:
+    def __init__(self, sessions: Sessions, entrypoint: EntrypointSession, late: LateAnswers | None = None) -> None:
         self._sessions = sessions
+        self._late = late or LateAnswers()
         self._entrypoint = entrypoint
 
     @endpoint(
@@ -109,17 +109,13 @@ class SessionsApi:
         command = await self._sessions.execute(path.session_id, body)
         if body.in_background:
             return Reply(SessionExecuteResponse(cmd_id=command.id), status=202)
-        code = await command.wait()
-        known = sdk_compat.release(headers.version, [])
-        form = _form(headers, [])
-        fields = log_json.fields(
-            command.log,
-            0,
-            await command.log.size(),
-            marked=form is not sdk_compat.Form.PLAIN,
-            streams=known is None or form is sdk_compat.Form.JSON,
-        )
-        answer = await _send(request, JSON, _execute_body(command.id, code, fields))
+
+        async def pages() -> Pages:
+            code = command.result()
+            fields = log_json.fields(command.log, 0, await command.log.size(), **_fields_of(headers))
+            return Pages(_execute_body(command.id, code, fields), {})
+
+        answer = await self._late.send(request, command.ending, pages, process_id=command.id)
         return cast("Reply[SessionExecuteResponse]", answer)
 
     @endpoint("GET", "/process/session/{sessionId}/command/{commandId}", tag=TAG, errors=(ProcessNotFound,))
@@ -169,7 +165,9 @@ class SessionsApi:
         view = await self._view(path)
         return cast("Reply[Logs]", await self._logs(request, query, headers, view, _form(headers, [])))
 
-    @websocket("/process/session/{sessionId}/command/{commandId}/logs", tag=TAG, errors=LOG_ERRORS)
+    @websocket(
+        "/process/session/{sessionId}/command/{commandId}/logs", tag=TAG, errors=LOG_ERRORS, subprotocols=SUBPROTOCOLS
+    )
     async def follow_session_command_logs(
         self, path: CommandPath, query: LogsQuery, headers: SessionHeaders, ws: WsSession
     ) -> None:
@@ -186,7 +184,7 @@ class SessionsApi:
         form = form if form is sdk_compat.Form.JSON else sdk_compat.Form.MARKED
         return cast("Reply[Logs]", await self._logs(request, query, headers, self._entrypoint.view(), form))
 
-    @websocket("/process/session/entrypoint/logs", tag=TAG, errors=LOG_ERRORS)
+    @websocket("/process/session/entrypoint/logs", tag=TAG, errors=LOG_ERRORS, subprotocols=SUBPROTOCOLS)
     async def follow_entrypoint_logs(self, query: LogsQuery, ws: WsSession) -> None:
         """Stream the log of the command that the daemon was started with."""
         await _stream(ws, self._entrypoint.view(), query, marked=True)
@@ -202,14 +200,24 @@ class SessionsApi:
         known = sdk_compat.release(headers.version, [])
         start = await view.start(query)
         if query.follow and (known is None or known < sdk_compat.SPLIT_SINCE):
-            following = _send(request, TEXT, _followed(view, start), at_once=True)
-            return await _while_there(following, disconnected(request))
+            following = send(request, Pages(_followed(view, start), {}), media=TEXT, at_once=True)
+            return await while_connected(request, following)
         stop = await view.log.size()
         about = {"X-Log-Offset": str(stop), "X-Output-Truncated": "true" if view.log.truncated else "false"}
         if form is sdk_compat.Form.JSON:
-            return await _send(request, JSON, _object(log_json.fields(view.log, start, stop)), about)
+            return await send(request, Pages(_object(log_json.fields(view.log, start, stop)), about))
         body = log_json.data(view.log, start, stop, marked=form is sdk_compat.Form.MARKED)
-        return await _send(request, TEXT, body, about)
+        return await send(request, Pages(body, about), media=TEXT)
+
+
+def _fields_of(headers: SessionHeaders) -> dict[str, bool]:
+    """Return which fields a client understands, and whether they have stream prefixes."""
+    known = sdk_compat.release(headers.version, [])
+    form = _form(headers, [])
+    return {
+        "marked": form is not sdk_compat.Form.PLAIN,
+        "streams": known is None or form is sdk_compat.Form.JSON,
+    }
 
 
 def _form(headers: SessionHeaders, protocols: list[str]) -> sdk_compat.Form:
@@ -222,28 +230,14 @@ async def _stream(ws: WsSession, view: View, query: LogsQuery, *, marked: bool) 
     source = view.log.follow(start, view.ended) if query.follow else view.log.chunks(start)
     await ws.accept()
 
-    async def send() -> None:
+    async def send_frames() -> None:
         async with contextlib.aclosing(source) as chunks:
             async for chunk in chunks:
                 for frame in frames(chunk) if marked else (chunk.data,):
                     await ws.send_bytes(frame)
 
-    await _while_there(send(), ws.gone())
+    await until(ws.gone(), send_frames())
     await ws.close()
-
-
-async def _while_there(work: Coroutine[Any, Any, T], leaving: Coroutine[Any, Any, None]) -> T:
-    """Await work for a client, and drop it if the client leaves before it is done: a log may be silent for days."""
-    doing, watch = asyncio.ensure_future(work), asyncio.ensure_future(leaving)
-    try:
-        await asyncio.wait([doing, watch], return_when=asyncio.FIRST_COMPLETED)
-        if not doing.done():
-            raise ConnectionResetError("client has left")
-        return doing.result()
-    finally:
-        doing.cancel()
-        watch.cancel()
-        await asyncio.wait([doing, watch])
 
 
 async def _followed(view: View, start: int) -> AsyncGenerator[bytes, None]:
@@ -264,30 +258,3 @@ async def _execute_body(command_id: str, code: int, fields: AsyncGenerator[bytes
     async for piece in fields:
         yield piece
     yield b"}"
-
-
-async def _send(
-    request: web.BaseRequest,
-    media: str,
-    pieces: AsyncGenerator[bytes, None],
-    headers: dict[str, str] | None = None,
-    *,
-    at_once: bool = False,
-) -> web.StreamResponse:
-    """Send a body: whole if it is small, else as it is made."""
-    about = {"Content-Type": media, **(headers or {})}
-    body = bytearray()
-    response: web.StreamResponse | None = None
-    async with contextlib.aclosing(pieces) as found:
-        async for piece in found:
-            body += piece
-            if at_once or response is not None or len(body) > MIB:
-                if response is None:
-                    response = web.StreamResponse(headers=about)
-                    await response.prepare(request)
-                await response.write(bytes(body))
-                body.clear()
-    if response is None:
-        return web.Response(body=bytes(body), headers=about)
-    await response.write_eof(bytes(body))
-    return response

@@ -52,7 +52,7 @@ class Folder:
         """Return where the log of a command is; the ids of commands are ours."""
         return self.path / f"{command_id}.log"
 
-    def note(self, record: Record) -> None:
+    def record(self, record: Record) -> None:
         """Append a fact; a session goes on where that is not possible."""
         if self._fd < 0:
             return
@@ -78,7 +78,7 @@ class Folder:
         shutil.rmtree(self.path, ignore_errors=True)
 
 
-def past(root: pathlib.Path) -> list[tuple[Folder, list[Record]]]:
+def restorable(root: pathlib.Path) -> list[tuple[Folder, list[Record]]]:
     """Return the folders that earlier daemons left, eldest first; what is too old or too much goes."""
     found = []
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
@@ -102,7 +102,7 @@ def _read(folder: Folder) -> list[Record] | None:
     try:
         file = (folder.path / EVENTS).open("rb")
     except OSError as error:
-        log.warning("session of the past cannot be read: %s: %s", folder.path, error)
+        log.warning("archived session cannot be read: %s: %s", folder.path, error)
         return None
     with file:
         try:

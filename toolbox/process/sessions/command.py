@@ -48,7 +48,7 @@ class SessionCommand:
         self.log: Log
         self.finished = asyncio.Event()
         self._echo = echo
-        self._ended = asyncio.Event()
+        self.ending: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._pipe_readers: list[PipeReader] = []
         self._pipe_writer: PipeWriter | None = None
         self._early = bytearray()
@@ -77,9 +77,8 @@ class SessionCommand:
         """List what moves its output."""
         return self._pipe_readers
 
-    async def wait(self) -> int:
-        """Wait for its end; return the exit code."""
-        await self._ended.wait()
+    def result(self) -> int:
+        """Return the exit code of a command that has ended; raise if its session was deleted under it."""
         if self.deleted:
             raise SessionEnded("session was deleted")
         assert self.exit_code is not None
@@ -99,7 +98,7 @@ class SessionCommand:
                 self._flush = asyncio.create_task(self._write_early(self._pipe_writer), name="session input")
 
     def end(self, code: int) -> None:
-        """Note the exit; what it left in the background may go on writing to its log."""
+        """Record the exit code; what the command left in the background may go on writing to its log."""
         if self.ended:
             return
         self.exit_code = code
@@ -107,9 +106,7 @@ class SessionCommand:
             self._flush.cancel()
         if self._pipe_writer is not None:
             self._pipe_writer.close()
-        if self.entry is not None:
-            self.entry.finish(code)
-        self._ended.set()
+        self.ending.set_result(None)
         self.output.wake()
         self._closed(None)
 

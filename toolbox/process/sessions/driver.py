@@ -12,9 +12,11 @@ import shlex
 
 from toolbox.host.shells import Shell
 
-GO, DONE = "go", "done"
-SCRIPT, STDIN, STDOUT, STDERR = "run", "in", "out", "err"
-_NAMES = (GO, DONE, SCRIPT, STDIN, STDOUT, STDERR)
+RUN, EXIT_STATUS = "go", "done"
+# Its name is part of the error messages that a shell prints.
+SCRIPT = "run"
+STDIN, STDOUT, STDERR = "in", "out", "err"
+_NAMES = (RUN, EXIT_STATUS, SCRIPT, STDIN, STDOUT, STDERR)
 # The status is reported by the condition, so that ``continue`` in a script reports it too; ``break`` leaves the inner
 # loop only, and the outer one begins it again. When the daemon is gone the shell goes too.
 _LOOP = (

@@ -9,7 +9,7 @@ from toolbox import wire
 from toolbox.host.output_log import Channel
 from toolbox.process.sessions.log import Log
 from toolbox.process.sessions.stream_prefixes import StreamPrefixer
-from toolbox.runs.text import Decoder
+from toolbox.runs.output import Decoder
 
 FIELDS: tuple[tuple[str, Channel | None], ...] = (
     ("output", None),

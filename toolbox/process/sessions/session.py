@@ -8,15 +8,19 @@ from collections.abc import Callable, Coroutine
 
 from toolbox.errors import ProcessNotFound, SessionEnded, TooManyRequests
 from toolbox.host import tree
+from toolbox.host.exit_report import ExitReporter
 from toolbox.host.output_log import OutputLog
 from toolbox.host.worker_pool import WorkerPool
 from toolbox.process.sessions import wire
 from toolbox.process.sessions.archive import Folder
 from toolbox.process.sessions.command import SessionCommand
 from toolbox.process.sessions.log import Log
+from toolbox.process.sessions.process import CommandProcess
 from toolbox.process.sessions.shell import SessionShell
 from toolbox.process.sessions.wire import Record
+from toolbox.runs.exit_info import ExitInfo
 from toolbox.runs.registry import Controls, Entry, Kind, Registry
+from toolbox.runs.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +41,7 @@ class Session:
         folder: Folder,
         workers: WorkerPool,
         registry: Registry,
+        reporter: ExitReporter,
         *,
         shell: SessionShell | None,
         output_log: Callable[[], OutputLog],
@@ -47,6 +52,7 @@ class Session:
         self._shell = shell
         self._workers = workers
         self._registry = registry
+        self._reporter = reporter
         self._output_log = output_log
         self._queue: asyncio.Queue[SessionCommand] = asyncio.Queue(MAX_QUEUED)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -55,11 +61,11 @@ class Session:
 
     @property
     def restored(self) -> bool:
-        """Tell whether it belonged to an earlier daemon: it runs nothing, its logs can be read."""
+        """Tell whether it belongs to an earlier daemon: it runs nothing, its logs can be read."""
         return self._shell is None
 
-    def remember(self, records: list[Record]) -> None:
-        """Take over what an earlier daemon noted; what ran then ended with it."""
+    def restore(self, records: list[Record]) -> None:
+        """Restore what an earlier daemon recorded; what ran then ended with it."""
         for record in records:
             if record.command is None:
                 continue
@@ -151,7 +157,7 @@ class Session:
 
     async def _live(self, shell: SessionShell) -> None:
         """Run the queue until the shell has exited."""
-        await self._workers.run(self.folder.note, Record(session=self.id))
+        await self._workers.run(self.folder.record, Record(session=self.id))
         exited = asyncio.ensure_future(shell.child.wait())
         try:
             while not exited.done():
@@ -164,18 +170,33 @@ class Session:
         finally:
             exited.cancel()
             shell.close()
+        end = ExitInfo.of(await shell.child.wait(), await shell.child.report())
         while not self._queue.empty():
-            self._queue.get_nowait().end((await shell.child.wait()).code)
+            self._never_ran(self._queue.get_nowait(), end)
+        log.info("session ended", extra={"session": self.id, "exit_code": end.code, "commands": len(self.commands)})
 
     async def _run(self, shell: SessionShell, command: SessionCommand) -> None:
-        await self._workers.run(self.folder.note, Record(command=command.id, text=command.text))
-        try:
-            code = await shell.run(command)
-        except OSError as error:
+        await self._workers.run(self.folder.record, Record(command=command.id, text=command.text))
+        process = CommandProcess(shell, command, self._reporter, self._workers)
+        assert command.entry is not None
+
+        async def at_end(end: ExitInfo) -> None:
+            command.end(end.code)
+
+        run = Run(command.entry, process, at_end=at_end)
+        run.release()  # the log belongs to the session
+        await run.live()
+        error = run.ended.exception()
+        if error is not None:
             log.warning("session command was not run: %s: %s", self.id, error)
             command.output.append(f"command was not run: {error}\n".encode())
-            code = 1
-        command.end(code)
+            command.end(1)
+
+    def _never_ran(self, command: SessionCommand, end: ExitInfo) -> None:
+        """End a command that waited for its turn when the shell ended."""
+        command.end(end.code)
+        if command.entry is not None:
+            command.entry.finish(end._replace(usage=None))
 
     async def _keep(self, command: SessionCommand) -> None:
         """Bring the log of a command to disk; afterwards it costs no memory."""
@@ -183,7 +204,7 @@ class Session:
         if command.entry is not None:
             self._registry.discard(command.entry)
         command.rest()
-        await self._workers.run(self.folder.note, Record(command=command.id, exit=command.exit_code))
+        await self._workers.run(self.folder.record, Record(command=command.id, exit=command.exit_code))
 
     def _forget_eldest(self) -> None:
         while len(self.commands) > MAX_COMMANDS:

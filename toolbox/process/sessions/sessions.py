@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import pathlib
 from collections.abc import Awaitable, Callable
 
@@ -16,6 +17,8 @@ from toolbox.process.sessions.log import HALF
 from toolbox.process.sessions.session import Session
 from toolbox.process.sessions.shell import SessionShell
 from toolbox.runs.context import ProcessContext
+
+log = logging.getLogger(__name__)
 
 MAX_SESSIONS = 1000
 MAX_ID = 255
@@ -79,8 +82,19 @@ class Sessions:
         except BaseException:
             await self._workers.run(folder.remove)
             raise
+        log.info("session started", extra={"session": session_id, "pid": running.child.pid})
+        return self._session(session_id, folder, running)
+
+    def _session(self, session_id: str, folder: archive.Folder, shell: SessionShell | None) -> Session:
+        context = self._context
         return Session(
-            session_id, folder, self._workers, self._context.registry, shell=running, output_log=self._output_log
+            session_id,
+            folder,
+            self._workers,
+            context.registry,
+            context.procs.exit_reporter,
+            shell=shell,
+            output_log=self._output_log,
         )
 
     def _output_log(self) -> OutputLog:
@@ -165,17 +179,15 @@ class Sessions:
     async def _load(self) -> None:
         """Find the sessions of earlier daemons, once, when somebody first asks."""
         if self._loaded is None:
-            self._loaded = asyncio.create_task(self._find_past(), name="sessions of the past")
+            self._loaded = asyncio.create_task(self._restore(), name="restore sessions")
         await asyncio.shield(self._loaded)
 
-    async def _find_past(self) -> None:
-        for folder, records in await self._workers.run(archive.past, self._root):
+    async def _restore(self) -> None:
+        for folder, records in await self._workers.run(archive.restorable, self._root):
             session_id = records[0].session
             if session_id:
-                session = Session(
-                    session_id, folder, self._workers, self._context.registry, shell=None, output_log=self._output_log
-                )
-                session.remember(records)
+                session = self._session(session_id, folder, None)
+                session.restore(records)
                 self._sessions.setdefault(session_id, session)
 
 

@@ -1,4 +1,4 @@
-"""The shell of a session: give it one command after the other, and learn how each ended."""
+"""The shell of a session: run one command after the other in it, and read how each ended."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from toolbox.host.child import Child, ExitStatus
+from toolbox.host.exit_report import Counters, read_counters
 from toolbox.host.launch import Launch
 from toolbox.host.limits import Limits
 from toolbox.host.pipes import drained
@@ -24,24 +25,28 @@ _OPENED_TRIES, _OPENED_SECONDS = 500, 0.01
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
-class _Wires(msgspec.Struct, frozen=True):
-    """The descriptors on which we give the word and learn the status."""
+class _ControlPipes(msgspec.Struct, frozen=True):
+    """Control pipes: ``run`` starts the next command, ``exit_status`` returns how it ended."""
 
-    go: int
-    done: int
+    run: int
+    exit_status: int
 
 
 class SessionShell:
     """A shell that waits for commands in a folder of its own."""
 
-    def __init__(self, shell: Shell, child: Child, folder: pathlib.Path, wires: _Wires, workers: WorkerPool) -> None:
+    def __init__(
+        self, shell: Shell, child: Child, folder: pathlib.Path, pipes: _ControlPipes, workers: WorkerPool
+    ) -> None:
         self.child = child
         self._shell = shell
         self._folder = folder
-        self._wires = wires
+        self._control = pipes
         self._workers = workers
         self._loop = asyncio.get_running_loop()
         self._ready = False
+        # Before the command that runs, or that ran last.
+        self.counters = Counters(0.0)
 
     @classmethod
     async def start(
@@ -56,40 +61,46 @@ class SessionShell:
         limits: Limits | None = None,
     ) -> SessionShell:
         """Start a shell; ``folder`` exists and is ours alone. Limits are those of all that runs in it together."""
-        wires = await workers.run(_open_wires, folder)
+        pipes = await workers.run(_open_control_pipes, folder)
         try:
             launch = Launch(driver.arguments(shell, folder), env=env, cwd=cwd, executable=shell.path, limits=limits)
             child = await procs.spawn_raw(launch)
         except BaseException:
-            _close(wires)
+            _close(pipes)
             raise
-        return cls(shell, child, folder, wires, workers)
+        return cls(shell, child, folder, pipes, workers)
 
-    async def run(self, command: SessionCommand) -> int:
-        """Run a command to its end; return its exit code, which is the shell's if that ended with it."""
-        script = driver.script(self._shell, command.text.encode("utf-8", "surrogateescape"))
-        pipes = await self._workers.run(_prepare, self._folder, script, command.background)
+    async def run(self, command: SessionCommand) -> ExitStatus:
+        """Run a command to its end; return its exit status, which is the shell's if that ended with it."""
+        text = driver.script(self._shell, command.text.encode("utf-8", "surrogateescape"))
+        pipes = await self._workers.run(self._prepare, text, command.background)
         command.since = int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS)
         command.connect(pipes, self._reads)
         try:
-            # The first report says that the shell is there.
+            # The first report is made when the shell has started.
             self._ready = self._ready or await self._report() is not None
-            os.write(self._wires.go, b"\n")
+            os.write(self._control.run, b"\n")
             code = await self._report()
         finally:
             _close_all((pipes.spare_out, pipes.spare_err))
         await drained(command.pipe_readers, self._loop.time())
-        return (await self.child.wait()).code if code is None else code
+        return await self.child.wait() if code is None else ExitStatus(code)
+
+    def _prepare(self, script: bytes, interactive: bool) -> Pipes:
+        """Make the script and the pipes of a command, and read the counters before it; blocks."""
+        pipes = _prepare(self._folder, script, interactive)
+        self.counters = read_counters(self.child)
+        return pipes
 
     async def _report(self) -> int | None:
         """Wait for a status of the shell; None if it has exited instead."""
         exited: asyncio.Future[ExitStatus] = asyncio.ensure_future(self.child.wait())
         done: asyncio.Future[int] = self._loop.create_future()
-        self._loop.add_reader(self._wires.done, _take, self._wires.done, done)
+        self._loop.add_reader(self._control.exit_status, _take, self._control.exit_status, done)
         try:
             await asyncio.wait((exited, done), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._loop.remove_reader(self._wires.done)
+            self._loop.remove_reader(self._control.exit_status)
             exited.cancel()
         return done.result() if done.done() else None
 
@@ -105,20 +116,20 @@ class SessionShell:
 
     def close(self) -> None:
         """Close our descriptors; the shell has ended."""
-        _close(self._wires)
+        _close(self._control)
 
 
-def _open_wires(folder: pathlib.Path) -> _Wires:
+def _open_control_pipes(folder: pathlib.Path) -> _ControlPipes:
     descriptors = []
-    for name in (driver.GO, driver.DONE):
+    for name in (driver.RUN, driver.EXIT_STATUS):
         os.mkfifo(folder / name, 0o600)
         # Open both ways: neither side ever waits for the other, nor sees an end while we are here.
         descriptors.append(os.open(folder / name, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
-    return _Wires(*descriptors)
+    return _ControlPipes(*descriptors)
 
 
-def _close(wires: _Wires) -> None:
-    _close_all((wires.go, wires.done))
+def _close(pipes: _ControlPipes) -> None:
+    _close_all((pipes.run, pipes.exit_status))
 
 
 def _prepare(folder: pathlib.Path, script: bytes, interactive: bool) -> Pipes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import msgspec
 
 from toolbox.errors import (
@@ -18,10 +20,11 @@ from toolbox.errors import (
 )
 from toolbox.http.disconnect import while_connected
 from toolbox.http.endpoint import Request, endpoint, websocket
-from toolbox.http.streams import disconnected
-from toolbox.http.websocket import WsSession
-from toolbox.process.terminals.connection import Connection, refuse, requested_envs
+from toolbox.http.websocket import WsSession, serve
+from toolbox.process.subprotocols import SUBPROTOCOLS
+from toolbox.process.terminals.connection import LAST_WORDS, TerminalConnection, refuse, requested_envs
 from toolbox.process.terminals.screens import Screens
+from toolbox.process.terminals.terminal import Terminal
 from toolbox.process.terminals.terminals import Terminals
 from toolbox.process.terminals.waiting import Waits
 from toolbox.process.terminals.wire import (
@@ -106,7 +109,7 @@ class PtyApi:
         terminal = self._terminals.get(path.session_id)
         return await while_connected(request, self._waits.wait(terminal, body))
 
-    @websocket("/process/pty/create-connect", tag=TAG, errors=(*CREATE_ERRORS, NotFound))
+    @websocket("/process/pty/create-connect", tag=TAG, errors=(*CREATE_ERRORS, NotFound), subprotocols=SUBPROTOCOLS)
     async def create_and_connect(self, query: CreateQuery, headers: SourceHeaders, ws: WsSession) -> None:
         """Create a terminal and connect to it; variables come base64-encoded as a sub-protocol."""
         try:
@@ -119,9 +122,9 @@ class PtyApi:
                 raise
             await refuse(ws, error)
             return
-        await Connection(ws, terminal, lambda: disconnected(ws.request)).serve(ConnectQuery())
+        await _connection(ws, terminal).serve(ConnectQuery())
 
-    @websocket("/process/pty/{sessionId}/connect", tag=TAG, errors=(BadRequest, NotFound))
+    @websocket("/process/pty/{sessionId}/connect", tag=TAG, errors=(BadRequest, NotFound), subprotocols=SUBPROTOCOLS)
     async def connect_pty_session(self, path: SessionPath, query: ConnectQuery, ws: WsSession) -> None:
         """Connect to a terminal: what is kept of its output comes first, then what is new.
 
@@ -136,4 +139,8 @@ class PtyApi:
         except ToolboxError as error:
             await refuse(ws, error)
             return
-        await Connection(ws, terminal, lambda: disconnected(ws.request)).serve(query)
+        await _connection(ws, terminal).serve(query)
+
+
+def _connection(ws: WsSession, terminal: Terminal) -> TerminalConnection:
+    return TerminalConnection(ws, terminal, functools.partial(serve, ws, last_words=LAST_WORDS))

@@ -6,13 +6,12 @@ with the exit code. An old client understands only the first and the last.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import contextlib
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -20,14 +19,13 @@ import msgspec
 from toolbox import wire
 from toolbox.errors import BadRequest, ToolboxError
 from toolbox.host.child import ExitStatus
+from toolbox.process.subprotocols import EXIT_CONTROL, PTY_ENVS
 from toolbox.process.terminals.terminal import Terminal
 from toolbox.process.terminals.viewer import Skip, Viewer
 from toolbox.process.terminals.wire import CloseReason, Command, ConnectQuery, Control, PingCommand, ResizeCommand
 
 log = logging.getLogger(__name__)
 
-EXIT_CONTROL = "X-Daytona-Pty-Exit-Control"
-ENVS = "X-Daytona-Pty-Envs~"
 # Ours: text frames of the client are commands, and it is told more than ``connected`` and ``exited``.
 IN_BAND = "X-Toolbox-Pty-Control"
 MAX_ENVS = 64 * 1024
@@ -53,13 +51,17 @@ class Socket(Protocol):
         """Send a close frame."""
 
     def __aiter__(self) -> AsyncIterator[str | bytes]:
-        """Yield what the client sends, until it leaves."""
+        """Yield what the client sends, until it disconnects."""
         ...
+
+
+# Run what sends and what reads until either side ends (``http.websocket.serve``).
+Join = Callable[[Coroutine[Any, Any, None], Coroutine[Any, Any, None]], Awaitable[None]]
 
 
 def requested_envs(protocols: Sequence[str]) -> dict[str, str]:
     """Read the variables that a client sent as a sub-protocol: base64url of a JSON object."""
-    token = next((each.removeprefix(ENVS) for each in protocols if each.startswith(ENVS)), "")
+    token = next((each.removeprefix(PTY_ENVS) for each in protocols if each.startswith(PTY_ENVS)), "")
     if not token:
         return {}
     if len(token) > MAX_ENVS:
@@ -89,13 +91,13 @@ async def refuse(socket: Socket, error: ToolboxError) -> None:
     await socket.close(INTERNAL, _fit(message))
 
 
-class Connection:
+class TerminalConnection:
     """Join one WebSocket and one terminal."""
 
-    def __init__(self, socket: Socket, terminal: Terminal, gone: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def __init__(self, socket: Socket, terminal: Terminal, join: Join) -> None:
         self._socket = socket
         self._terminal = terminal
-        self._gone = gone
+        self._join = join
         self._in_band = IN_BAND in socket.protocols
         self._tells_exit = self._in_band or EXIT_CONTROL in socket.protocols
 
@@ -103,30 +105,14 @@ class Connection:
         """Say that the client is connected, then carry bytes both ways until either side ends."""
         await self._socket.send_text(_frame(Control("control", "connected")))
         try:
-            await self._join(query)
+            await self._carry(query)
         except ToolboxError as error:
             await refuse(self._socket, error)
 
-    async def _join(self, query: ConnectQuery) -> None:
+    async def _carry(self, query: ConnectQuery) -> None:
         async with self._terminal.viewing(query.since, replay=query.wanted) as viewer:
             await self._tell("replay", offset=viewer.offset)
-            show = asyncio.create_task(self._show(viewer), name="terminal output")
-            await self._while_there(show)
-
-    async def _while_there(self, show: asyncio.Task[None]) -> None:
-        typing = asyncio.create_task(self._type(), name="terminal input")
-        watch = asyncio.create_task(self._gone(), name="client watch")
-        try:
-            await asyncio.wait([show, watch], return_when=asyncio.FIRST_COMPLETED)
-            if self._terminal.exit is None:
-                await asyncio.wait([typing], timeout=LAST_WORDS)
-        finally:
-            tasks = (show, typing, watch)
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
-            for task in tasks:
-                _check(task)
+            await self._join(self._show(viewer), self._type())
 
     async def _show(self, viewer: Viewer) -> None:
         async with contextlib.aclosing(viewer.output()) as output:
@@ -181,13 +167,6 @@ class Connection:
     async def _tell(self, status: str, **fields: Any) -> None:
         if self._in_band:
             await self._socket.send_text(_frame(Control("control", status, **fields)))
-
-
-def _check(task: asyncio.Task[None]) -> None:
-    """Raise what a task failed with, unless the client just left."""
-    error = None if task.cancelled() else task.exception()
-    if error is not None and not isinstance(error, ConnectionResetError):
-        raise error
 
 
 def _signal_number(name: str) -> int:

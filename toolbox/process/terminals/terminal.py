@@ -6,6 +6,7 @@ import asyncio
 import collections
 import contextlib
 import datetime as dt
+import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
@@ -20,22 +21,24 @@ from toolbox.host.output_log import OutputLog
 from toolbox.host.procs import Procs
 from toolbox.host.pty import Pair, Pty, open_pair
 from toolbox.process.terminals.pace import Pace
+from toolbox.process.terminals.process import TerminalProcess
 from toolbox.process.terminals.viewer import Viewer, first_offset
 from toolbox.process.terminals.wire import SessionInfo
 from toolbox.runs import bounds
-from toolbox.runs.registry import Controls, Entry, Keep, Kind, Reason, Registry
+from toolbox.runs.exit_info import ExitInfo
+from toolbox.runs.registry import Controls, Entry, Keep, Kind, Registry
+from toolbox.runs.run import Run, TimeLimit
 from toolbox.wire import text, timestamp
+
+log = logging.getLogger(__name__)
 
 MAX_VIEWERS = 64
 # Changes of the size that a late drawing of the screen can still follow.
 MAX_RESIZES = 256
 END_OF_INPUT = b"\x04"
-# After how many seconds a shell that did not end is told again.
-HANG_UPS = (0.1, 0.4, 1.5)
-KILLED = ExitStatus(128 + signal.SIGKILL, signal.SIGKILL)
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class TerminalPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What to start; ``envs`` is what was asked for, with TERM."""
 
     id: str
@@ -48,6 +51,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     session_id: str = ""
     limits: Limits | None = None
+    time_limit: TimeLimit = TimeLimit()
 
 
 class Resize(msgspec.Struct, frozen=True):
@@ -58,13 +62,16 @@ class Resize(msgspec.Struct, frozen=True):
     rows: int
 
 
-Command = Callable[[Plan], Awaitable[tuple[Sequence[str], dict[str, str]]]]
+# Return the arguments and variables to start with.
+Resolve = Callable[[TerminalPlan], Awaitable[tuple[Sequence[str], dict[str, str]]]]
 
 
 class Terminal:
     """Own a shell from its start, which may be put off, to the last byte it wrote."""
 
-    def __init__(self, plan: Plan, output_log: OutputLog, procs: Procs, registry: Registry, command: Command) -> None:
+    def __init__(
+        self, plan: TerminalPlan, output_log: OutputLog, procs: Procs, registry: Registry, command: Resolve
+    ) -> None:
         self.plan = plan
         self.output = output_log
         self.exit: ExitStatus | None = None
@@ -76,11 +83,9 @@ class Terminal:
         self._command = command
         self._pace = Pace(output_log)
         self._starting = asyncio.Lock()
-        self._pty: Pty | None = None
-        self._child: Child | None = None
-        self._life: asyncio.Task[None] | None = None
-        self._stopped = False
-        self._killed = False
+        self._process: TerminalProcess | None = None
+        self._run: Run | None = None
+        self._task: asyncio.Task[None] | None = None
         self._closed = False
 
     @property
@@ -91,7 +96,7 @@ class Terminal:
     @property
     def active(self) -> bool:
         """Tell whether the shell runs."""
-        return self._child is not None and self._child.running
+        return self._process is not None and self._process.running
 
     @property
     def size(self) -> Resize:
@@ -119,24 +124,37 @@ class Terminal:
         async with self._starting:
             if self._closed:
                 raise Gone(f"PTY session {self.id} is terminated")
-            if self._child is None:
+            if self._process is None:
                 argv, environ = await self._command(self.plan)
-                child, pty = await self._spawn(argv, environ)
+                process = await self._spawn(argv, environ)
                 try:
-                    self.entry = self._register(child, argv)
+                    self.entry = self._register(process.child, argv)
                 except ToolboxError:
-                    await child.terminate()
-                    pty.close()
+                    await process.terminate()
+                    process.release()
                     raise
-                self._child, self._pty = child, pty
-                self._life = asyncio.create_task(self._live(self.entry, child, pty, on_end), name="terminal")
+                self._process = process
+                self._own_run(self.entry, process, on_end)
+
+    def _own_run(self, entry: Entry, process: TerminalProcess, on_end: Callable[[Terminal], None]) -> None:
+        async def at_end(end: ExitInfo) -> None:
+            self.exit = process.status
+            self._closed = True
+            log.info("terminal ended", extra={"id": entry.id, "exit_code": end.code, "reason": end.reason.value})
+            # The id is free before the end can be seen.
+            on_end(self)
+
+        self._run = Run(entry, process, limit=self.plan.time_limit, at_end=at_end)
+        self._run.release()  # the registry owns the output
+        self._task = asyncio.create_task(self._run.live(), name="terminal")
+        log.info("terminal started", extra={"id": entry.id, "pid": process.pid})
 
     async def write(self, data: bytes) -> None:
         """Type something; raise ``BrokenPipeError`` if nobody will ever read it."""
-        if self._pty is None:
+        if self._process is None:
             raise BrokenPipeError("terminal is not started")
         try:
-            await self._pty.write(data)
+            await self._process.pty.write(data)
         except OSError as error:
             raise BrokenPipeError("terminal has ended") from error
 
@@ -144,19 +162,20 @@ class Terminal:
         """Change the size, or note it for the start."""
         if (cols, rows) != (self.size.cols, self.size.rows):
             self.sizes.append(Resize(self.output.size, cols, rows))
-        if self._pty is not None:
-            self._pty.resize(cols, rows)
+        if self._process is not None:
+            self._process.pty.resize(cols, rows)
         if self.entry is not None:
             self.entry.size = (cols, rows)
 
     async def signal(self, number: int) -> bool:
         """Signal what runs in the foreground; False if nothing does any more."""
-        if self._child is None or not self._child.running or self._pty is None:
+        process = self._process
+        if process is None or not process.running:
             return False
         # Read while the shell is known to run, so the number cannot be that of an unrelated group.
-        group = self._pty.foreground()
-        if group in (0, self._child.pid):
-            return self._child.signal_group(number)
+        group = process.pty.foreground()
+        if group in (0, process.pid):
+            return process.child.signal_group(number)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(group, number)
         return True
@@ -169,27 +188,24 @@ class Terminal:
         """End the shell and everything below it, disowned or not; return once all is gone."""
         async with self._starting:
             self._closed = True
-        self._killed = self._killed or (self.active and not grace)
         if not keep and self.entry is not None:
             self.entry.keep = Keep.NONE
-        if self._child is not None and self.active:
-            if grace:
-                await asyncio.gather(self._child.terminate(grace), _hang_up(self._child))
-            else:
-                await self._child.terminate()
+        if self._process is not None:
+            await self._process.terminate(grace)
         await self.ended()
         if self.entry is None:
             await self.output.close()
 
     async def stop(self, grace: float) -> None:
         """End it because the daemon ends."""
-        self._stopped = True
+        if self._run is not None:
+            await self._run.abort(grace)
         await self.kill(grace)
 
     async def ended(self) -> None:
         """Wait until it has ended and all it wrote was read."""
-        if self._life is not None:
-            await asyncio.wait([self._life])
+        if self._task is not None:
+            await asyncio.wait([self._task])
 
     @contextlib.asynccontextmanager
     async def viewing(self, since: int | None, *, replay: bool) -> AsyncIterator[Viewer]:
@@ -213,12 +229,13 @@ class Terminal:
 
     def _repaint(self, *, complete: bool) -> None:
         """Have a full-screen program draw again for who did not see all of it; a shell's prompt is left alone."""
-        group = self._pty.foreground() if self._pty is not None else 0
-        if not complete and group and self._child is not None and group != self._child.pid:
+        process = self._process
+        group = process.pty.foreground() if process is not None else 0
+        if not complete and process is not None and group not in (0, process.pid):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(group, signal.SIGWINCH)
 
-    async def _spawn(self, argv: Sequence[str], environ: Mapping[str, str]) -> tuple[Child, Pty]:
+    async def _spawn(self, argv: Sequence[str], environ: Mapping[str, str]) -> TerminalProcess:
         try:
             pair = await asyncio.to_thread(open_pair, self.size.cols, self.size.rows)
         except OSError as error:
@@ -240,7 +257,7 @@ class Terminal:
             if isinstance(error, OSError):
                 raise _start_error(error, self.plan.cwd) from error
             raise
-        return child, Pty(pair, self.output, self._pace)
+        return TerminalProcess(child, Pty(pair, self.output, self._pace))
 
     def _register(self, child: Child, argv: Sequence[str]) -> Entry:
         return self._registry.add(
@@ -257,6 +274,7 @@ class Terminal:
                 shell="" if self.plan.argv else argv[0],
                 login=not self.plan.argv,
                 size=(self.size.cols, self.size.rows),
+                timeout=self.plan.time_limit.seconds,
                 limits=bounds.report(self.plan.limits, child),
                 controls=Controls(
                     write=self.write,
@@ -267,36 +285,6 @@ class Terminal:
                 ),
             )
         )
-
-    async def _live(self, entry: Entry, child: Child, pty: Pty, on_end: Callable[[Terminal], None]) -> None:
-        with entry.hold():
-            status = await child.wait()
-            await pty.settle()
-            pty.close()
-            self.exit = KILLED if self._killed else status
-            self._closed = True
-            # Whoever learns of the end may use the id again at once.
-            on_end(self)
-            self.output.finish()
-            entry.finish(self.exit.code, self.exit.signal_name, self._reason(self.exit), usage=child.usage)
-
-    def _reason(self, status: ExitStatus) -> Reason:
-        if self._stopped:
-            return Reason.STOPPED
-        return Reason.EXITED if status.signal is None else Reason.SIGNALED
-
-
-async def _hang_up(child: Child) -> None:
-    """Tell a shell that its session is over; at its prompt it ignores SIGTERM.
-
-    A signal that comes between its last look and its wait for a key is noted, and nothing more: told again, it ends.
-    """
-    for seconds in HANG_UPS:
-        child.signal(signal.SIGHUP)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await child.wait()
-                return
 
 
 def _close(pair: Pair) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -13,10 +12,11 @@ from toolbox import wire
 from toolbox.errors import BadRequest, Conflict, Gone, InvalidBody, ProcessNotFound, TooManyRequests, Unavailable
 from toolbox.host import env
 from toolbox.host.output_log import Retention
-from toolbox.process.terminals.terminal import Plan, Terminal
+from toolbox.process.terminals.terminal import Terminal, TerminalPlan
 from toolbox.process.terminals.wire import COLS, ROWS, CreateRequest
 from toolbox.runs.context import ProcessContext
 from toolbox.runs.registry import Entry
+from toolbox.runs.run import TimeLimit
 
 MIB = 1024 * 1024
 SCROLLBACK = MIB
@@ -90,11 +90,18 @@ class Terminals:
         rows: int,
         name: str = "",
         session_id: str = "",
+        time_limit: TimeLimit = TimeLimit(),  # noqa: B008 - immutable
     ) -> Entry:
         """Start a program on a terminal of its own, the usual shell without ``argv``; for ``/processes``."""
         terminal_id = name or secrets.token_hex(16)
         request = CreateRequest(id=terminal_id, cwd=cwd, envs=dict(env), cols=cols, rows=rows)
-        plan = msgspec.structs.replace(self._plan(request), argv=argv, name=name, session_id=session_id or terminal_id)
+        plan = msgspec.structs.replace(
+            self._plan(request),
+            argv=argv,
+            name=name,
+            session_id=session_id or terminal_id,
+            time_limit=time_limit,
+        )
         terminal = await self._make(plan)
         assert terminal.entry is not None
         return terminal.entry
@@ -105,13 +112,13 @@ class Terminals:
         await asyncio.gather(*(terminal.stop(grace) for terminal in self._table.values()))
         self._table.clear()
 
-    async def _make(self, plan: Plan) -> Terminal:
+    async def _make(self, plan: TerminalPlan) -> Terminal:
         terminal = self._add(plan)
         if not terminal.plan.lazy:
             await self.start(terminal)
         return terminal
 
-    def _add(self, plan: Plan) -> Terminal:
+    def _add(self, plan: TerminalPlan) -> Terminal:
         # Nothing is awaited between the look and the entry, so of two with one id one gets the conflict.
         if self._closing:
             raise Unavailable("daemon is shutting down")
@@ -128,7 +135,7 @@ class Terminals:
         if self._table.get(terminal.id) is terminal:
             del self._table[terminal.id]
 
-    def _plan(self, request: CreateRequest) -> Plan:
+    def _plan(self, request: CreateRequest) -> TerminalPlan:
         if not request.id:
             raise InvalidBody("invalid request body: id is required")
         if request.id == _RESERVED:
@@ -140,9 +147,9 @@ class Terminals:
             raise BadRequest("bad request: id is not valid utf-8")
         envs = {"TERM": TERM, **(request.envs or {})}
         env.check(envs)
-        return Plan(
+        return TerminalPlan(
             id=request.id,
-            cwd=self._resolve(cwd),
+            cwd=self._context.resolve(cwd),
             envs=envs,
             cols=request.cols or COLS,
             rows=request.rows or ROWS,
@@ -151,12 +158,7 @@ class Terminals:
             limits=self._context.limits,
         )
 
-    def _resolve(self, cwd: str) -> str:
-        if cwd == "~" or cwd.startswith("~/"):
-            cwd = self._context.environment.get("HOME", "~") + cwd[1:]
-        return os.path.join(self._context.workdir, cwd) if cwd else self._context.workdir  # noqa: PTH118 - keeps what the user wrote
-
-    async def _command(self, plan: Plan) -> tuple[Sequence[str], dict[str, str]]:
+    async def _command(self, plan: TerminalPlan) -> tuple[Sequence[str], dict[str, str]]:
         """Return what to start and its variables, as they are now."""
         inherited = self._context.environment.merged()
         for name in _SIZE_VARIABLES:

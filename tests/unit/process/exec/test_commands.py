@@ -12,9 +12,9 @@ from toolbox.host.env import Environment
 from toolbox.host.procs import Procs
 from toolbox.host.shells import Shells
 from toolbox.host.spool import Spool
-from toolbox.process.exec.commands import OUTPUT_CEILING, Exec, Outcome
+from toolbox.process.exec.commands import OUTPUT_CEILING, Commands
 from toolbox.process.exec.wire import ExecuteRequest
-from toolbox.runs import text as render
+from toolbox.runs import output as render
 from toolbox.runs.context import ProcessContext
 from toolbox.runs.registry import Registry
 
@@ -27,11 +27,13 @@ class Host:
         shells = Shells(self.env.get, shell)
         self.registry = Registry()
         context = ProcessContext(self.procs, self.env, shells, self.spool, self.registry, workdir=str(folder))
-        self.exec = Exec(context, max_output=1000)
+        self.exec = Commands(context, max_output=1000)
 
     async def run(self, command: str, **fields: object) -> tuple[int, str]:
-        run = await self.exec.start(self.exec.check(ExecuteRequest(command=command, **fields)))  # type: ignore[arg-type]
-        outcome: Outcome = await run.result
+        checked = self.exec.check(ExecuteRequest(command=command, **fields))  # type: ignore[arg-type]
+        run = await self.exec.start(checked)
+        await run.ended
+        outcome = await self.exec.outcome(run, checked)
         text = await render.whole(outcome.output)
         run.release()
         return outcome.exit_code, text
@@ -95,15 +97,15 @@ def test_output_cap(tmp_path: pathlib.Path, wanted: int | None, total: int) -> N
 
 @pytest.mark.parametrize(("given", "limit"), [(None, None), (0, None), (5, 5), (1.5, 1.5), (1e300, 1e8)])
 def test_time_limit(tmp_path: pathlib.Path, given: float | None, limit: float | None) -> None:
-    assert Host(tmp_path).exec.check(ExecuteRequest(command="x", timeout=given)).timeout == limit
+    assert Host(tmp_path).exec.check(ExecuteRequest(command="x", timeout=given)).limit.seconds == limit
 
 
 async def test_timeout_reports_long_output_cut(host: Host) -> None:
-    run = await host.exec.start(
-        host.exec.check(ExecuteRequest(command="seq 1000000; sleep 100", timeout=1, max_output_bytes=0))
-    )
+    command = host.exec.check(ExecuteRequest(command="seq 1000000; sleep 100", timeout=1, max_output_bytes=0))
+    run = await host.exec.start(command)
+    await run.ended
     with pytest.raises(ExecutionTimeout, match=r"^command execution timeout$") as caught:
-        await run.result
+        await host.exec.outcome(run, command)
     assert caught.value.detail["exitCode"] == 124
     assert caught.value.detail["result"].startswith("1\n2\n")
     assert caught.value.detail["result"].endswith("\n1000000\n")
@@ -125,16 +127,17 @@ async def test_close_tells_waiting_commands_and_refuses_new_ones(tmp_path: pathl
     run = await host.exec.start(command)
     await host.exec.close()
     with pytest.raises(Unavailable):
-        await run.result
+        await host.exec.outcome(run, command)
     with pytest.raises(Unavailable):
         await host.exec.start(command)
     await host.close()
 
 
 async def test_output_let_go_while_it_is_sent_is_no_complete_answer(host: Host) -> None:
-    run = await host.exec.start(host.exec.check(ExecuteRequest(command="seq 500000", max_output_bytes=0)))
-    outcome = await run.result
-    pages = render.json_answer(0, outcome.output, split=False)
+    command = host.exec.check(ExecuteRequest(command="seq 500000", max_output_bytes=0))
+    run = await host.exec.start(command)
+    await run.ended
+    pages = (await host.exec.outcome(run, command)).json()
     await anext(pages)
     await anext(pages)
     run.release()

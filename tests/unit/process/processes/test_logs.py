@@ -19,6 +19,8 @@ from toolbox.host.output_log import Channel, Chunk, Retention
 from toolbox.host.spool import Spool
 from toolbox.process.processes import logs
 from toolbox.process.processes.wire import ProcessLogFrame
+from toolbox.runs import output
+from toolbox.runs.exit_info import ExitInfo
 from toolbox.runs.registry import Entry, Kind
 
 CHANNELS = st.sampled_from([Channel.STDOUT, Channel.STDERR])
@@ -101,7 +103,7 @@ class Reading(RuleBasedStateMachine):
     @precondition(lambda self: self.entry.running)
     @rule()
     def end(self) -> None:
-        self.entry.finish(0)
+        self.entry.finish(ExitInfo(0))
 
     @rule(limit=st.integers(1, 5))
     def read(self, limit: int) -> None:
@@ -122,7 +124,7 @@ class Reading(RuleBasedStateMachine):
         before, self.cursor = self.cursor, page.next_cursor  # type: ignore[attr-defined]
         if not page.frames:  # type: ignore[attr-defined]
             assert before in (self.cursor, "start")
-            self.seen = self.written[: logs.position(self.entry.output, before)]
+            self.seen = self.written[: output.read_cursor(self.entry.output, before)]
         assert page.eof == (not self.entry.running and int(self.cursor) == len(self.written))  # type: ignore[attr-defined]
 
     @invariant()
@@ -169,8 +171,8 @@ async def test_cursors_that_are_none(spool: Spool, cursor: str) -> None:
     entry = Entry(kind=Kind.EXEC, output=spool.output_log())
     entry.output.append(b"x" * 100)
     with pytest.raises(InvalidCursor):
-        logs.position(entry.output, cursor)
-    assert logs.position(entry.output, "100") == logs.position(entry.output, "end") == 100
+        output.read_cursor(entry.output, cursor)
+    assert output.read_cursor(entry.output, "100") == output.read_cursor(entry.output, "end") == 100
     await entry.output.close()
 
 
@@ -180,7 +182,7 @@ async def test_follower_stops_with_the_process_though_something_holds_its_output
     events = logs.follow(entry, None, text=True)
     assert [(await anext(events))[0], (await anext(events))[0]] == ["state", "log"]
     entry.output.append(b"two")
-    entry.finish(0)
+    entry.finish(ExitInfo(0))
     rest = [(name, event) async for name, event in events]
     assert [name for name, _ in rest] == ["log", "state", "eof"]
     assert not entry.output.ended

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from toolbox.host.output_log import Channel, Retention
 from toolbox.host.spool import Spool
-from toolbox.runs import text as render
+from toolbox.process.exec.commands import Outcome
+from toolbox.runs import output as render
 
 CHANNELS = st.sampled_from([Channel.STDOUT, Channel.STDERR])
 SLOW_FIXTURE = [HealthCheck.function_scoped_fixture]
@@ -21,7 +22,7 @@ async def test_json_says_what_was_written(tmp_path: pathlib.Path, writes: list[t
     record = spool.output_log()
     for channel, data in writes:
         record.append(data, channel)
-    body = json.loads(b"".join([part async for part in render.json_answer(7, record, split=True)]))
+    body = json.loads(b"".join([part async for part in Outcome(7, record, split=True).json()]))
     assert body == {
         "exitCode": 7,
         "result": b"".join(data for _, data in writes).decode("utf-8", "replace"),

@@ -1,14 +1,16 @@
-"""Recorded output as text and as JSON, a page at a time: an answer of any size costs little memory."""
+"""Recorded output as text, a page at a time so that any size costs little memory, and the cursors that address it."""
 
 from __future__ import annotations
 
 import codecs
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 from toolbox import wire
-from toolbox.errors import Unavailable
+from toolbox.errors import CursorExpired, InvalidCursor, Unavailable
 from toolbox.host.output_log import Channel, Chunk, OutputLog
-from toolbox.runs.wire import Details
+
+START = "start"
+END = "end"
 
 
 class Decoder:
@@ -61,25 +63,36 @@ async def _head_and_tail(output: OutputLog, limit: int | None) -> AsyncIterator[
         yield chunk
 
 
-async def json_answer(
-    exit_code: int, output: OutputLog, *, split: bool, details: Details | None = None
-) -> AsyncIterator[bytes]:
-    """Yield the body of an execute answer."""
-    yield b'{"exitCode":%d' % exit_code
-    if details is not None:
-        yield b',"details":' + wire.encode(details)
-    for name, channel in fields(split=split):
-        yield b',"%s":"' % name.encode()
-        async for part in text(output, channel):
-            if part:
-                yield wire.encode(part)[1:-1]
-        yield b'"'
-    yield b"}"
+async def json_strings(parts: AsyncIterator[str]) -> AsyncIterator[bytes]:
+    """Yield the content of a JSON string, without its quotes, for text that comes in parts."""
+    async for part in parts:
+        if part:
+            yield wire.encode(part)[1:-1]
 
 
-def fields(*, split: bool) -> Iterator[tuple[str, Channel | None]]:
-    """Yield the text fields of an answer and the channel each shows."""
-    yield "result", None
-    if split:
-        yield "stdout", Channel.STDOUT
-        yield "stderr", Channel.STDERR
+def first_available(output: OutputLog) -> int:
+    """Return the offset of the first byte that is kept."""
+    gap = output.gap
+    return gap[1] if gap is not None and gap[0] == 0 else 0
+
+
+def lost_until(output: OutputLog, offset: int) -> int:
+    """Return where output goes on, if it is not kept at ``offset``; else 0."""
+    gap = output.gap
+    return gap[1] if gap is not None and gap[0] <= offset < gap[1] else 0
+
+
+def read_cursor(output: OutputLog, cursor: str | None) -> int:
+    """Read a cursor, which is an offset; refuse one that was never handed out, or whose output is dropped."""
+    if cursor in (None, "", START):
+        return first_available(output)
+    if cursor == END:
+        return output.size
+    if not (cursor.isascii() and cursor.isdecimal() and len(cursor) < 20) or int(cursor) > output.size:
+        raise InvalidCursor(f"invalid cursor: {wire.text(cursor[:64])}")
+    after = lost_until(output, int(cursor))
+    if after:
+        raise CursorExpired(
+            f"output is not kept any more: cursor {cursor}", detail={"firstAvailableCursor": str(after)}
+        )
+    return int(cursor)
