@@ -1,14 +1,14 @@
-# The sandbox image: the daemon with an interpreter of its own, and what its users expect to find.
+# The sandbox image: the daemon with a private interpreter, and the programs that users expect in a sandbox.
 #   docker build --build-arg FLAVOR=slim|full -t toolbox .
 # slim: shells, git, ripgrep, Python, Node. full: plus a desktop, ffmpeg, language servers, data packages.
 
 FROM debian:bookworm-slim AS build
-# pip and npm bring certificates of their own; with the system's, a base image that knows a proxy's works too.
+# pip and npm bundle their own CA certificates. With the system's, a base image that trusts a proxy's CA works too.
 ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt
 RUN apt-get update \
  && apt-get install -y --no-install-recommends python3 python3-venv ca-certificates \
  && rm -rf /var/lib/apt/lists/*
-# A copy of the interpreter: nothing a user installs, upgrades or breaks under /usr can change the daemon.
+# A private copy of the interpreter: what a user installs, upgrades or breaks under /usr does not change the daemon.
 RUN mkdir -p /opt/toolbox/python/bin /opt/toolbox/python/lib \
  && cp -a /usr/bin/python3.11 /opt/toolbox/python/bin/ \
  && cp -a /usr/lib/python3.11 /opt/toolbox/python/lib/ \
@@ -19,7 +19,7 @@ RUN /opt/toolbox/venv/bin/pip install --no-cache-dir --disable-pip-version-check
         --require-hashes -r /src/requirements/run.lock
 COPY pyproject.toml README.md /src/
 COPY toolbox /src/toolbox
-# Without bytecode every start would be four times slower on a read-only root; unchecked, so that no stat is needed.
+# Without bytecode every start is four times slower on a read-only root. unchecked-hash: imports read no source files.
 RUN /opt/toolbox/venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-compile --no-deps \
         --no-build-isolation /src \
  && /opt/toolbox/venv/bin/pip uninstall -y -q hatchling editables pathspec pluggy tomlkit trove-classifiers setuptools pip \
@@ -49,7 +49,7 @@ RUN useradd --create-home --shell /bin/bash --uid 1000 daytona \
  && chmod 0440 /etc/sudoers.d/daytona \
  && echo 'prefix=${HOME}/.local' >/home/daytona/.npmrc \
  && chown daytona: /home/daytona/.npmrc
-# What a user installs with pip or npm without root goes there.
+# pip and npm install here when run without root.
 ENV PATH=/home/daytona/.local/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 COPY --from=build /opt/toolbox /opt/toolbox
 RUN ln -s /opt/toolbox/bin/toolbox /usr/local/bin/toolbox
@@ -58,5 +58,5 @@ WORKDIR /home/daytona
 EXPOSE 2280
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s \
     CMD curl -fsS "http://127.0.0.1:${TOOLBOX_PORT:-2280}/healthz" >/dev/null || exit 1
-# What is given after the image name runs as the entrypoint session.
+# Arguments after the image name run as the entrypoint session.
 ENTRYPOINT ["/usr/bin/tini", "--", "/opt/toolbox/bin/toolbox", "serve", "--host", "0.0.0.0"]

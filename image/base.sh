@@ -1,6 +1,6 @@
 #!/bin/sh
-# Make a stand-in for the Debian base image, for machines that can reach Debian's packages but no image registry.
-# It gets this machine's package sources and certificates, so that a build inside it reaches what the machine reaches.
+# Build a substitute for the Debian base image, for machines that reach Debian's packages but no image registry.
+# It gets this machine's package sources and CA certificates, so that a build inside reaches the same hosts.
 set -eu
 name=$1
 if ! command -v debootstrap >/dev/null 2>&1; then
@@ -14,7 +14,7 @@ trap 'rm -rf "$root"' EXIT
 debootstrap --variant=minbase --include=ca-certificates bookworm "$root" "$mirror" >&2
 rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* "$root"/etc/apt/sources.list
 cp -r /etc/apt/sources.list* "$root/etc/apt/"
-# One file each, so that they are still there when an upgrade puts the bundle together again.
+# One file per certificate: an upgrade of ca-certificates rebuilds the bundle from these files.
 cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
 awk -v into="$root/usr/local/share/ca-certificates" '/BEGIN CERT/ { n++ } { print >(into "/machine-" n ".crt") }' \
     /etc/ssl/certs/ca-certificates.crt

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Build the image: build.sh FLAVOR NAME, with Docker or Podman, whichever is there. BUILD_ARGS adds arguments.
+# Build the image: build.sh FLAVOR NAME, with Docker or else Podman. BUILD_ARGS adds build arguments.
 set -eu
 cd "$(dirname "$0")/.."
 flavor=${1:-slim}
@@ -16,10 +16,10 @@ if [ "$ENGINE" = docker ]; then
     exit
 fi
 if ! podman image exists "$base" && ! podman pull -q "$base" >/dev/null 2>&1; then
-    echo "image: $base cannot be pulled, making a stand-in" >&2
+    echo "image: $base cannot be pulled, building a substitute" >&2
     image/base.sh "$base"
 fi
-# The docker format keeps the health check, which the OCI format has no place for.
+# The docker format keeps HEALTHCHECK; the OCI format has no field for it.
 if [ "$(podman image inspect --format '{{index .Labels "stand-in"}}' "$base")" = debian ]; then
     build --format docker --pull=never --network=host
 else

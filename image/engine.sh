@@ -1,6 +1,6 @@
 #!/bin/sh
-# Say which container engine works here, as shell assignments: eval "$(image/engine.sh)" sets ENGINE and, where the
-# engine's defaults do not work on this machine, CONTAINERS_CONF. Status 3: there is no engine and none can be had.
+# Print the container engine that works here as shell assignments: eval "$(image/engine.sh)" sets ENGINE and, if the
+# engine's defaults fail on this machine, CONTAINERS_CONF. Exit status 3: no engine is installed and none can be.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -16,13 +16,13 @@ if ! has podman && [ "$(id -u)" = 0 ] && has apt-get; then
         podman buildah runc debootstrap iptables netavark aardvark-dns; } >&2 || true
 fi
 if ! has podman; then
-    echo "image: neither a Docker engine nor podman is here (apt-get install podman buildah runc debootstrap)" >&2
+    echo "image: neither a Docker engine nor podman is installed (apt-get install podman buildah runc debootstrap)" >&2
     exit 3
 fi
 echo "ENGINE=podman; export ENGINE"
 [ -z "${CONTAINERS_CONF:-}" ] || exit 0
-# Where limits cannot be raised, or crun does not know the cgroups, the defaults fail: then runc, with less. A working
-# engine gets as far as not finding the program.
+# The defaults fail where ulimits cannot be raised, or where crun does not support the cgroup set-up: there use runc with
+# lower ulimits. A working engine gets as far as the error that /nothing does not exist.
 mkdir -p .cache/engine/root
 if podman run --rm --rootfs "$PWD/.cache/engine/root" /nothing 2>&1 | grep -qiE 'not found|no such file'; then exit 0; fi
 cat >.cache/engine/containers.conf <<'CONF'

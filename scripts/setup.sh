@@ -1,6 +1,6 @@
 #!/bin/sh
 # Set up to run (setup.sh run) or to test (setup.sh test): system packages, virtual environment, locked packages.
-# Idempotent: what is complete has a stamp, so the second run is quick and needs no network.
+# Idempotent: a complete environment has a stamp file, so the second run is quick and needs no network.
 set -eu
 cd "$(dirname "$0")/.."
 mode=${1:-run}
@@ -21,7 +21,7 @@ apt_install() {
     DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >&2
 }
 
-# need PROGRAM "PACKAGES" WHAT-FOR: install it where that is possible, else say what will not work without it.
+# need PROGRAM "PACKAGES" EFFECT: install the packages if possible, else print what fails without PROGRAM.
 need() {
     has "$1" && return 0
     # shellcheck disable=SC2086 # several packages
@@ -48,7 +48,7 @@ find_python() {
     return 1
 }
 
-# Debian splits venv: without python3-venv there is no ensurepip, and uv or another pip can stand in for it.
+# Debian packages venv separately: without python3-venv there is no ensurepip. Then use uv or the system's pip.
 make_venv() {
     python=$1
     if "$python" -c 'import ensurepip' 2>/dev/null; then "$python" -m venv --clear "$venv" && return 0; fi
@@ -59,7 +59,7 @@ make_venv() {
         "$python" -m pip --python "$venv/bin/python" install -q --disable-pip-version-check pip && return 0
     fi
     rm -rf "$venv"
-    say "$python cannot make a virtual environment with pip: apt-get install python3-venv, or install uv"
+    say "$python cannot create a virtual environment with pip: apt-get install python3-venv, or install uv"
     return 1
 }
 
@@ -79,7 +79,7 @@ pip_install() { "$venv/bin/python" -m pip install -q --disable-pip-version-check
 
 system_packages
 [ ! -f "$stamp" ] || exit 0
-# Two of us at once (make run beside make test) would install into each other's half.
+# Lock: two runs at once (make run beside make test) would install into the same environment.
 mkdir -p .cache
 if has flock; then exec 9>.cache/setup.lock && flock 9; fi
 environment
