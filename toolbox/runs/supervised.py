@@ -1,0 +1,300 @@
+"""One child that the daemon keeps: ready handshake, restart with back-off, cool-down, idle end, close.
+
+For fork servers, kernels, language servers, X servers and the like::
+
+    async def ready(started: Started) -> MessageStream:
+        stream = await MessageStream.over_socket(started.control, ContentLength())
+        started.on_end(stream.close)
+        await handshake(stream)
+        return stream  # what start() and use() give to callers
+
+    server = SupervisedChild(
+        "language server", procs, lambda fd: Launch(argv, env, cwd, stdin=fd, stdout=fd), ready,
+        control=socket.SOCK_STREAM, policy=Policy(idle_seconds=600),
+    )
+    async with server.use() as stream:  # starts it if needed; not idle while in use
+        await stream.send(request)
+    await server.close()
+
+A child on request (the default) is started again by the next ``start``; one with ``Policy(restart=True)`` by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Generic, TypeVar
+
+import msgspec
+
+from toolbox.errors import Unavailable
+from toolbox.host.child import ExitStatus
+from toolbox.host.launch import Launch
+from toolbox.host.procs import Procs
+from toolbox.runs.lifetime import CLOSED, FAILED, FAULTS, IDLE, MEMORY, STOPPED, Lifetime, Ready, Started
+
+__all__ = ["ChildEnd", "ChildState", "ChildUnavailable", "Policy", "Started", "SupervisedChild"]
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """When a child is started, ended and started again; all times in seconds.
+
+    The first exit after ``stable_seconds`` of uptime is followed by a start at once; each further one delays the next
+    start by ``backoff_seconds``, doubled every time, at most by ``cool_down_seconds``. The whole cool-down follows a
+    start that failed and the end of a child for lack of memory.
+    """
+
+    start_seconds: float = 30.0
+    grace_seconds: float = 0.0
+    idle_seconds: float | None = None
+    restart: bool = False
+    backoff_seconds: float = 0.5
+    cool_down_seconds: float = 60.0
+    stable_seconds: float = 30.0
+
+
+class ChildUnavailable(Unavailable):
+    """A child that could not be started, or may not be yet; ``stderr`` is the end of what it wrote there."""
+
+    def __init__(self, message: str, stderr: str = "") -> None:
+        super().__init__(message)
+        self.stderr = stderr
+
+
+class ChildEnd(msgspec.Struct, frozen=True):
+    """How a child ended: the reason, its exit status if it ever ran, seconds since its start, the end of its stderr."""
+
+    reason: str
+    status: ExitStatus | None
+    uptime: float
+    stderr: str
+
+
+class ChildState(msgspec.Struct, frozen=True):
+    """A supervised child for a status report: ``state`` is stopped, starting, ready, ending or waiting."""
+
+    state: str
+    pid: int | None
+    starts: int
+    failures: int
+    last_error: str
+    retry_seconds: float
+
+
+class SupervisedChild(Generic[T]):
+    """Start, watch, restart and end one child.
+
+    ``launch`` is called for each start with the descriptor of the child's end of the control channel, which is a
+    socket pair of the type ``control``; without one it gets -1. ``ready`` returns once the child can be used.
+    ``memory_short`` is awaited while the child runs; when it returns the child is ended. ``on_end`` is called after
+    each end, also of a start that failed.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        procs: Procs,
+        launch: Callable[[int], Launch],
+        ready: Ready[T],
+        *,
+        control: socket.SocketKind | None = None,
+        policy: Policy | None = None,
+        memory_short: Callable[[], Awaitable[object]] | None = None,
+        on_end: Callable[[ChildEnd], None] | None = None,
+    ) -> None:
+        self.name = name
+        self._procs = procs
+        self._launch = launch
+        self._ready = ready
+        self._control = control
+        self._policy = policy or Policy()
+        self._memory_short = memory_short
+        self._on_end = on_end
+        self._life: Lifetime[T] | None = None
+        self._starts = 0
+        self._failures = 0
+        self._last_error = ""
+        self._not_before = 0.0
+        self._restart: asyncio.TimerHandle | None = None
+        self._idle: asyncio.TimerHandle | None = None
+        self._users = 0
+        self._closed = False
+
+    @property
+    def session(self) -> T | None:
+        """Return what ``ready`` returned, None unless the child can be used now."""
+        return self._life.ready.result() if self._life is not None and self._life.usable else None
+
+    @property
+    def state(self) -> ChildState:
+        """Describe the child for a status report."""
+        wait = max(0.0, self._not_before - asyncio.get_running_loop().time())
+        state, pid = "waiting" if wait else "stopped", None
+        if self._life is not None:
+            state, pid = self._life.state, self._life.pid
+        return ChildState(state, pid, self._starts, self._failures, self._last_error, wait)
+
+    async def start(self) -> T:
+        """Return what ``ready`` returned, after starting the child if it does not run; raise ``ChildUnavailable``.
+
+        Concurrent callers wait for the same start, which goes on if they are cancelled.
+        """
+        while self._life is not None and self._life.ending:
+            await self._life.ended.wait()
+        life = self._life or self._begin()
+        return await asyncio.shield(life.ready)
+
+    @contextlib.asynccontextmanager
+    async def use(self) -> AsyncIterator[T]:
+        """Start the child if it does not run, and do not take it for idle meanwhile."""
+        with self.hold():
+            yield await self.start()
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Do not take the child for idle meanwhile."""
+        self._users += 1
+        self._disarm()
+        try:
+            yield
+        finally:
+            self._users -= 1
+            self._arm()
+
+    def end(self, reason: str = STOPPED, *, cool_down: bool = False) -> None:
+        """Have the child end and not be started again by itself, with ``cool_down`` not by ``start`` either."""
+        self._cancel_restart()
+        if self._life is not None and not self._life.stop.done():
+            self._life.stop.set_result((reason, cool_down))
+
+    async def wait(self) -> None:
+        """Wait until the child has ended; return at once if it does not run."""
+        if self._life is not None:
+            await self._life.ended.wait()
+
+    async def stop(self) -> None:
+        """End the child and wait for that."""
+        self.end()
+        await self.wait()
+
+    async def close(self) -> None:
+        """End the child for good."""
+        self._closed = True
+        self.end(CLOSED)
+        await self.wait()
+
+    def _begin(self) -> Lifetime[T]:
+        wait = self._not_before - asyncio.get_running_loop().time()
+        if self._closed:
+            raise ChildUnavailable(f"{self.name} is closed")
+        if wait > 0:
+            raise ChildUnavailable(f"{self.name} is not started again before {wait:.1f} s: {self._last_error}")
+        self._cancel_restart()
+        self._starts += 1
+        life = self._life = Lifetime()
+        life.task = asyncio.create_task(self._run(life), name=f"supervise {self.name}")
+        return life
+
+    async def _run(self, life: Lifetime[T]) -> None:
+        """Own one child from its start to its end."""
+        error = None
+        try:
+            await life.spawn(self._procs, self._launch, self._control)
+            async with asyncio.timeout(self._policy.start_seconds):
+                await life.handshake(self._ready)
+            if life.usable:
+                self._became_ready(life)
+            await life.over()
+        except Exception as caught:  # noqa: BLE001 - whatever a handshake raises, the start has failed
+            error = caught
+        finally:
+            self._disarm()
+            status = life.status
+            try:
+                await life.close(self._policy.grace_seconds)
+            finally:
+                self._ended(life, status, error)
+
+    def _became_ready(self, life: Lifetime[T]) -> None:
+        log.info("%s is ready", self.name, extra={"pid": life.pid, "seconds": round(life.age, 3)})
+        if self._memory_short is not None:
+            life.own(self._watch_memory(self._memory_short), f"watch memory for {self.name}")
+        self._arm()
+
+    async def _watch_memory(self, short: Callable[[], Awaitable[object]]) -> None:
+        await short()
+        self.end(MEMORY, cool_down=True)
+
+    def _ended(self, life: Lifetime[T], status: ExitStatus | None, error: Exception | None) -> None:
+        reason, cool_down = life.reason
+        end = ChildEnd(reason, status or life.status, life.age, life.stderr)
+        delay = self._delay(end, cool_down)
+        self._not_before = asyncio.get_running_loop().time() + delay if delay else 0.0
+        if reason in FAULTS:
+            self._last_error = _describe(end, status, error, self._policy.start_seconds)
+        elif cool_down:
+            self._last_error = reason
+        if reason == FAILED:
+            log.warning("%s failed to start: %s", self.name, self._last_error)
+        else:
+            log.info("%s ended", self.name, extra={"reason": reason, "uptime": round(end.uptime, 3), "pid": life.pid})
+        failure = f"failed to start: {self._last_error}" if reason == FAILED else f"was ended while starting: {reason}"
+        life.fail(ChildUnavailable(f"{self.name} {failure}", end.stderr))
+        self._life = None
+        life.ended.set()
+        if self._on_end is not None:
+            self._on_end(end)
+        if self._policy.restart and not self._closed and reason in (*FAULTS, MEMORY):
+            self._restart = asyncio.get_running_loop().call_later(delay, self._start_again)
+
+    def _start_again(self) -> None:
+        self._restart = None
+        if self._life is None:
+            self._not_before = 0.0  # a timer may fire a clock tick early
+            self._begin()
+
+    def _cancel_restart(self) -> None:
+        if self._restart is not None:
+            self._restart.cancel()
+            self._restart = None
+
+    def _delay(self, end: ChildEnd, cool_down: bool) -> float:
+        """Count a failure; return for how long the child is not started again."""
+        policy = self._policy
+        row = 0 if end.uptime >= policy.stable_seconds else self._failures
+        self._failures = row + 1 if end.reason in FAULTS else 0
+        if cool_down:
+            return policy.cool_down_seconds
+        if self._failures <= 1:
+            return 0.0
+        # The exponent is bounded because a float overflows at 2 ** 1024.
+        return min(policy.backoff_seconds * 2.0 ** min(self._failures - 2, 64), policy.cool_down_seconds)
+
+    def _arm(self) -> None:
+        self._disarm()
+        if self._policy.idle_seconds is not None and not self._users and self._life and self._life.usable:
+            self._idle = asyncio.get_running_loop().call_later(self._policy.idle_seconds, self.end, IDLE)
+
+    def _disarm(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+
+
+def _describe(end: ChildEnd, own: ExitStatus | None, error: Exception | None, limit: float) -> str:
+    """Say what went wrong, with the last line of stderr; ``own`` is the exit status if it exited by itself."""
+    if own is not None:
+        what = f"exited with status {own.code}" if own.signal is None else f"killed by {own.signal_name}"
+    elif isinstance(error, TimeoutError):
+        what = f"not ready after {limit:g} s"
+    else:
+        what = str(error) or type(error).__name__
+    last = next((line for line in reversed(end.stderr.splitlines()) if line.strip()), "")
+    return f"{what}: {last.strip()}" if last else what
