@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import os
 import pathlib
+import signal
 import sys
 from collections.abc import AsyncIterator
 from typing import Any
@@ -79,16 +80,20 @@ async def test_server_that_dies_is_replaced_and_its_runs_go_on(warm: Running) ->
         os.mkfifo(warm.home / "gate")
         task = asyncio.create_task(run(client, "open('gate').read()\nraise SystemExit(5)"))
         opened = await asyncio.to_thread(os.open, warm.home / "gate", os.O_WRONLY)
-        first = next(iter(servers.values()))
-        await first.child.terminate()
+        server = next(iter(servers.values()))
+        first = server.child.state.pid
+        assert first is not None
+        workers = server.child.session
+        os.kill(first, signal.SIGKILL)
+        await server.child.wait()
         os.close(opened)
         assert (await task)["exitCode"] == 5
         for _ in range(8):  # what was forked before it died may still be used
             assert (await run(client, "print(1)"))["result"] == "1\n"
         await warm.daemon.code.warm.started()
         assert (await run(client, "print(1)"))["result"] == "1\n"
-        assert next(iter(servers.values())) is not first
-        assert not first._workers
+        assert server.child.state.pid not in {first, None}
+        assert len(workers) == 0
 
 
 async def test_daemon_that_ends_answers_who_waits(environ: dict[str, str]) -> None:

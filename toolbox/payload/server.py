@@ -12,15 +12,13 @@ import os
 import select
 import socket
 import sys
-import time
 import warnings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, List, Optional, Tuple
 
-IDLE_SECONDS = 900.0
-# How often a server that nobody asks looks whether it should go.
+# How often a server without requests checks the memory.
 LOOK_SECONDS = 30.0
 MAX_FDS = 16
 # What happens to be killed first when memory runs out.
@@ -52,16 +50,14 @@ def main(argv: "List[str]") -> None:
 
 def _serve(control: socket.socket, state: "Any") -> "Optional[socket.socket]":
     """Answer requests; return None at the end, and in each child the socket its program comes on."""
-    asked = time.monotonic()
     while True:
         if not select.select([control], [], [], LOOK_SECONDS)[0]:
-            if time.monotonic() - asked > IDLE_SECONDS or state.memory_is_short():
+            if state.memory_is_short():
                 return None
             continue
         message, fds = receive(control)
         if not message:
             return None
-        asked = time.monotonic()
         refusal = state.refusal()
         if refusal:
             control.send(refusal)

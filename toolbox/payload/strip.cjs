@@ -1,5 +1,5 @@
-// Take the types out of TypeScript, one program after the other: a length and a program in, a status, a length and
-// JavaScript out, until the end of input.
+// Strip the types from TypeScript programs until the end of input. Each message in either direction is preceded by its
+// length in four bytes, big-endian. Out: a status byte, 0 for success, and JavaScript; first of all "ready".
 'use strict';
 const fs = require('node:fs');
 const { stripTypeScriptTypes } = require('node:module');
@@ -30,18 +30,23 @@ function strip(code) {
   }
 }
 
+function send(status, text) {
+  const body = Buffer.from(text, 'utf8');
+  const head = Buffer.alloc(5);
+  head.writeUInt32BE(1 + body.length, 0);
+  head.writeUInt8(status, 4);
+  write(Buffer.concat([head, body]));
+}
+
 process.removeAllListeners('warning');
+send(0, 'ready');
 for (;;) {
-  const code = read(read(4).readUInt32LE(0)).toString('utf8');
+  const code = read(read(4).readUInt32BE(0)).toString('utf8');
   let [status, text] = [0, ''];
   try {
     text = strip(code);
   } catch {
     status = 1;
   }
-  const body = Buffer.from(text, 'utf8');
-  const head = Buffer.alloc(5);
-  head.writeUInt8(status, 0);
-  head.writeUInt32LE(body.length, 1);
-  write(Buffer.concat([head, body]));
+  send(status, text);
 }

@@ -1,239 +1,202 @@
-"""Interpreters that have everything imported already, from which a child is forked for each run.
+"""Fork servers: interpreters with the usual libraries imported, which fork a worker for each run.
 
-One server per interpreter, started behind the first run that could have used it. It keeps a few children ready; a run
-takes one and has the next ones made. What may differ between a child and a fresh interpreter sends the run to the
-latter.
+One server per interpreter and start-up environment. The first run that could have used it starts it in the background
+and is itself a cold start. A server keeps a few workers ready; a run takes one. A run whose result could differ between
+a worker and a fresh interpreter gets the latter.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import logging
 import os
 import re
 import socket
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from toolbox.host import reaper
-from toolbox.host.child import Child, Process
+from toolbox.host.child import Process
 from toolbox.host.launch import Launch, file_of
 from toolbox.host.output_log import Retention
 from toolbox.host.procs import Procs
 from toolbox.process.code.languages import START
+from toolbox.runs.messages import PacketSocket
+from toolbox.runs.pool import Pool
+from toolbox.runs.supervised import ChildUnavailable, Policy, Started, SupervisedChild
 
 log = logging.getLogger(__name__)
 
-# Variables that are read when an interpreter or one of the libraries starts; a change of another is applied later.
+# Variables that the interpreter or a library reads when it starts. All others are set in the worker before its run.
 _EARLY = re.compile(
     "PYTHON|LD_|MALLOC_|GLIBC_|OMP_|OPENBLAS_|MKL_|BLIS_|GOTO_|KMP_|NUMEXPR_|NPY_|NUMPY_|MPL|PANDAS_|PYENV|CONDA|ASAN_"
     "|LC_|LANG$|LANGUAGE$|HOME$|XDG_|TZDIR$|OPENSSL_|SSL_CERT_|__PYVENV"
 )
-# Interpreters kept at the same time; the one not used for longest goes.
+# Servers kept at the same time; the least recently used one is ended.
 MAX_SERVERS = 3
-# Children made at a time, because making one costs little more than the process that makes it; and how few are left
-# when the next ones are made.
+# Workers forked at a time: most of the cost is the process between server and workers, which is needed once.
 BATCH = 3
-FEW = 1
+# Workers are forked when fewer than these are ready, and a moment after a take: a fork would slow down the run.
+KEEP = 2
 AFTER_SECONDS = 0.03
-# A larger program is written to a descriptor in a fresh interpreter's start, off the loop.
+# A larger program goes to a fresh interpreter, which reads it from a descriptor that is filled off the loop.
 MAX_CODE = 1024 * 1024
-START_SECONDS = 60.0
 ANSWER_SECONDS = 5.0
-# After a server that could not start or had to go for lack of memory, runs are cold for so long.
-REST_SECONDS = 60.0
+# Importing the libraries for the first time can take most of a minute on a slow disk.
+POLICY = Policy(start_seconds=60.0, idle_seconds=900.0, cool_down_seconds=60.0)
 
 Key = tuple[str, tuple[tuple[str, str], ...]]
 
 
 class Worker:
-    """A forked child that waits for its program."""
+    """A forked interpreter that waits for its program."""
 
-    def __init__(self, process: Process, channel: socket.socket) -> None:
+    def __init__(self, process: Process, channel: PacketSocket) -> None:
         self.process = process
         self._channel = channel
 
-    def go(self, text: str, argv: Sequence[str], environ: Mapping[str, str], cwd: str, charts: int) -> None:
-        """Have it run a program."""
+    def run(self, text: str, argv: Sequence[str], environ: Mapping[str, str], cwd: str, charts: int) -> None:
+        """Send the program; its charts go to the descriptor ``charts``."""
         program = json.dumps({"code": text, "argv": list(argv), "env": dict(environ), "cwd": cwd})
         source = file_of(program.encode())
         try:
-            # A message of two bytes into an empty queue: never waits. If nobody is there, the exit status tells.
+            # Two bytes into an empty queue never block. If the worker has died, its exit status says so.
             with contextlib.suppress(OSError):
-                socket.send_fds(self._channel, [b"go"], [source, charts])
+                self._channel.send(b"go", [source, charts])
         finally:
             os.close(source)
 
-    async def told(self) -> int | None:
-        """Wait for the exit status that the child tells when all is done but to exit; None if it does not."""
+    async def exit_status(self) -> int | None:
+        """Wait for the exit status, which the worker sends before the kernel has freed its memory; None if it died."""
         try:
-            with self._channel:
-                message = await asyncio.get_running_loop().sock_recv(self._channel, 16)
+            message = await self._channel.receive(16)
         except OSError:
             return None
+        finally:
+            self._channel.close()
         return int(message) if message.isdigit() else None
 
-    def dismiss(self) -> None:
-        """Have it end without a program."""
+    async def dismiss(self) -> None:
+        """End a worker that has no program."""
         self._channel.close()
         self.process.release()
+        await self.process.terminate()
+        await self.process.output.close()
 
 
-class _Ends:
-    """The pipe and the socket pair of a child that is to be."""
+class _WorkerEnds:
+    """The output pipe and the channel of one worker to be forked."""
 
     def __init__(self) -> None:
         self._output, output = os.pipe2(os.O_CLOEXEC)
-        self._channel, self._there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._channel, self._theirs = PacketSocket.pair()
         os.set_blocking(self._output, False)
-        self._channel.setblocking(False)
-        self.theirs = (output, self._there.fileno())
+        self.theirs = (output, self._theirs.fileno())
+        self._adopted = False
 
-    def detach(self) -> tuple[int, socket.socket]:
-        """Hand over our ends."""
+    async def adopt(self, procs: Procs, pid: int, retention: Retention) -> Worker:
+        """Return the worker that was forked with the other ends."""
         output, self._output = self._output, -1
-        return output, self._channel
+        process = await procs.adopt_process(pid, output, retention=retention)
+        self._adopted = True
+        return Worker(process, self._channel)
 
     def close(self) -> None:
-        """Close the child's ends, and ours unless detached."""
+        """Close the worker's ends, and ours unless they were adopted."""
         os.close(self.theirs[0])
-        self._there.close()
+        self._theirs.close()
         if self._output >= 0:
             os.close(self._output)
+        if not self._adopted:
             self._channel.close()
 
 
 class ForkServer:
-    """An interpreter that forks, and the children it has ready."""
+    """An interpreter that forks, and the pool of its workers."""
 
-    def __init__(self, procs: Procs, child: Child, control: socket.socket, retention: Retention) -> None:
-        self.child = child
+    def __init__(self, procs: Procs, launch: Launch, retention: Retention) -> None:
         self._procs = procs
-        self._control = control
         self._retention = retention
-        self._lock = asyncio.Lock()
-        self._workers: list[Worker] = []
-        self._refill: asyncio.Task[None] | None = None
-        self.refused = b""
-
-    @property
-    def alive(self) -> bool:
-        """Tell whether it may be asked for children."""
-        return self.child.running and not self.refused
-
-    async def ready(self) -> None:
-        """Wait until everything is imported."""
-        if await self._receive(START_SECONDS) != b"ready":
-            raise ConnectionError("it ended while it was importing")
+        self.child: SupervisedChild[Pool[Worker]] = SupervisedChild(
+            f"fork server {launch.argv[0]!s}",
+            procs,
+            functools.partial(_with_control, launch),
+            self._ready,
+            control=socket.SOCK_SEQPACKET,
+            policy=POLICY,
+        )
 
     async def take(self) -> Worker | None:
-        """Return a child and have more made; None if there are none any more."""
-        while self._workers:
-            worker = self._workers.pop(0)
-            if worker.process.running:
-                self.prepare()
-                return worker
-            await self._dismiss(worker)
-        async with self._lock:
-            if not self._workers:
-                await self._fork()
-        self.prepare()
-        return self._workers.pop(0) if self._workers else None
+        """Return a worker, None if the server is not ready or cannot fork."""
+        workers = self.child.session
+        if workers is None:
+            return None
+        with self.child.hold():
+            return await workers.take()
 
-    def prepare(self) -> None:
-        """Have children ready for the next runs."""
-        if self._refill is None and self.alive and len(self._workers) <= FEW:
-            self._refill = asyncio.create_task(self._prepare(), name="warm children")
+    async def _ready(self, started: Started) -> Pool[Worker]:
+        """Wait until everything is imported."""
+        control = PacketSocket(started.control)
+        if await control.receive() != b"ready":
+            raise EOFError("exited while importing packages")
+        create = functools.partial(self._fork, control)
+        pool = Pool("worker", create, Worker.dismiss, alive=_is_running, keep=KEEP, delay=AFTER_SECONDS)
+        started.on_end(pool.close)
+        return pool
 
-    async def close(self) -> None:
-        """End the server and the children that wait."""
-        self.refused = self.refused or b"closed"
-        # Children that are being forked belong to us before anybody has them.
-        async with self._lock:
-            self._control.close()
-        if self._refill is not None:
-            self._refill.cancel()
-            await asyncio.wait([self._refill])
-        while self._workers:
-            await self._dismiss(self._workers.pop())
-        await self.child.terminate()
-
-    async def _prepare(self) -> None:
+    async def _fork(self, control: PacketSocket) -> list[Worker]:
+        ends = [_WorkerEnds() for _ in range(BATCH)]
+        workers: list[Worker] = []
         try:
-            if self._workers:
-                # A run has just begun: forking now would take time from it.
-                await asyncio.sleep(AFTER_SECONDS)
-            async with self._lock:
-                if len(self._workers) <= FEW:
-                    await self._fork()
-        finally:
-            self._refill = None
-
-    async def _fork(self) -> None:
-        if not self.alive:
-            return
-        try:
-            await self._fork_now()
-        except (OSError, ValueError, TimeoutError) as error:
-            # The answers to what was asked could come later, out of step.
-            self.refused = b"broken"
-            log.warning("warm interpreter gives no children: %s", str(error) or type(error).__name__)
-
-    async def _fork_now(self) -> None:
-        ends = [_Ends() for _ in range(BATCH)]
-        try:
-            socket.send_fds(self._control, [b"fork"], [fd for each in ends for fd in each.theirs])
-            answer = await self._receive(ANSWER_SECONDS)
-            if b":" not in answer:
-                self.refused = answer or b"gone"
+            control.send(b"fork", [fd for each in ends for fd in each.theirs])
+            async with asyncio.timeout(ANSWER_SECONDS):
+                answer = await control.receive()
             for number, pid in re.findall(rb"(\d+):(\d+)", answer):
-                output, channel = ends[int(number)].detach()
-                process = await self._procs.adopt_process(int(pid), output, retention=self._retention)
-                self._workers.append(Worker(process, channel))
+                workers.append(await ends[int(number)].adopt(self._procs, int(pid), self._retention))
+        except (OSError, TimeoutError) as error:
+            # A late answer would be taken for the answer to the next request.
+            self.child.end("no answer")
+            log.warning("fork server failed to fork a worker: %s", str(error) or type(error).__name__)
+        else:
+            if answer and b":" not in answer:
+                self.child.end(answer.decode(), cool_down=answer == b"memory")
         finally:
             for each in ends:
                 each.close()
-
-    async def _receive(self, limit: float) -> bytes:
-        async with asyncio.timeout(limit):
-            return await asyncio.get_running_loop().sock_recv(self._control, 512)
-
-    async def _dismiss(self, worker: Worker) -> None:
-        worker.dismiss()
-        await worker.process.terminate()
-        await worker.process.output.close()
+        return workers
 
 
 class ForkServerPool:
-    """Own the servers."""
+    """Own the fork servers."""
 
     def __init__(self, procs: Procs, *, workdir: str, max_output: int) -> None:
         self._procs = procs
         self._workdir = workdir
         self._retention = Retention.capped(max_output)
+        # In the order of use.
         self._servers: dict[Key, ForkServer] = {}
-        self._starting: dict[Key, asyncio.Task[None]] = {}
-        self._resting: dict[Key, float] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._closed = False
+        self._starting: dict[ForkServer, asyncio.Task[None]] = {}
+        self._usable = True
 
     async def take(self, python: str, base: Mapping[str, str], extra: Mapping[str, str], size: int) -> Worker | None:
-        """Return a child to run in, None for a cold start, which may be the reason to start a server.
+        """Return a worker; None for a cold start, after which there may be a server for the next run.
 
-        ``base`` is the environment without the variables of the request, which are ``extra``.
+        ``base`` is the environment without the variables of the request, which are ``extra``; ``size`` is the length
+        of the program.
         """
-        if self._closed or size > MAX_CODE or any(_is_early(name, base.get(name), extra[name]) for name in extra):
+        if not self._usable or size > MAX_CODE or any(_is_early(name, base.get(name), extra[name]) for name in extra):
             return None
         key = (python, tuple(sorted((name, value) for name, value in base.items() if _EARLY.match(name))))
-        server = self._servers.get(key)
+        server = self._servers.pop(key, None)
         if server is None:
-            self._begin(key, python, base)
-            return None
-        self._servers[key] = self._servers.pop(key)
+            launch = Launch([python, "-u", START, "--serve"], base, self._workdir)
+            server = ForkServer(self._procs, launch, self._retention)
+        self._servers[key] = server
         worker = await server.take()
-        if not server.alive and self._servers.get(key) is server:
-            self._retire(key)
+        if worker is None:
+            self._begin(server)
         return worker
 
     async def started(self) -> None:
@@ -243,76 +206,34 @@ class ForkServerPool:
 
     async def close(self) -> None:
         """End all servers."""
-        self._closed = True
-        for task in self._starting.values():
-            task.cancel()
+        self._usable = False
+        await asyncio.gather(*(server.child.close() for server in self._servers.values()))
         await self.started()
-        for key in list(self._servers):
-            self._retire(key)
-        while self._tasks:
-            await asyncio.wait(list(self._tasks))
 
-    def _begin(self, key: Key, python: str, base: Mapping[str, str]) -> None:
-        now = asyncio.get_running_loop().time()
-        if key in self._starting or now < self._resting.get(key, 0.0):
-            return
-        task = asyncio.create_task(self._start(key, python, base), name="warm interpreter")
-        self._starting[key] = task
-        task.add_done_callback(lambda _: self._starting.pop(key))
+    def _begin(self, server: ForkServer) -> None:
+        if self._usable and server not in self._starting:
+            task = asyncio.create_task(self._start(server), name="start fork server")
+            self._starting[server] = task
+            task.add_done_callback(lambda _: self._starting.pop(server))
 
-    async def _start(self, key: Key, python: str, base: Mapping[str, str]) -> None:
-        self._resting.clear()
-        self._resting[key] = asyncio.get_running_loop().time() + REST_SECONDS
+    async def _start(self, server: ForkServer) -> None:
+        # Workers are orphans of the server: their exit status can be read only if the kernel makes them our children.
         if not await asyncio.to_thread(reaper.is_subreaper):
-            self._resting[key] = float("inf")
+            self._usable = False
             return
-        try:
-            server = await self._launch(python, base)
-        except (OSError, TimeoutError) as error:
-            log.warning("warm interpreter cannot be started: %s: %s", python, str(error) or type(error).__name__)
-            return
-        del self._resting[key]
-        self._servers[key] = server
-        self._own(self._watch(key, server), "watch warm interpreter")
-        server.prepare()
-        if len(self._servers) > MAX_SERVERS:
-            self._retire(next(iter(self._servers)))
+        with contextlib.suppress(ChildUnavailable):  # the supervisor logs why
+            workers = await server.child.start()
+            workers.prepare()
+        while len(self._servers) > MAX_SERVERS:
+            await self._servers.pop(next(iter(self._servers))).child.close()
 
-    async def _launch(self, python: str, base: Mapping[str, str]) -> ForkServer:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setblocking(False)
-        argv = [python, "-u", START, "--serve", str(theirs.fileno())]
-        try:
-            child = await self._procs.spawn_raw(Launch(argv, base, self._workdir, pass_fds=(theirs.fileno(),)))
-        except BaseException:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-        server = ForkServer(self._procs, child, ours, self._retention)
-        try:
-            await server.ready()
-        except BaseException:
-            await asyncio.shield(server.close())
-            raise
-        return server
 
-    def _retire(self, key: Key) -> None:
-        server = self._servers.pop(key)
-        if server.refused == b"memory":
-            self._resting[key] = asyncio.get_running_loop().time() + REST_SECONDS
-        self._own(server.close(), "end warm interpreter")
+def _with_control(launch: Launch, fd: int) -> Launch:
+    return Launch([*launch.argv, str(fd)], launch.env, launch.cwd, pass_fds=(fd,))
 
-    async def _watch(self, key: Key, server: ForkServer) -> None:
-        """Let go of the children of a server that ends: nobody asked for long, or memory is short."""
-        await server.child.wait()
-        if self._servers.get(key) is server:
-            self._retire(key)
 
-    def _own(self, work: Coroutine[None, None, None], name: str) -> None:
-        task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+def _is_running(worker: Worker) -> bool:
+    return worker.process.running
 
 
 def _is_early(name: str, before: str | None, now: str) -> bool:

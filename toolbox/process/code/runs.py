@@ -134,11 +134,11 @@ class CodeRuns:
             raise NoRuntimeError("sh: 1: python3: not found\n")
         worker = await self._worker(python, program)
         if worker is not None:
-            worker.go(program.text, list(program.argv), environ, self._context.workdir, charts.fd)
+            worker.run(program.text, list(program.argv), environ, self._context.workdir, charts.fd)
             process = worker.process
 
             async def early_exit() -> int | None:
-                return await _output_ended(process, await worker.told())
+                return await _output_ended(process, await worker.exit_status())
 
             return _Started(process.output, process, early_exit=early_exit)
         source = file_of(program.text.encode())

@@ -1,122 +1,92 @@
-"""Take the types out of TypeScript with a node process that stays: loading node's own stripper takes longer than node.
+"""Strip the types from TypeScript in a node process that is kept: node's own stripper takes longer to load than node.
 
-The helper only parses; programs run elsewhere, each in a process of its own.
+The helper only parses. Programs run elsewhere, each in a process of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import pathlib
 import socket
-import struct
 from collections.abc import Mapping
 
 import toolbox
-from toolbox.host.child import Child
+from toolbox.errors import Unavailable
 from toolbox.host.launch import Launch
 from toolbox.host.procs import Procs
+from toolbox.runs.messages import LengthPrefix, MessageError, MessageStream
+from toolbox.runs.supervised import Policy, Started, SupervisedChild
 
 log = logging.getLogger(__name__)
 
-IDLE_SECONDS = 600.0
-# A parser that takes longer is stuck, and a program larger than this goes without the helper.
-PATIENCE = 20.0
+# A parser that takes longer is stuck; a larger program is left to node itself.
+ANSWER_SECONDS = 20.0
 MAX_CODE = 8 * 1024 * 1024
+POLICY = Policy(start_seconds=20.0, idle_seconds=600.0, cool_down_seconds=20.0)
 _STRIP = str(pathlib.Path(toolbox.__path__[0], "payload", "strip.cjs"))
 
 
-class _Helper:
-    """A node process and the stream to it."""
-
-    def __init__(self, node: str, child: Child, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.node = node
-        self._child = child
-        self._reader = reader
-        self._writer = writer
-
-    async def strip(self, code: bytes) -> bytes | None:
-        self._writer.write(struct.pack("<I", len(code)) + code)
-        status, size = struct.unpack("<BI", await self._reader.readexactly(5))
-        text = await self._reader.readexactly(size)
-        return None if status else text
-
-    async def close(self) -> None:
-        self._writer.close()
-        with contextlib.suppress(OSError):
-            await self._writer.wait_closed()
-        await self._child.terminate()
-
-
 class Stripper:
-    """Own the helper: started with the first program, ended when none came for a while."""
+    """Own the helper: started with the first program, ended when idle."""
 
     def __init__(self, procs: Procs, env: Mapping[str, str]) -> None:
         self._procs = procs
         self._env = env
-        self._helper: _Helper | None = None
+        self._helper: SupervisedChild[MessageStream] | None = None
+        self._node = ""
         self._lock = asyncio.Lock()
-        self._timer: asyncio.TimerHandle | None = None
-        self._ending: asyncio.Task[None] | None = None
 
     async def strip(self, node: str, code: str) -> str | None:
-        """Return the program as JavaScript; None if that cannot be done here."""
+        """Return the program as JavaScript; None if the helper cannot, or the program is not valid."""
         data = code.encode()
         if len(data) > MAX_CODE:
             return None
         async with self._lock:
+            helper = await self._helper_of(node)
             try:
-                async with asyncio.timeout(PATIENCE):
-                    text = await (await self._ready(node)).strip(data)
-            except (OSError, EOFError, TimeoutError) as error:
+                async with helper.use() as stream, asyncio.timeout(ANSWER_SECONDS):
+                    await stream.send(data)
+                    answer = await stream.receive()
+            except Unavailable:
+                return None  # the supervisor logs why
+            except BaseException as error:
+                # Its answer would be taken for the answer to the next program.
+                helper.end("no answer")
+                if not isinstance(error, (OSError, EOFError, MessageError)):
+                    raise
                 log.warning("types cannot be stripped: %s", str(error) or type(error).__name__)
-                await self._end()
                 return None
-            except asyncio.CancelledError:
-                await self._end()  # an answer that nobody took would be taken for the next one
-                raise
-        self._rest()
-        return None if text is None else text.decode()
+        # The first byte is 0 for success.
+        return None if answer[0] else answer[1:].decode()
 
     async def close(self) -> None:
         """End the helper."""
         async with self._lock:
-            await self._end()
+            if self._helper is not None:
+                await self._helper.close()
 
-    async def _ready(self, node: str) -> _Helper:
-        if self._helper is not None and self._helper.node != node:
-            await self._end()
-        if self._helper is None:
-            self._helper = await self._start(node)
+    async def _helper_of(self, node: str) -> SupervisedChild[MessageStream]:
+        if self._helper is None or self._node != node:
+            if self._helper is not None:
+                await self._helper.close()
+            self._node, self._helper = node, self._supervise(node)
         return self._helper
 
-    async def _start(self, node: str) -> _Helper:
-        ours, theirs = socket.socketpair()
-        try:
-            argv = [node, "--disable-warning=ExperimentalWarning", _STRIP]
-            child = await self._procs.spawn_raw(Launch(argv, self._env, "/", stdin=theirs.fileno()))
-        except BaseException:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-        reader, writer = await asyncio.open_connection(sock=ours)
-        return _Helper(node, child, reader, writer)
+    def _supervise(self, node: str) -> SupervisedChild[MessageStream]:
+        argv = [node, "--disable-warning=ExperimentalWarning", _STRIP]
 
-    async def _end(self) -> None:
-        helper, self._helper = self._helper, None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if helper is not None:
-            await helper.close()
+        def launch(fd: int) -> Launch:
+            return Launch(argv, self._env, "/", stdin=fd)
 
-    def _rest(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._expire)
+        return SupervisedChild(
+            "TypeScript helper", self._procs, launch, _ready, control=socket.SOCK_STREAM, policy=POLICY
+        )
 
-    def _expire(self) -> None:
-        self._timer = None
-        self._ending = asyncio.create_task(self.close(), name="end the type stripper")
+
+async def _ready(started: Started) -> MessageStream:
+    # Escapes and enum code make the JavaScript larger than the program.
+    stream = await MessageStream.over_socket(started.control, LengthPrefix(8 * MAX_CODE))
+    started.on_end(stream.close)
+    await stream.receive()
+    return stream
