@@ -63,7 +63,7 @@ class Pool(Generic[T]):
         while not self._closed:
             item = self._pop()
             if item is not None:
-                self.prepare()
+                self._prepare_later()
                 return item
             # A caller that is cancelled must not cancel what others wait for.
             if not await asyncio.shield(self._start_creation()) and not self._ready:
@@ -71,12 +71,8 @@ class Pool(Generic[T]):
         return None
 
     def prepare(self) -> None:
-        """Have items made in the background if fewer than ``keep`` are ready."""
-        if self._closed or self._creation or len(self._ready) >= self._keep:
-            return
-        if self._ready and self._delay:
-            self._timer = self._timer or asyncio.get_running_loop().call_later(self._delay, self._start_creation)
-        else:
+        """Have items made in the background, now, if fewer than ``keep`` are ready."""
+        if self._is_short():
             self._start_creation()
 
     def discard(self, item: T) -> None:
@@ -112,6 +108,14 @@ class Pool(Generic[T]):
             self._retire_soon(item)
         return None
 
+    def _is_short(self) -> bool:
+        return not self._closed and self._creation is None and len(self._ready) < self._keep
+
+    def _prepare_later(self) -> None:
+        """Prepare after the delay, also when nothing is left: a taker that comes earlier does not wait for it."""
+        if self._timer is None and self._is_short():
+            self._timer = asyncio.get_running_loop().call_later(self._delay, self._start_creation)
+
     def _start_creation(self) -> asyncio.Task[int]:
         """Return the task that creates items now, a new one if there is none."""
         self._cancel_timer()
@@ -137,7 +141,7 @@ class Pool(Generic[T]):
         if error is not None:
             log.warning("%s cannot be prepared: %s", self._name, str(error) or type(error).__name__)
         elif not creation.cancelled() and creation.result():
-            self.prepare()
+            self._prepare_later()
 
     def _retire_soon(self, item: T) -> None:
         task = asyncio.create_task(self._end(item), name=f"retire {self._name}")
