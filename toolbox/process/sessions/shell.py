@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import pathlib
 import time
@@ -75,7 +76,7 @@ class SessionShell:
         text = driver.script(self._shell, command.text.encode("utf-8", "surrogateescape"))
         pipes = await self._workers.run(self._prepare, text, command.background)
         command.since = int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS)
-        command.connect(pipes, self._reads)
+        command.connect(pipes, functools.partial(self._reads, command))
         try:
             # The first report is made when the shell has started.
             self._ready = self._ready or await self._report() is not None
@@ -104,13 +105,14 @@ class SessionShell:
             exited.cancel()
         return done.result() if done.done() else None
 
-    async def _reads(self) -> None:
+    async def _reads(self, command: SessionCommand) -> None:
         """Return once the shell has opened the input of its command: if we closed it before, it would wait for ever.
 
         Nothing but ``/proc`` tells of that. It is asked for an end of input only, and true within a millisecond.
         """
         for _ in range(_OPENED_TRIES):
-            if await self._workers.run(_has_open, self.child.pid, self._folder / driver.STDIN):
+            # A command that has read its input may end, and its shell close the pipe, before it was seen open.
+            if command.ended or await self._workers.run(_has_open, self.child.pid, self._folder / driver.STDIN):
                 return
             await asyncio.sleep(_OPENED_SECONDS)
 
