@@ -1,4 +1,4 @@
-"""The terminals area alone on a port, and a client that reads one terminal byte for byte."""
+"""The terminals component alone on a port, and a client that reads one terminal byte for byte."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ MATCH = 4096
 
 @dataclasses.dataclass
 class Served:
-    """The terminals area, served."""
+    """The terminals component, served."""
 
     url: str
     port: int
     work: pathlib.Path
-    area: TerminalsComponent
+    component: TerminalsComponent
     registry: Registry
     procs: Procs
     environment: Environment
@@ -56,18 +56,20 @@ async def serve(work: pathlib.Path, *, shell: str = PLAIN) -> AsyncIterator[Serv
     variables = {"HOME": str(work), "PATH": "/usr/local/bin:/usr/bin:/bin", "PS1": "$ ", "LANG": "C.UTF-8"}
     environment = Environment(variables, own=())
     shells = Shells(environment.get, shell)
-    area = TerminalsComponent(ProcessContext(procs, environment, shells, spool, registry, workdir=str(work)))
-    server = HttpServer(collect(area.api), Access(SigningKeys()), sandbox_id="box")
+    component = TerminalsComponent(
+        ProcessContext(procs, environment, shells, spool, registry, workdir=str(work)), grace=0
+    )
+    server = HttpServer(collect(*component.apis), Access(SigningKeys()), sandbox_id="box")
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     await server.start([listener])
     try:
-        yield Served(f"http://127.0.0.1:{port}", port, work, area, registry, procs, environment, server)
+        yield Served(f"http://127.0.0.1:{port}", port, work, component, registry, procs, environment, server)
     finally:
         await server.close_websockets()
-        await area.close(0)
+        await component.stop()
         await server.drain(5)
-        await area.release()
+        await component.close()
         await registry.close()
         await procs.close()
         await spool.close()

@@ -13,6 +13,8 @@ import secrets
 import signal
 import socket
 import sys
+from collections.abc import Sequence
+from typing import Protocol, TypeVar, runtime_checkable
 
 from toolbox import __version__, logs
 from toolbox.fs.component import FilesComponent
@@ -30,12 +32,9 @@ from toolbox.http.server import HttpServer
 from toolbox.http.signing import SigningKeys
 from toolbox.process.code.component import CodeComponent
 from toolbox.process.entrypoint import Entrypoint
-from toolbox.process.exec.api import ExecApi
-from toolbox.process.exec.commands import Commands
+from toolbox.process.exec.component import ExecComponent
 from toolbox.process.processes.component import ProcessesComponent
-from toolbox.process.processes.launcher import Launcher
 from toolbox.process.sessions.component import SessionsComponent
-from toolbox.process.sessions.sessions import Sessions
 from toolbox.process.terminals.component import TerminalsComponent
 from toolbox.runs.context import ProcessContext
 from toolbox.runs.registry import Registry
@@ -114,67 +113,140 @@ def read_token(settings: Settings) -> tuple[str, bool]:
     return secrets.token_urlsafe(24), True
 
 
+class Part(Protocol):
+    """Something that the daemon owns and closes."""
+
+    async def close(self) -> None:
+        """Release everything; requests are over."""
+
+
+P = TypeVar("P", bound=Part)
+
+
+@runtime_checkable
+class Starts(Protocol):
+    """A part with work to do before the first request."""
+
+    async def start(self) -> None:
+        """Begin."""
+
+
+@runtime_checkable
+class Stops(Protocol):
+    """A part that runs something for requests."""
+
+    async def stop(self) -> None:
+        """End what runs, so that requests which wait for it are answered."""
+
+
+@runtime_checkable
+class Serves(Protocol):
+    """A part with endpoints."""
+
+    @property
+    def apis(self) -> Sequence[object]:
+        """Return the objects whose marked methods are the endpoints."""
+        ...
+
+
+class Parts:
+    """The parts of the daemon: started in order, stopped together, closed in reverse order."""
+
+    def __init__(self) -> None:
+        self.apis: list[object] = []
+        self._starts: list[Starts] = []
+        self._stops: list[Stops] = []
+        self._stack = contextlib.AsyncExitStack()
+
+    def add(self, part: P) -> P:
+        """Own a part from now on."""
+        self._stack.push_async_callback(part.close)
+        found: object = part
+        if isinstance(found, Starts):
+            self._starts.append(found)
+        if isinstance(found, Stops):
+            self._stops.append(found)
+        if isinstance(found, Serves):
+            self.apis += found.apis
+        return part
+
+    async def start(self) -> None:
+        """Start the parts that have something to start."""
+        for part in self._starts:
+            await part.start()
+
+    async def stop(self) -> None:
+        """Stop what runs, all at the same time."""
+        await asyncio.gather(*(part.stop() for part in self._stops))
+
+    async def close(self) -> None:
+        """Close every part, the newest first, even if one of them fails."""
+        await self._stack.aclose()
+
+
 class Daemon:
     """Own every service and the HTTP server in front of them."""
 
     def __init__(self, settings: Settings, token: str = "") -> None:
         self.settings = settings
-        self.keys = SigningKeys(settings.signing_key)
-        self.environment = Environment(settings.child_env)
         self.port = 0
-        self.spool = Spool(spool_dir_of())
-        self.procs = Procs(self.spool, limiter=Limiter(oom_score=settings.oom_score))
-        self.shells = Shells(self.environment.get, settings.shell)
-        self.registry = Registry()
-        context = ProcessContext(
+        self._parts = Parts()
+        add = self._parts.add
+        keys = SigningKeys(settings.signing_key)
+        environment = Environment(settings.child_env)
+        workdir, home, state_dir = workdir_of(settings), home_of(settings), state_dir_of(settings)
+        kill_grace = min(settings.grace_period, KILL_SECONDS)
+        self.spool = add(Spool(spool_dir_of()))
+        self.procs = add(Procs(self.spool, limiter=Limiter(oom_score=settings.oom_score), grace=kill_grace))
+        self.registry = add(Registry())
+        self.context = ProcessContext(
             self.procs,
-            self.environment,
-            self.shells,
+            environment,
+            Shells(environment.get, settings.shell),
             self.spool,
             self.registry,
-            workdir=workdir_of(settings),
+            workdir=workdir,
             limits=limits_of(settings),
         )
-        self.exec = Commands(context, max_output=settings.max_output_bytes)
-        launcher = Launcher(context)
-        self.running = ProcessesComponent(self.registry, launcher, self.procs)
-        self.terminals = TerminalsComponent(context)
-        self.running.use_terminals(self.terminals.terminals.launch)
-        self.code = CodeComponent(context, max_output=settings.max_output_bytes)
-        self.files = FilesComponent(workdir=workdir_of(settings), state_dir=state_dir_of(settings), procs=self.procs)
-        self.git = GitComponent(self.procs, self.environment, workdir=workdir_of(settings), home=home_of(settings))
-        self.system = SystemComponent(
-            identity=Identity(version=settings.version, home=home_of(settings), workdir=workdir_of(settings)),
-            env=self.environment,
-            keys=self.keys,
-            otel_endpoint=settings.otel_endpoint,
-            resource=_resource(settings),
+        self.system = add(
+            SystemComponent(
+                identity=Identity(version=settings.version, home=home, workdir=workdir),
+                env=environment,
+                keys=keys,
+                otel_endpoint=settings.otel_endpoint,
+                resource=_resource(settings),
+            )
         )
         self.system.counters.add("processes", "processes owned by the daemon", lambda: len(self.procs.live))
-        self.entrypoint = Entrypoint(context, note=self.system.telemetry.entrypoint)
-        sessions = Sessions(
-            context,
-            state_dir=state_dir_of(settings),
-            grace=settings.grace_period,
-            send_signal=self.running.processes.signal,
+        self.files = add(FilesComponent(workdir=workdir, state_dir=state_dir, procs=self.procs))
+        self.git = add(GitComponent(self.procs, environment, workdir=workdir, home=home))
+        self.exec = add(ExecComponent(self.context, max_output=settings.max_output_bytes))
+        self.terminals = add(TerminalsComponent(self.context, grace=kill_grace))
+        self.code = add(CodeComponent(self.context, max_output=settings.max_output_bytes))
+        self.processes = add(ProcessesComponent(self.context, self.terminals.terminals.launch))
+        self.entrypoint = add(
+            Entrypoint(
+                self.context,
+                settings.entrypoint,
+                on_output=self.system.telemetry.entrypoint,
+                grace=min(settings.grace_period, DRAIN_SECONDS),
+            )
         )
-        self.sessions = SessionsComponent(sessions, self.entrypoint)
-        self.proxy = PortProxy(lambda: self.port, token=token)
-        self.apis: list[object] = [
-            DocsApi(self.routes, pages=settings.environment != "production"),
-            self.system.api,
-            self.proxy,
-            ExecApi(self.exec),
-            self.code.api,
-            self.sessions.api,
-            self.terminals.api,
-            self.running.api,
-            self.files.api,
-            self.git.api,
-            self.git.workflow,
-        ]
+        self.sessions = add(
+            SessionsComponent(
+                self.context,
+                self.entrypoint,
+                state_dir=state_dir,
+                grace=settings.grace_period,
+                stop_grace=kill_grace,
+                send_signal=self.processes.processes.signal,
+            )
+        )
+        self.proxy = add(PortProxy(lambda: self.port, token=token))
+        docs = DocsApi(self.routes, pages=settings.environment != "production")
+        self._apis = [docs, *self._parts.apis]
         access = Access(
-            self.keys,
+            keys,
             token=token,
             check_host=not settings.exposed,
             allowed_hosts=settings.allowed_hosts,
@@ -185,44 +257,23 @@ class Daemon:
 
     def routes(self) -> list[Route]:
         """List the whole endpoint table."""
-        return [route for api in self.apis for route in collect(api)]
+        return [route for api in self._apis for route in collect(api)]
 
     async def start(self, sockets: list[socket.socket]) -> None:
         """Serve on bound sockets."""
         self.port = sockets[0].getsockname()[1] if sockets[0].family != socket.AF_UNIX else 0
         self.system.listening(sockets)
-        # Who connects waits in the socket's queue meanwhile, and never sees a daemon without its entrypoint.
-        await self.entrypoint.start(self.settings.entrypoint)
+        # Clients wait in the socket's queue meanwhile, and never see a daemon without its entrypoint.
+        await self._parts.start()
         await self.server.start(sockets)
-        await self.files.start()
 
     async def close(self) -> None:
-        """Drain, end what runs, and let go of everything, within one budget."""
-        self.proxy.stop()
+        """Drain, end what runs, and close every part, within one budget."""
         await self.server.close_websockets()
-        # Commands end first, so that requests which wait for them still get an answer.
-        await asyncio.gather(
-            self.exec.close(),
-            self.git.stop(),
-            self.code.close(),
-            self.running.close(),
-            self.sessions.close(min(self.settings.grace_period, KILL_SECONDS)),
-            self.terminals.close(min(self.settings.grace_period, KILL_SECONDS)),
-            self.entrypoint.close(min(self.settings.grace_period, DRAIN_SECONDS)),
-            self.server.drain(DRAIN_SECONDS),
-        )
-        await self.exec.release()
-        await self.terminals.release()
-        await self.code.release()
-        await self.entrypoint.release()
-        await self.registry.close()
-        await self.procs.close(min(self.settings.grace_period, KILL_SECONDS))
-        await self.spool.close()
+        # Commands end while requests drain: the requests that wait for them are answered.
+        await asyncio.gather(self._parts.stop(), self.server.drain(DRAIN_SECONDS))
         await self.server.close()
-        await self.proxy.close()
-        await self.files.close()
-        await self.git.close()
-        await self.system.close()
+        await self._parts.close()
 
 
 def routes(settings: Settings) -> list[Route]:

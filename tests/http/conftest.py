@@ -1,4 +1,4 @@
-"""The files area alone on a port: what its tests need of the daemon, and nothing that another area could break."""
+"""The files component alone on a port: what its tests need of the daemon, and nothing another component could break."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from toolbox.http.signing import SigningKeys
 
 @dataclasses.dataclass
 class Files:
-    """The files area, served."""
+    """The files component, served."""
 
     url: str
     port: int
     work: pathlib.Path
-    area: FilesComponent
+    component: FilesComponent
     procs: Procs
     server: HttpServer
 
@@ -38,23 +38,23 @@ async def files(tmp_path: pathlib.Path) -> AsyncIterator[Files]:
     work.mkdir()
     spool = Spool(tmp_path)
     procs = Procs(spool)
-    area = FilesComponent(workdir=str(work), state_dir=str(state), procs=procs)
-    server = HttpServer(collect(area.api), Access(SigningKeys()), sandbox_id="box")
+    component = FilesComponent(workdir=str(work), state_dir=str(state), procs=procs)
+    server = HttpServer(collect(*component.apis), Access(SigningKeys()), sandbox_id="box")
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     await server.start([listener])
-    await area.start()
-    yield Files(f"http://127.0.0.1:{port}", port, work, area, procs, server)
+    await component.start()
+    yield Files(f"http://127.0.0.1:{port}", port, work, component, procs, server)
     await server.drain(5)
     await server.close()
     await procs.close()
     await spool.close()
-    await area.close()
+    await component.close()
 
 
 @pytest.fixture
 async def api(files: Files) -> AsyncIterator[aiohttp.ClientSession]:
-    """Return an HTTP client whose base is the served area."""
+    """Return an HTTP client whose base is the served component."""
     async with aiohttp.ClientSession(files.url) as session:
         yield session
 

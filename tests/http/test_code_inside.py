@@ -35,7 +35,7 @@ async def warm(environ: dict[str, str]) -> AsyncIterator[Running]:
     try:
         async with running(environ) as daemon, aiohttp.ClientSession(daemon.url) as client:
             await run(client, "pass")
-            await daemon.daemon.code.warm.started()
+            await daemon.daemon.code.fork_servers.started()
             yield daemon
     finally:
         # Later tests would find the orphans of theirs here.
@@ -75,7 +75,7 @@ async def test_run_is_in_the_list_of_processes_while_it_runs(environ: dict[str, 
 
 
 async def test_server_that_dies_is_replaced_and_its_runs_go_on(warm: Running) -> None:
-    servers = warm.daemon.code.warm._servers
+    servers = warm.daemon.code.fork_servers._servers
     async with aiohttp.ClientSession(warm.url) as client:
         os.mkfifo(warm.home / "gate")
         task = asyncio.create_task(run(client, "open('gate').read()\nraise SystemExit(5)"))
@@ -90,7 +90,7 @@ async def test_server_that_dies_is_replaced_and_its_runs_go_on(warm: Running) ->
         assert (await task)["exitCode"] == 5
         for _ in range(8):  # what was forked before it died may still be used
             assert (await run(client, "print(1)"))["result"] == "1\n"
-        await warm.daemon.code.warm.started()
+        await warm.daemon.code.fork_servers.started()
         assert (await run(client, "print(1)"))["result"] == "1\n"
         assert server.child.state.pid not in {first, None}
         assert len(workers) == 0
@@ -102,7 +102,7 @@ async def test_daemon_that_ends_answers_who_waits(environ: dict[str, str]) -> No
         task = asyncio.create_task(run(client, "open('gate').read()\nimport time\ntime.sleep(60)", status=503))
         opened = await asyncio.to_thread(os.open, daemon.home / "gate", os.O_WRONLY)
         os.close(opened)
-        await daemon.daemon.code.close()
+        await daemon.daemon.code.stop()
         assert "shutting down" in (await task)["message"]
 
 

@@ -30,7 +30,6 @@ from toolbox.http.signing import SigningKeys
 from toolbox.process.exec.api import ExecApi
 from toolbox.process.exec.commands import Commands
 from toolbox.process.processes.component import ProcessesComponent
-from toolbox.process.processes.launcher import Launcher
 from toolbox.runs.context import ProcessContext
 from toolbox.runs.exit_info import ExitInfo
 from toolbox.runs.registry import Controls, Entry, Kind, Registry
@@ -54,9 +53,8 @@ class Served:
             self.procs, self.env, shells, self.spool, self.registry, workdir=str(home), limits=limits
         )
         self.exec = Commands(context, max_output=2**24)
-        self.launcher = Launcher(context)
-        self.area = ProcessesComponent(self.registry, self.launcher, self.procs)
-        routes = [*collect(ExecApi(self.exec)), *collect(self.area.api)]
+        self.processes = ProcessesComponent(context)
+        routes = [*collect(ExecApi(self.exec)), *collect(*self.processes.apis)]
         self.server = HttpServer(routes, Access(SigningKeys()), sandbox_id="box")
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
@@ -67,7 +65,7 @@ class Served:
 
     async def stop(self) -> None:
         await self.server.close_websockets()
-        await asyncio.gather(self.exec.close(), self.area.close(), self.server.drain(5))
+        await asyncio.gather(self.exec.close(), self.processes.stop(), self.server.drain(5))
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
@@ -577,7 +575,7 @@ async def test_escalation_ends_with_the_process(client: Client, server: Served) 
     process = await client.shell("sleep 100")
     await client.signal(process, signal="TERM", escalateAfterMs=3_600_000, escalateTo="QUIT")
     assert (await client.wait(process))["signal"] == "SIGTERM"
-    while server.area.processes._escalations:
+    while server.processes.processes._escalations:
         await asyncio.sleep(0)
 
 

@@ -29,9 +29,7 @@ from toolbox.http.server import HttpServer
 from toolbox.http.signing import SigningKeys
 from toolbox.process.entrypoint import Entrypoint
 from toolbox.process.processes.component import ProcessesComponent
-from toolbox.process.processes.launcher import Launcher
 from toolbox.process.sessions.component import SessionsComponent
-from toolbox.process.sessions.sessions import Sessions
 from toolbox.runs.context import ProcessContext
 from toolbox.runs.registry import Registry
 
@@ -40,7 +38,7 @@ SHELLS = [name for name in ("bash", "dash", "zsh") if shutil.which(name)]
 NEWEST = {"X-Daytona-SDK-Version": "0.226.1"}
 
 
-def _unnoted(text: str, *, error: bool = False) -> None:
+def _ignore(text: str, *, error: bool = False) -> None:
     """Take no note of the entrypoint's output."""
     del text, error
 
@@ -56,13 +54,18 @@ class Served:
         self.registry = Registry()
         shells = Shells(self.env.get, shell)
         context = ProcessContext(self.procs, self.env, shells, self.spool, self.registry, workdir=str(home))
-        self.running = ProcessesComponent(self.registry, Launcher(context), self.procs)
-        self.sessions = Sessions(
-            context, state_dir=str(home / "state"), grace=2, send_signal=self.running.processes.signal
+        self.running = ProcessesComponent(context)
+        self.entrypoint = Entrypoint(context, (), on_output=_ignore, grace=1)
+        self.component = SessionsComponent(
+            context,
+            self.entrypoint,
+            state_dir=str(home / "state"),
+            grace=2,
+            stop_grace=1,
+            send_signal=self.running.processes.signal,
         )
-        self.entrypoint = Entrypoint(context, note=_unnoted)
-        self.area = SessionsComponent(self.sessions, self.entrypoint)
-        routes = [*collect(self.area.api), *collect(self.running.api)]
+        self.sessions = self.component.sessions
+        routes = [*collect(*self.component.apis), *collect(*self.running.apis)]
         self.server = HttpServer(routes, Access(SigningKeys()), sandbox_id="box")
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
@@ -74,8 +77,10 @@ class Served:
 
     async def __aexit__(self, *_: object) -> None:
         await self.server.close_websockets()
-        await asyncio.gather(self.area.close(1), self.running.close(), self.entrypoint.close(1), self.server.drain(5))
-        await self.entrypoint.release()
+        parts = (self.component, self.running, self.entrypoint)
+        await asyncio.gather(*(part.stop() for part in parts), self.server.drain(5))
+        for part in parts:
+            await part.close()
         await self.registry.close()
         await self.procs.close()
         await self.spool.close()
@@ -498,7 +503,8 @@ async def test_tail_offset_and_wait(client: Client) -> None:
 async def test_entrypoint_is_a_session_that_can_only_be_read(tmp_path: pathlib.Path) -> None:
     async with serve(tmp_path) as (client, served):
         assert (await client.call("GET", "/entrypoint", 404))["code"] == "PROCESS_NOT_FOUND"
-        await served.entrypoint.start(["sh", "-c", 'echo "it\'s"; echo up >&2; exit 4'])
+        served.entrypoint.argv = ["sh", "-c", 'echo "it\'s"; echo up >&2; exit 4']
+        await served.entrypoint.start()
         assert served.entrypoint.entry is not None
         await served.entrypoint.entry.wait()
         assert await client.call("GET", "/entrypoint") == {
@@ -531,7 +537,8 @@ async def test_entrypoint_is_a_session_that_can_only_be_read(tmp_path: pathlib.P
 
 async def test_entrypoint_that_runs_is_protected(tmp_path: pathlib.Path) -> None:
     async with serve(tmp_path) as (client, served):
-        await served.entrypoint.start(["sleep", "1000"])
+        served.entrypoint.argv = ["sleep", "1000"]
+        await served.entrypoint.start()
         process = await client.entrypoint()
         assert (process["state"], process["system"], process["argv"]) == ("running", True, ["sleep", "1000"])
         for path, body in (("/stdin", {"data": "x"}), ("/signals", {"signal": "SIGKILL"})):
@@ -541,14 +548,15 @@ async def test_entrypoint_that_runs_is_protected(tmp_path: pathlib.Path) -> None
             assert answer.status == 403
         waiting = asyncio.create_task(client.http.get(f"/processes/{process['id']}/wait"))
         await client.call("GET", "/entrypoint")
-        await served.entrypoint.close(1)
+        await served.entrypoint.stop()
         async with await waiting as answer:
             assert (await answer.json())["reason"] == "sandbox_stopped"
 
 
 async def test_entrypoint_that_cannot_start_says_why(tmp_path: pathlib.Path) -> None:
     async with serve(tmp_path) as (client, served):
-        await served.entrypoint.start(["/does/not/exist", "x"])
+        served.entrypoint.argv = ["/does/not/exist", "x"]
+        await served.entrypoint.start()
         (command,) = (await client.call("GET", "/entrypoint"))["commands"]
         assert command == {"id": "entrypoint_command", "command": "'/does/not/exist' 'x'", "exitCode": 127}
         logs = await client.call("GET", "/entrypoint/logs", headers=NEWEST)

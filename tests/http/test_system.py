@@ -25,29 +25,29 @@ TOKEN = "correct horse battery staple"
 
 
 class System:
-    """The system area on a port."""
+    """The system component on a port."""
 
     def __init__(self, token: str = "") -> None:
         self.env = Environment({"PATH": "/bin", "HOME": "/home/me", "TOOLBOX_TOKEN": "x"})
         self.keys = SigningKeys()
-        self.area = SystemComponent(
+        self.component = SystemComponent(
             identity=Identity(version="0.226.1", home="/home/me", workdir="/work"), env=self.env, keys=self.keys
         )
-        self.server = HttpServer(collect(self.area.api), Access(self.keys, token=token), sandbox_id="box")
-        self.server.observers.append(self.area.observe)
+        self.server = HttpServer(collect(*self.component.apis), Access(self.keys, token=token), sandbox_id="box")
+        self.server.observers.append(self.component.observe)
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> System:
         await self.server.start([self.listener])
-        self.area.listening([self.listener])
+        self.component.listening([self.listener])
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         await self.server.drain(1)
         await self.server.close()
-        await self.area.close()
+        await self.component.close()
 
 
 @pytest.fixture
@@ -190,8 +190,8 @@ async def test_health_names_the_listeners(system: System, http: aiohttp.ClientSe
 
 
 async def test_failed_listener_degrades_health(system: System, http: aiohttp.ClientSession) -> None:
-    system.area.health.failed("ssh", "address already in use")
-    system.area.health.off("web-terminal")
+    system.component.health.failed("ssh", "address already in use")
+    system.component.health.off("web-terminal")
     _, body = await get(http, "/healthz")
     assert body["status"] == "degraded"
     assert body["listeners"]["ssh"] == {"state": "failed", "detail": "address already in use"}
@@ -211,7 +211,7 @@ async def scrape(http: aiohttp.ClientSession) -> dict[str, dict[frozenset[str], 
 
 
 async def test_prometheus_counts_requests_by_route_template(system: System, http: aiohttp.ClientSession) -> None:
-    system.area.counters.add("execs_total", "commands started", lambda: 7, counter=True)
+    system.component.counters.add("execs_total", "commands started", lambda: 7, counter=True)
     for port in ("1", "2", "x"):
         await get(http, f"/port/{port}/in-use")
     async with http.request("PROPFIND", "/no/such/route"):
@@ -234,7 +234,7 @@ async def test_prometheus_shows_the_process_and_the_loop(http: aiohttp.ClientSes
 
 async def test_duration_buckets_are_cumulative(system: System, http: aiohttp.ClientSession) -> None:
     for seconds in (0.001, 0.03, 0.03, 100.0):
-        system.area.counters.count("GET", "/slow", 200, seconds)
+        system.component.counters.count("GET", "/slow", 200, seconds)
     buckets = (await scrape(http))["toolbox_http_request_duration_seconds_bucket"]
     counts = [buckets[frozenset({bound, "GET", "/slow"})] for bound in ("0.002", "0.025", "0.05", "60.0", "+Inf")]
     assert counts == [1, 1, 3, 3, 4]

@@ -18,8 +18,8 @@ Session = aiohttp.ClientSession
 
 @pytest.fixture
 async def served(tmp_path: pathlib.Path) -> AsyncIterator[Served]:
-    async with serve(tmp_path) as area:
-        yield area
+    async with serve(tmp_path) as component:
+        yield component
 
 
 @pytest.fixture

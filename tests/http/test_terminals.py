@@ -31,8 +31,8 @@ def token(envs: Any) -> str:
 
 @pytest.fixture
 async def served(tmp_path: pathlib.Path) -> AsyncIterator[Served]:
-    async with serve(tmp_path) as area:
-        yield area
+    async with serve(tmp_path) as component:
+        yield component
 
 
 @pytest.fixture
@@ -183,7 +183,7 @@ async def test_protocols_on_several_header_lines(served: Served) -> None:
     assert f"Sec-WebSocket-Protocol: {EXIT_CONTROL}\r\n".encode() in head
     size, text = (await reader.readexactly(2))[1], await reader.readexactly(len(CONNECTED))
     assert (size, text) == (len(CONNECTED), CONNECTED.encode())
-    assert served.area.terminals.get("lines").info().envs["A"] == "two lines"
+    assert served.component.terminals.get("lines").info().envs["A"] == "two lines"
     writer.close()
     await writer.wait_closed()
 
@@ -491,9 +491,9 @@ async def test_shutdown_closes_with_1001_and_ends_the_shell(tmp_path: pathlib.Pa
 
 async def test_shell_at_its_prompt_does_not_hold_up_the_end(tmp_path: pathlib.Path) -> None:
     async with serve(tmp_path, shell="bash") as served:
-        await served.area.terminals.create(CreateRequest(id="one"))
+        await served.component.terminals.create(CreateRequest(id="one"))
         async with asyncio.timeout(20):
-            await served.area.close(60)
+            await served.component.terminals.close(60)
 
 
 async def test_too_many_clients_are_told(api: Session) -> None:
@@ -574,7 +574,7 @@ async def test_entry_of_a_terminal(api: Session, served: Served) -> None:
 
 
 async def test_program_on_a_terminal_of_its_own(served: Served) -> None:
-    entry = await served.area.terminals.launch(
+    entry = await served.component.terminals.launch(
         argv=["sh", "-c", "stty size; exit 7"], cwd="", env={"A": "b"}, cols=30, rows=9, name="prog"
     )
     assert (await entry.wait()).code == 7

@@ -277,14 +277,14 @@ async def test_gauges_that_fail_turn_telemetry_off_and_nothing_else(
 
 
 class Served:
-    """The system area with telemetry, on a port."""
+    """The system component with telemetry, on a port."""
 
     def __init__(self, endpoint: str) -> None:
         keys = SigningKeys()
         identity = Identity(version="1", home="/", workdir="/")
-        self.area = SystemComponent(identity=identity, env=Environment({}), keys=keys, otel_endpoint=endpoint)
-        self.server = HttpServer(collect(self.area.api), Access(keys), sandbox_id="box")
-        self.server.observers.append(self.area.observe)
+        self.component = SystemComponent(identity=identity, env=Environment({}), keys=keys, otel_endpoint=endpoint)
+        self.server = HttpServer(collect(*self.component.apis), Access(keys), sandbox_id="box")
+        self.server.observers.append(self.component.observe)
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
 
@@ -295,7 +295,7 @@ class Served:
     async def __aexit__(self, *exc: object) -> None:
         await self.server.drain(1)
         await self.server.close()
-        await self.area.close()
+        await self.component.close()
 
 
 async def test_init_over_http_answers_at_once_and_requests_are_traced(collector: Collector) -> None:
@@ -304,7 +304,7 @@ async def test_init_over_http_answers_at_once_and_requests_are_traced(collector:
         async with http.post("/init", data=b'{"token": "from init"}') as answer:
             assert answer.status == 200
         assert time.monotonic() - started < 0.5
-        await served.area.telemetry.settled()
+        await served.component.telemetry.settled()
         async with http.get("/work-dir", headers={"traceparent": f"00-{TRACE}-{PARENT}-01"}):
             pass
     spans = collector.all_spans()  # closing flushes
@@ -317,7 +317,7 @@ async def test_hanging_collector_slows_no_request(hole: str) -> None:
     async with Served(hole) as served, aiohttp.ClientSession(served.url) as http:
         async with http.post("/init", data=b'{"token": "t"}'):
             pass
-        await served.area.telemetry.settled()
+        await served.component.telemetry.settled()
         slowest = 0.0
         for _ in range(300):
             started = time.monotonic()

@@ -58,7 +58,7 @@ class FilesComponent:
             watches=self._watches,
             bodies=self.bodies,
         )
-        self.api = FsApi(services)
+        self.apis = (FsApi(services),)
 
     async def start(self) -> None:
         """Remove in the background what a killed daemon left."""

@@ -44,7 +44,7 @@ class GitComponent:
         self._status = Status(tools)
         remotes = Remotes(tools, workdir)
         configuration = Configuration(tools, environment, home)
-        self.api = GitApi(
+        api = GitApi(
             Services(
                 cloning=Cloning(tools, workdir),
                 status=self._status,
@@ -59,7 +59,7 @@ class GitComponent:
                 store=CredentialStore(tools, environment, configuration, home),
             )
         )
-        self.workflow = WorkflowApi(
+        workflow_api = WorkflowApi(
             workflow.Services(
                 comparing=Comparing(tools),
                 content=Content(tools),
@@ -72,6 +72,7 @@ class GitComponent:
                 worktrees=Worktrees(tools),
             )
         )
+        self.apis = (api, workflow_api)
 
     async def stop(self) -> None:
         """End what runs, so that whoever waits for it gets an answer."""

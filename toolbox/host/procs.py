@@ -64,11 +64,13 @@ class Procs:
         pidfds: bool = True,
         after_spawn: Callable[[int], None] | None = None,
         limiter: Limiter | None = None,
+        grace: float = 0.0,
     ) -> None:
         self._spool = spool
         self._pidfds = pidfds and hasattr(os, "pidfd_open")
         self._after_spawn = after_spawn
         self._limiter = limiter or Limiter()
+        self._grace = grace
         self._spawner = WorkerPool("spawn", 1)
         self._tables = tree.Tables(WorkerPool("process-scan", 2))
         self._live: dict[int, tuple[Child, subprocess.Popen[bytes] | None]] = {}
@@ -184,8 +186,9 @@ class Procs:
             os.close(stdout)
             raise
 
-    async def close(self, grace: float = 0.0) -> None:
+    async def close(self, grace: float | None = None) -> None:
         """End every process we own, leftovers too when sweeping, and give back every descriptor."""
+        grace = self._grace if grace is None else grace
         self._closing = True
         await self._spawner.run(_nothing)  # what is being spawned has arrived after that
         await asyncio.gather(*(child.terminate(grace) for child in self.live))

@@ -87,14 +87,14 @@ class PortProxy:
             if not work.cancelled():
                 work.exception()  # retrieved, so that the loop does not report it as lost
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Cut what never ends by itself (upgraded connections and event streams), as the daemon goes away."""
         for task in self._endless:
             task.cancel()
 
     async def close(self) -> None:
         """End every upstream connection."""
-        self.stop()
+        await self.stop()
         if self._session is not None:
             await self._session.close()
 

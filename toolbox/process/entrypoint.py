@@ -30,27 +30,30 @@ NAME = "entrypoint"
 LAST_WORDS_SECONDS = 1.0
 
 
-class Note(Protocol):
+class OnOutput(Protocol):
     """Take a piece of output, for telemetry."""
 
     def __call__(self, text: str, *, error: bool = False) -> None:
-        """Note one piece."""
+        """Take one piece."""
 
 
 class Entrypoint:
     """Run one command, as an argument vector and without a shell."""
 
-    def __init__(self, context: ProcessContext, *, note: Note) -> None:
+    def __init__(self, context: ProcessContext, argv: Sequence[str], *, on_output: OnOutput, grace: float) -> None:
         self._context = context
-        self._note = note
+        self.argv = argv
+        self._on_output = on_output
+        self._grace = grace
         self._workers = WorkerPool("entrypoint", 1)
         self._tasks: list[asyncio.Task[None]] = []
         self._process: Process | None = None
         self._run: Run | None = None
         self.entry: Entry | None = None
 
-    async def start(self, argv: Sequence[str]) -> None:
+    async def start(self) -> None:
         """Start the command, if there is one; failing to is what its log says, and leaves the daemon up."""
+        argv = self.argv
         if not argv:
             return
         try:
@@ -98,16 +101,16 @@ class Entrypoint:
     async def _copy(self, output: OutputLog) -> None:
         async for chunk in output.follow():
             try:
-                self._note(chunk.data.decode("utf-8", "replace"), error=chunk.channel is Channel.STDERR)
+                self._on_output(chunk.data.decode("utf-8", "replace"), error=chunk.channel is Channel.STDERR)
                 await self._workers.run(_write, int(chunk.channel), bytes(chunk.data))
             except OSError as error:
                 log.warning("entrypoint output is no longer shown: %s", error)
                 return
 
-    async def close(self, grace: float) -> None:
+    async def stop(self) -> None:
         """End the command and everything below it, and show its last words."""
         if self._run is not None and self._process is not None:
-            await self._run.abort(grace)
+            await self._run.abort(self._grace)
             self._process.release()
             self._process.output.finish()
         if self._tasks:
@@ -117,7 +120,7 @@ class Entrypoint:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._workers.close()
 
-    async def release(self) -> None:
+    async def close(self) -> None:
         """Close the output."""
         if self.entry is not None:
             self._context.registry.discard(self.entry)

@@ -44,3 +44,11 @@ class Details(Wire, kw_only=True):
     cpu_ms: int | None = None
     peak_memory_bytes: int | None = None
     survivors: list[Survivor] | None = None
+
+
+class SignalRequest(Wire, kw_only=True):
+    """Send a signal, and another one if the process still runs after a while."""
+
+    signal: Annotated[str, msgspec.Meta(min_length=1, max_length=32)] | int
+    escalate_after_ms: Annotated[int, msgspec.Meta(ge=0, le=3_600_000)] | None = None
+    escalate_to: Annotated[str, msgspec.Meta(min_length=1, max_length=32)] | int | None = None

@@ -37,7 +37,7 @@ class SystemComponent:
         self.health = Health()
         self.counters = Counters(self._workers)
         self.telemetry = Telemetry(otel_endpoint, resource or {}, Gauges(Probe()))
-        self.api = SystemApi(
+        api = SystemApi(
             identity=identity,
             env=env,
             keys=keys,
@@ -47,6 +47,7 @@ class SystemComponent:
             counters=self.counters,
             telemetry=self.telemetry,
         )
+        self.apis = (api,)
 
     def listening(self, sockets: Iterable[socket.socket]) -> None:
         """Note where the API itself is served."""

@@ -1,4 +1,4 @@
-"""The git area alone on a port, with and without a git program."""
+"""The git component alone on a port, with and without a git program."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from toolbox.http.signing import SigningKeys
 
 @dataclasses.dataclass
 class Git:
-    """The git area, served; ``work`` is its working directory, ``home`` its user's."""
+    """The git component, served; ``work`` is its working directory, ``home`` its user's."""
 
     url: str
     work: pathlib.Path
@@ -37,7 +37,7 @@ class Git:
     environment: Environment
     procs: Procs
     session: aiohttp.ClientSession
-    area: GitComponent
+    component: GitComponent
 
     async def call(self, method: str, route: str, status: int = 200, /, **fields: Any) -> Any:
         """Send a request, fields in the query or the body, and return the decoded answer."""
@@ -89,20 +89,20 @@ async def served(tmp_path: pathlib.Path, variables: dict[str, str]) -> AsyncIter
     spool = Spool(tmp_path)
     procs = Procs(spool)
     environment = Environment({**variables, "HOME": str(home)})
-    area = GitComponent(procs, environment, workdir=str(work), home=str(home))
-    routes = [*collect(area.api), *collect(area.workflow)]
+    component = GitComponent(procs, environment, workdir=str(work), home=str(home))
+    routes = [route for api in component.apis for route in collect(api)]
     server = HttpServer(routes, Access(SigningKeys()), sandbox_id="box")
     listener = socket.create_server(("127.0.0.1", 0))
     await server.start([listener])
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     async with aiohttp.ClientSession(url) as session:
-        yield Git(url, work, home, environment, procs, session, area)
-    await area.stop()
+        yield Git(url, work, home, environment, procs, session, component)
+    await component.stop()
     await server.drain(5)
     await server.close()
     await procs.close()
     await spool.close()
-    await area.close()
+    await component.close()
 
 
 @pytest.fixture

@@ -194,7 +194,7 @@ async def test_daemon_that_ends_answers_who_waits(served: Git, other: pathlib.Pa
     fields = {"path": "c", "url": f"{http.url}/slow/x.git", **WHO}
     failing = asyncio.create_task(served.fails("SERVICE_UNAVAILABLE", "clone", **fields))
     await asyncio.to_thread(http.hanging.wait, 15)
-    await served.area.stop()
+    await served.component.stop()
     await failing
     assert not (served.work / "c").exists()
 

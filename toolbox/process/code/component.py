@@ -1,4 +1,4 @@
-"""Put code runs together: the interpreters that are kept warm, the runs and their API."""
+"""Put code runs together: the fork servers, the runs and their API."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ class CodeComponent:
     """Own everything behind ``/process/code-run``."""
 
     def __init__(self, context: ProcessContext, *, max_output: int) -> None:
-        self.warm = ForkServerPool(context.procs, workdir=context.workdir, max_output=max_output)
-        self.runs = CodeRuns(context, self.warm, max_output=max_output)
-        self.api = CodeApi(self.runs)
+        self.fork_servers = ForkServerPool(context.procs, workdir=context.workdir, max_output=max_output)
+        self.runs = CodeRuns(context, self.fork_servers, max_output=max_output)
+        self.apis = (CodeApi(self.runs),)
+
+    async def stop(self) -> None:
+        """Kill what runs and answer those who wait for it; end the fork servers."""
+        await self.runs.close()
+        await self.fork_servers.close()
 
     async def close(self) -> None:
-        """Kill what runs and answer those who wait for it; end the warm interpreters."""
-        await self.runs.close()
-        await self.warm.close()
-
-    async def release(self) -> None:
-        """Let go of all output, also of what is being sent."""
+        """Release all output, also of what is being sent."""
         await self.runs.release()

@@ -43,11 +43,11 @@ from toolbox.process.processes.wire import (
     ProcessPath,
     ProcessResult,
     ResizeRequest,
-    SignalRequest,
     StdinRequest,
     WaitQuery,
 )
 from toolbox.process.subprotocols import EXIT_CONTROL, SUBPROTOCOLS
+from toolbox.runs.wire import SignalRequest
 
 TAG = "processes"
 STARTING = (InvalidBody, BadRequest, UnsupportedOperation, Forbidden, NameConflict, StartFailed, Unavailable)

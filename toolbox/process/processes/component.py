@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from toolbox.host.procs import Procs
 from toolbox.process.processes.api import ProcessesApi
 from toolbox.process.processes.launcher import Launcher, OpenTerminal
 from toolbox.process.processes.processes import Processes
-from toolbox.runs.registry import Registry
+from toolbox.runs.context import ProcessContext
 
 
 class ProcessesComponent:
-    """Own everything behind ``/processes``."""
+    """Own everything behind ``/processes``; ``open_terminal`` starts what has the kind ``pty``."""
 
-    def __init__(self, registry: Registry, launcher: Launcher, procs: Procs) -> None:
-        self._launcher = launcher
-        self.processes = Processes(registry, launcher, procs)
-        self.api = ProcessesApi(self.processes)
+    def __init__(self, context: ProcessContext, open_terminal: OpenTerminal | None = None) -> None:
+        self._launcher = Launcher(context, open_terminal)
+        self.processes = Processes(context.registry, self._launcher, context.procs)
+        self.apis = (ProcessesApi(self.processes),)
 
-    def use_terminals(self, open_terminal: OpenTerminal) -> None:
-        """Have processes of kind pty started by ``open_terminal``."""
-        self._launcher.open_terminal = open_terminal
-
-    async def close(self) -> None:
-        """Kill what was started here and see it end; who waits for it gets an answer."""
+    async def stop(self) -> None:
+        """Kill what was started here and see it end; requests that wait for it are answered."""
         await self.processes.close()
         await self._launcher.close()
+
+    async def close(self) -> None:
+        """Release nothing: the registry owns the output."""

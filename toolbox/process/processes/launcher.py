@@ -51,10 +51,10 @@ class OpenTerminal(Protocol):
 class Launcher:
     """Start what a request describes."""
 
-    def __init__(self, context: ProcessContext) -> None:
+    def __init__(self, context: ProcessContext, open_terminal: OpenTerminal | None = None) -> None:
         self._context = context
         self._runs = RunSet("process")
-        self.open_terminal: OpenTerminal | None = None
+        self._open_terminal = open_terminal
 
     async def start(self, request: CreateProcessRequest) -> Entry:
         """Start a process and return its entry."""
@@ -159,7 +159,7 @@ class Launcher:
         return found
 
     async def _start_terminal(self, request: CreateProcessRequest) -> Entry:
-        if self.open_terminal is None:
+        if self._open_terminal is None:
             raise UnsupportedOperation("terminals are not available")
         if request.limits is not None or request.user is not None:
             raise UnsupportedOperation("a terminal takes neither limits nor user")
@@ -168,7 +168,7 @@ class Launcher:
         if request.shell_command is not None:
             shell = await self._shell(request.shell)
             argv = [shell.path, *(["-l"] if request.login else []), "-c", request.shell_command]
-        entry = await self.open_terminal(
+        entry = await self._open_terminal(
             argv=argv,
             cwd=self._context.resolve(request.cwd or ""),
             env={**(request.env or {}), **({"TERM": size.term} if size.term else {})},

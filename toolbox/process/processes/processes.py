@@ -29,11 +29,11 @@ from toolbox.process.processes.wire import (
     ProcessLogPage,
     ProcessResult,
     ResizeRequest,
-    SignalRequest,
     StdinRequest,
 )
 from toolbox.runs import output
 from toolbox.runs.registry import Entry, Kind, Registry
+from toolbox.runs.wire import SignalRequest
 
 
 class Processes:

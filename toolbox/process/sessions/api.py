@@ -22,7 +22,6 @@ from toolbox.http.disconnect import until, while_connected
 from toolbox.http.endpoint import MIB, Reply, endpoint, websocket
 from toolbox.http.pages import LateAnswers, Pages, send
 from toolbox.http.websocket import WsSession, offered_protocols
-from toolbox.process.processes.wire import SignalRequest
 from toolbox.process.sessions import log_json, sdk_compat
 from toolbox.process.sessions.entrypoint import EntrypointSession
 from toolbox.process.sessions.sessions import Sessions
@@ -43,6 +42,7 @@ from toolbox.process.sessions.wire import (
     SessionPath,
 )
 from toolbox.process.subprotocols import SUBPROTOCOLS
+from toolbox.runs.wire import SignalRequest
 
 TAG = "process"
 TEXT = "text/plain; charset=utf-8"

@@ -2,22 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from toolbox.host.worker_pool import WorkerPool
 from toolbox.process.entrypoint import Entrypoint
 from toolbox.process.sessions.api import SessionsApi
 from toolbox.process.sessions.entrypoint import EntrypointSession
 from toolbox.process.sessions.sessions import Sessions
+from toolbox.runs.context import ProcessContext
+from toolbox.runs.wire import SignalRequest
 
 
 class SessionsComponent:
-    """Own everything behind ``/process/session``."""
+    """Own everything behind ``/process/session``.
 
-    def __init__(self, sessions: Sessions, entrypoint: Entrypoint) -> None:
-        self.sessions = sessions
+    The processes of a session get ``grace`` seconds between SIGTERM and SIGKILL when it is deleted, ``stop_grace`` at
+    shutdown; ``send_signal`` signals a process by its id.
+    """
+
+    def __init__(
+        self,
+        context: ProcessContext,
+        entrypoint: Entrypoint,
+        *,
+        state_dir: str,
+        grace: float,
+        stop_grace: float,
+        send_signal: Callable[[str, SignalRequest], Awaitable[None]],
+    ) -> None:
+        self.sessions = Sessions(context, state_dir=state_dir, grace=grace, send_signal=send_signal)
+        self._stop_grace = stop_grace
         self._workers = WorkerPool("entrypoint-log", 1)
-        self.api = SessionsApi(sessions, EntrypointSession(entrypoint, self._workers))
+        self.apis = (SessionsApi(self.sessions, EntrypointSession(entrypoint, self._workers)),)
 
-    async def close(self, grace: float) -> None:
+    async def stop(self) -> None:
         """End all sessions; their logs stay."""
-        await self.sessions.close(grace)
+        await self.sessions.close(self._stop_grace)
+
+    async def close(self) -> None:
+        """End the thread that reads the log of the entrypoint."""
         await self._workers.close()

@@ -10,13 +10,13 @@ from collections.abc import Awaitable, Callable
 from toolbox.errors import BadRequest, Conflict, InvalidBody, ProcessNotFound, TooManyRequests, Unavailable
 from toolbox.host.output_log import OutputLog, Retention
 from toolbox.host.worker_pool import WorkerPool
-from toolbox.process.processes.wire import SignalRequest
 from toolbox.process.sessions import archive, wire
 from toolbox.process.sessions.command import SessionCommand
 from toolbox.process.sessions.log import HALF
 from toolbox.process.sessions.session import Session
 from toolbox.process.sessions.shell import SessionShell
 from toolbox.runs.context import ProcessContext
+from toolbox.runs.wire import SignalRequest
 
 log = logging.getLogger(__name__)
 

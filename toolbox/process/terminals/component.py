@@ -10,17 +10,18 @@ from toolbox.runs.context import ProcessContext
 
 
 class TerminalsComponent:
-    """Own everything behind ``/process/pty``."""
+    """Own everything behind ``/process/pty``; ``grace`` is what their shells get at shutdown."""
 
-    def __init__(self, context: ProcessContext) -> None:
+    def __init__(self, context: ProcessContext, *, grace: float) -> None:
         self.terminals = Terminals(context)
         self._screens = Screens()
-        self.api = PtyApi(self.terminals, self._screens, Waits(self._screens))
+        self._grace = grace
+        self.apis = (PtyApi(self.terminals, self._screens, Waits(self._screens)),)
 
-    async def close(self, grace: float) -> None:
-        """End all terminals; who waits for one gets an answer."""
-        await self.terminals.close(grace)
+    async def stop(self) -> None:
+        """End all terminals; requests that wait for one are answered."""
+        await self.terminals.close(self._grace)
 
-    async def release(self) -> None:
+    async def close(self) -> None:
         """End the thread that draws; requests must be over."""
         await self._screens.close()

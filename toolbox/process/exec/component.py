@@ -1,0 +1,23 @@
+"""Put command execution together: the commands that run and their API."""
+
+from __future__ import annotations
+
+from toolbox.process.exec.api import ExecApi
+from toolbox.process.exec.commands import Commands
+from toolbox.runs.context import ProcessContext
+
+
+class ExecComponent:
+    """Own everything behind ``/process/execute``."""
+
+    def __init__(self, context: ProcessContext, *, max_output: int) -> None:
+        self.commands = Commands(context, max_output=max_output)
+        self.apis = (ExecApi(self.commands),)
+
+    async def stop(self) -> None:
+        """Kill what runs and answer those who wait for it."""
+        await self.commands.close()
+
+    async def close(self) -> None:
+        """Release all output, also of what is being sent."""
+        await self.commands.release()
