@@ -331,7 +331,7 @@ def _announce(settings: Settings, listener: socket.socket, fresh_token: str) -> 
         log.warning("no authentication: everybody who reaches this address has full control (--insecure-no-auth)")
 
 
-async def _serve(daemon: Daemon, listener: socket.socket, lines: logs.Logs) -> int:
+async def _serve(daemon: Daemon, listener: socket.socket, lines: logs.LogPipeline) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

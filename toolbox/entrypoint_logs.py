@@ -20,7 +20,7 @@ _STREAMS = {"stdout": 1, "stderr": 2}
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 
 
-class Failure(Exception):
+class EntrypointLogsError(Exception):
     """Say why there is nothing to show, or no more."""
 
 
@@ -43,7 +43,7 @@ def run(settings: Settings, *, follow: bool) -> int:
     try:
         with contextlib.closing(connection), contextlib.suppress(BrokenPipeError):
             _print(connection, _headers(settings), follow=follow)
-    except Failure as failure:
+    except EntrypointLogsError as failure:
         sys.stderr.write(f"toolbox: {failure}\n")
         return 1
     except KeyboardInterrupt:
@@ -76,7 +76,7 @@ def _print(connection: http.client.HTTPConnection, headers: dict[str, str], *, f
     found = json.load(_get(connection, "/processes?name=entrypoint", headers))
     mine = [process for process in found if process.get("system")]
     if not mine:
-        raise Failure("no entrypoint: the daemon was started without a command")
+        raise EntrypointLogsError("no entrypoint: the daemon was started without a command")
     logs = f"/processes/{mine[0]['id']}/logs?encoding=base64"
     source = (
         _followed(connection, logs, headers) if follow else _pages(connection, logs, headers, mine[0]["lastCursor"])
@@ -100,7 +100,7 @@ def _followed(connection: http.client.HTTPConnection, logs: str, headers: dict[s
             sys.stderr.write(f"toolbox: {json.loads(value)['message']}\n")
         elif event == "eof":
             return
-    raise Failure("connection was lost before the end")
+    raise EntrypointLogsError("connection was lost before the end")
 
 
 def _pages(
@@ -119,10 +119,10 @@ def _get(connection: http.client.HTTPConnection, path: str, headers: dict[str, s
     answer = connection.getresponse()
     if answer.status == 401:
         answer.read()
-        raise Failure("the daemon wants its token: set TOOLBOX_TOKEN or --token-file")
+        raise EntrypointLogsError("the daemon wants its token: set TOOLBOX_TOKEN or --token-file")
     if answer.status != 200:
         text = answer.read(2000).decode("utf-8", "replace")
-        raise Failure(f"the daemon answers {answer.status}: {text}")
+        raise EntrypointLogsError(f"the daemon answers {answer.status}: {text}")
     return answer
 
 

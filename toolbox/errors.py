@@ -51,7 +51,7 @@ import errno
 from typing import Any, ClassVar
 
 
-class Code(enum.StrEnum):
+class ErrorCode(enum.StrEnum):
     """Name every error code that may cross the wire."""
 
     GIT_AUTH_FAILED = "GIT_AUTH_FAILED"
@@ -113,7 +113,7 @@ class ToolboxError(Exception):
     """
 
     status: ClassVar[int] = 500
-    code: ClassVar[Code] = Code.INTERNAL_SERVER_ERROR
+    code: ClassVar[ErrorCode] = ErrorCode.INTERNAL_SERVER_ERROR
 
     def __init__(self, message: str, *, detail: dict[str, Any] | None = None) -> None:
         super().__init__(message)
@@ -124,103 +124,103 @@ class ToolboxError(Exception):
 class BadRequest(ToolboxError):
     """Reject input that makes no sense."""
 
-    status, code = 400, Code.BAD_REQUEST
+    status, code = 400, ErrorCode.BAD_REQUEST
 
 
 class InvalidBody(BadRequest):
     """Reject a body that is missing, malformed or of the wrong shape."""
 
-    code = Code.INVALID_REQUEST_BODY
+    code = ErrorCode.INVALID_REQUEST_BODY
 
 
 class InvalidPath(BadRequest):
     """Reject a path that cannot name what the operation needs."""
 
-    code = Code.INVALID_FILE_PATH
+    code = ErrorCode.INVALID_FILE_PATH
 
 
 class LspNotInitialized(BadRequest):
     """Report a language server that was not started."""
 
-    code = Code.LSP_SERVER_NOT_INITIALIZED
+    code = ErrorCode.LSP_SERVER_NOT_INITIALIZED
 
 
 class InvalidCursor(BadRequest):
     """Reject a position that was never handed out."""
 
-    code = Code.INVALID_CURSOR
+    code = ErrorCode.INVALID_CURSOR
 
 
 class UnsupportedOperation(BadRequest):
     """Reject an operation that this kind of process does not have."""
 
-    code = Code.UNSUPPORTED_OPERATION
+    code = ErrorCode.UNSUPPORTED_OPERATION
 
 
 class Unauthorized(ToolboxError):
     """Report a missing or wrong credential."""
 
-    status, code = 401, Code.UNAUTHORIZED
+    status, code = 401, ErrorCode.UNAUTHORIZED
 
 
 class GitAuthFailed(Unauthorized):
     """Report a remote that refused the credentials."""
 
-    code = Code.GIT_AUTH_FAILED
+    code = ErrorCode.GIT_AUTH_FAILED
 
 
 class Forbidden(ToolboxError):
     """Report something this caller may not do."""
 
-    status, code = 403, Code.FORBIDDEN
+    status, code = 403, ErrorCode.FORBIDDEN
 
 
 class FileAccessDenied(Forbidden):
     """Report a file the daemon's user may not touch."""
 
-    code = Code.FILE_ACCESS_DENIED
+    code = ErrorCode.FILE_ACCESS_DENIED
 
 
 class ProtectedProcess(Forbidden):
     """Report a process that belongs to the sandbox itself."""
 
-    code = Code.PROTECTED_PROCESS
+    code = ErrorCode.PROTECTED_PROCESS
 
 
 class NotFound(ToolboxError):
     """Report an object or route that does not exist."""
 
-    status, code = 404, Code.NOT_FOUND
+    status, code = 404, ErrorCode.NOT_FOUND
 
 
 class FileMissing(NotFound):
     """Report a path that does not exist."""
 
-    code = Code.FILE_NOT_FOUND
+    code = ErrorCode.FILE_NOT_FOUND
 
 
 class ProcessNotFound(NotFound):
     """Report an unknown process, session, terminal or command."""
 
-    code = Code.PROCESS_NOT_FOUND
+    code = ErrorCode.PROCESS_NOT_FOUND
 
 
 class GitRepoNotFound(NotFound):
     """Report a folder or remote that holds no repository."""
 
-    code = Code.GIT_REPO_NOT_FOUND
+    code = ErrorCode.GIT_REPO_NOT_FOUND
 
 
 class GitBranchNotFound(NotFound):
     """Report a branch or revision that does not exist."""
 
-    code = Code.GIT_BRANCH_NOT_FOUND
+    code = ErrorCode.GIT_BRANCH_NOT_FOUND
 
 
 class MethodNotAllowed(ToolboxError):
     """Report a known path asked with a wrong method."""
 
-    status, code = 405, Code.METHOD_NOT_ALLOWED
+    status, code = 405, ErrorCode.METHOD_NOT_ALLOWED
 
     def __init__(self, message: str, *, allow: list[str]) -> None:
         super().__init__(message, detail={"allow": allow})
@@ -230,133 +230,133 @@ class MethodNotAllowed(ToolboxError):
 class RequestTimeout(ToolboxError):
     """Report work that ran out of time."""
 
-    status, code = 408, Code.REQUEST_TIMEOUT
+    status, code = 408, ErrorCode.REQUEST_TIMEOUT
 
 
 class ExecutionTimeout(RequestTimeout):
     """Report a command that was killed at its deadline."""
 
-    code = Code.PROCESS_EXECUTION_TIMEOUT
+    code = ErrorCode.PROCESS_EXECUTION_TIMEOUT
 
 
 class Conflict(ToolboxError):
     """Report something that exists already or is in the way."""
 
-    status, code = 409, Code.CONFLICT
+    status, code = 409, ErrorCode.CONFLICT
 
 
 class GitBranchExists(Conflict):
     """Report a branch name that is taken."""
 
-    code = Code.GIT_BRANCH_EXISTS
+    code = ErrorCode.GIT_BRANCH_EXISTS
 
 
 class GitPushRejected(Conflict):
     """Report a push that is not a fast-forward."""
 
-    code = Code.GIT_PUSH_REJECTED
+    code = ErrorCode.GIT_PUSH_REJECTED
 
 
 class GitDirtyWorktree(Conflict):
     """Report local changes that would be lost."""
 
-    code = Code.GIT_DIRTY_WORKTREE
+    code = ErrorCode.GIT_DIRTY_WORKTREE
 
 
 class GitMergeConflict(Conflict):
     """Report a merge that stopped on conflicts."""
 
-    code = Code.GIT_MERGE_CONFLICT
+    code = ErrorCode.GIT_MERGE_CONFLICT
 
 
 class RecordingActive(Conflict):
     """Report a recording that has not been stopped yet."""
 
-    code = Code.RECORDING_STILL_ACTIVE
+    code = ErrorCode.RECORDING_STILL_ACTIVE
 
 
 class StartFailed(Conflict):
     """Report a program that could not be started."""
 
-    code = Code.PROCESS_START_FAILED
+    code = ErrorCode.PROCESS_START_FAILED
 
 
 class NameConflict(Conflict):
     """Report a name that something running has."""
 
-    code = Code.NAME_CONFLICT
+    code = ErrorCode.NAME_CONFLICT
 
 
 class CursorExpired(Conflict):
     """Report a position whose output is not kept any more."""
 
-    code = Code.CURSOR_EXPIRED
+    code = ErrorCode.CURSOR_EXPIRED
 
 
 class StdinClosed(Conflict):
     """Report input after its end."""
 
-    code = Code.STDIN_CLOSED
+    code = ErrorCode.STDIN_CLOSED
 
 
 class StdinUnavailable(Conflict):
     """Report input to a process that was started without."""
 
-    code = Code.STDIN_UNAVAILABLE
+    code = ErrorCode.STDIN_UNAVAILABLE
 
 
 class ProcessEnded(Conflict):
     """Report an operation that only something running has."""
 
-    code = Code.PROCESS_TERMINAL
+    code = ErrorCode.PROCESS_TERMINAL
 
 
 class Gone(ToolboxError):
     """Report something that existed and has ended."""
 
-    status, code = 410, Code.GONE
+    status, code = 410, ErrorCode.GONE
 
 
 class SessionEnded(Gone):
     """Report a session whose shell has exited."""
 
-    code = Code.SESSION_ENDED
+    code = ErrorCode.SESSION_ENDED
 
 
 class CommandCompleted(Gone):
     """Report input to a command that has finished."""
 
-    code = Code.COMMAND_ALREADY_COMPLETED
+    code = ErrorCode.COMMAND_ALREADY_COMPLETED
 
 
 class TooLarge(ToolboxError):
     """Report a body or field over its limit."""
 
-    status, code = 413, Code.PAYLOAD_TOO_LARGE
+    status, code = 413, ErrorCode.PAYLOAD_TOO_LARGE
 
 
 class RangeNotSatisfiable(ToolboxError):
     """Report a byte range outside the file."""
 
-    status, code = 416, Code.RANGE_NOT_SATISFIABLE
+    status, code = 416, ErrorCode.RANGE_NOT_SATISFIABLE
 
 
 class Unprocessable(ToolboxError):
     """Report well-formed input that cannot be carried out."""
 
-    status, code = 422, Code.UNPROCESSABLE_ENTITY
+    status, code = 422, ErrorCode.UNPROCESSABLE_ENTITY
 
 
 class GitRemoteRejected(Unprocessable):
     """Report a remote whose hook or policy refused the change."""
 
-    code = Code.GIT_REMOTE_REJECTED
+    code = ErrorCode.GIT_REMOTE_REJECTED
 
 
 class TooManyRequests(ToolboxError):
     """Report a bounded resource that is used up for now."""
 
-    status, code = 429, Code.TOO_MANY_REQUESTS
+    status, code = 429, ErrorCode.TOO_MANY_REQUESTS
 
 
 class InternalError(ToolboxError):
@@ -366,43 +366,43 @@ class InternalError(ToolboxError):
 class FileReadFailed(InternalError):
     """Report a read that failed for a reason other than access or existence."""
 
-    code = Code.FILE_READ_FAILED
+    code = ErrorCode.FILE_READ_FAILED
 
 
 class BadGateway(ToolboxError):
     """Report an upstream that did not answer as it should."""
 
-    status, code = 502, Code.BAD_GATEWAY
+    status, code = 502, ErrorCode.BAD_GATEWAY
 
 
 class GitTransportFailed(BadGateway):
     """Report a remote that could not be reached."""
 
-    code = Code.GIT_TRANSPORT_FAILED
+    code = ErrorCode.GIT_TRANSPORT_FAILED
 
 
 class Unavailable(ToolboxError):
     """Report something that does not work now but may later."""
 
-    status, code = 503, Code.SERVICE_UNAVAILABLE
+    status, code = 503, ErrorCode.SERVICE_UNAVAILABLE
 
 
 class A11yUnavailable(Unavailable):
     """Report a desktop without an accessibility bus."""
 
-    code = Code.A11Y_UNAVAILABLE
+    code = ErrorCode.A11Y_UNAVAILABLE
 
 
 class FfmpegMissing(Unavailable):
     """Report a machine without ffmpeg."""
 
-    code = Code.RECORDING_FFMPEG_NOT_FOUND
+    code = ErrorCode.RECORDING_FFMPEG_NOT_FOUND
 
 
 class StorageFull(ToolboxError):
     """Report a file system or quota that is full."""
 
-    status, code = 507, Code.INSUFFICIENT_STORAGE
+    status, code = 507, ErrorCode.INSUFFICIENT_STORAGE
 
 
 _BY_ERRNO: dict[int, type[ToolboxError]] = {

@@ -122,7 +122,7 @@ def _gz_rotate(source: str, target: str) -> None:
     pathlib.Path(source).unlink()
 
 
-class Logs:
+class LogPipeline:
     """Own the listener thread and the handlers behind it."""
 
     def __init__(self, handlers: list[logging.Handler], level: int) -> None:
@@ -150,7 +150,7 @@ class Logs:
             handler.close()
 
 
-def start(level: str, file: RotatingFile | None, stream: TextIO = sys.stderr) -> Logs:
+def start(level: str, file: RotatingFile | None, stream: TextIO = sys.stderr) -> LogPipeline:
     """Send log lines to a stream and a file, formatted off the loop."""
     console = logging.StreamHandler(stream)
     console.setFormatter(TextFormatter() if stream.isatty() else JsonFormatter())
@@ -158,4 +158,4 @@ def start(level: str, file: RotatingFile | None, stream: TextIO = sys.stderr) ->
     if file is not None:
         file.setFormatter(JsonFormatter())
         handlers.append(file)
-    return Logs(handlers, LEVELS[level])
+    return LogPipeline(handlers, LEVELS[level])

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings, strategies
 
 from tests.contract.generated import Operation, decode, fields, operations, shape
 from toolbox import daemon, errors, wire
-from toolbox.errors import Code, ToolboxError
+from toolbox.errors import ErrorCode, ToolboxError
 from toolbox.http.binding import describe
 from toolbox.http.endpoint import WEBSOCKET, Route, is_stream
 from toolbox.settings import read
@@ -57,7 +57,7 @@ def test_error_codes_agree() -> None:
     from daytona_toolbox_api_client.models.daemon_error_code import DaemonErrorCode
 
     theirs = {code.value for code in DaemonErrorCode} - {"unknown_default_open_api"}
-    assert theirs <= {code.value for code in Code}
+    assert theirs <= {code.value for code in ErrorCode}
 
 
 def error_classes() -> list[type[ToolboxError]]:

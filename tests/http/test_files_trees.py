@@ -19,7 +19,7 @@ import aiohttp
 import pytest
 
 from tests.http.conftest import Files
-from toolbox.fs.feed import RING
+from toolbox.fs.watch_feed import RING
 
 
 @pytest.fixture
@@ -322,11 +322,11 @@ async def test_watch_resumes_after_a_cursor(watching: Watching, work: pathlib.Pa
 
 
 async def test_slow_watcher_is_told_that_it_missed_changes(files: Files, work: pathlib.Path) -> None:
-    from toolbox.fs.feed import Change, PipeWriter
+    from toolbox.fs.watch_feed import Change, WatchFeed
     from toolbox.host.worker_pool import WorkerPool
 
     workers = WorkerPool("test", 1)
-    feed = PipeWriter(os.fsencode(work), workers, recursive=True, debounce=50)
+    feed = WatchFeed(os.fsencode(work), workers, recursive=True, debounce=50)
     await feed.start()
     feed._publish([Change("CREATE", b"x", is_dir=False, time="")] * (RING + 1))
     assert await feed.after(0) is None

@@ -73,8 +73,8 @@ FORM = "multipart/form-data"
 READ = (BadRequest, FileAccessDenied, FileMissing, FileReadFailed)
 
 
-class Services(msgspec.Struct, frozen=True, kw_only=True):
-    """What the endpoints call."""
+class FileServices(msgspec.Struct, frozen=True, kw_only=True):
+    """The services behind the endpoints."""
 
     tree: Tree
     info: Info
@@ -95,7 +95,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
 class FsApi:
     """Files and directories."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: FileServices) -> None:
         self._fs = services
 
     @endpoint("GET", "/files", tag=TAG, errors=READ)
@@ -135,7 +135,7 @@ class FsApi:
 
     @endpoint("GET", "/files/find", tag=TAG, errors=(BadRequest,))
     async def find_in_files(self, query: FindQuery, request: Request) -> Reply[list[Match]]:
-        """Find lines that hold a text: literal and case-sensitive unless ``regex`` or ``ignoreCase`` is set."""
+        """Find lines that contain a text: literal and case-sensitive unless ``regex`` or ``ignoreCase`` is set."""
         matches, cut = await while_connected(request, self._fs.find.find(query))
         return Reply(matches, headers={"X-Result-Truncated": "true"} if cut else {})
 
@@ -182,7 +182,7 @@ class FsApi:
         body_media=FORM,
     )
     async def upload_file_v2(self, query: UploadQuery, request: Request) -> UploadResponse:
-        """Upload a file and tell where it went."""
+        """Upload a file and return its name and path."""
         return await self._receive(query, request)
 
     async def _receive(self, query: UploadQuery, request: web.BaseRequest) -> UploadResponse:
@@ -202,7 +202,7 @@ class FsApi:
 
     @endpoint("POST", "/files/extract", tag=TAG, errors=(*READ, Conflict, StorageFull), body_media=OCTETS)
     async def extract(self, query: ExtractQuery, request: Request) -> ExtractResponse:
-        """Unpack a tar or zip into a directory, all or nothing; members that lead outside are refused."""
+        """Unpack a tar or zip into a directory, all or nothing; members outside the directory are refused."""
         return await self._fs.bodies.receive_file(request, self._fs.extracts.receiver(query))
 
     @endpoint("GET", "/files/watch", tag=TAG, errors=(*READ, StorageFull, TooManyRequests), media=SSE, quiet=True)

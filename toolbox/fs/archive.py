@@ -1,7 +1,7 @@
-"""Pack a tree into a tar or zip while it is sent, at constant memory.
+"""Stream a tree as tar or zip, in constant memory.
 
-A thread writes the archive into a pipe and the loop sends what comes out: a slow client holds the thread up, one
-that leaves breaks the pipe.
+A worker thread writes the archive into a pipe and the event loop sends what it reads from it. A full pipe is the
+back-pressure of a slow client; a disconnect closes the read end, so the thread ends with ``EPIPE``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from toolbox.errors import BadRequest
 from toolbox.fs.globs import Glob
 from toolbox.fs.info import base_name
 from toolbox.fs.tree import entries
-from toolbox.fs.walk import ENDLESS
+from toolbox.fs.walk import PSEUDO_FILE_SYSTEMS
 from toolbox.fs.wire import ArchiveQuery
 from toolbox.host.paths import Workdir, decode, show
 from toolbox.host.worker_pool import WorkerPool
@@ -28,13 +28,14 @@ log = logging.getLogger(__name__)
 
 _CHUNK = 256 * 1024
 _PIPE = 1024 * 1024
-# Level 1 packs three times as fast as the default for a tenth more bytes.
+# Level 1 compresses three times as fast as the default; the archive grows by 10 %.
 _LEVEL = 1
-_EPOCH = (1980, 1, 1, 0, 0, 0)
+# The earliest time a zip member can carry.
+_ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 class Writer(Protocol):
-    """What a format does with the entries of a tree."""
+    """The writer of one archive format."""
 
     def add(self, name: str, path: bytes, status: os.stat_result) -> None:
         """Add a file, directory or link."""
@@ -42,19 +43,19 @@ class Writer(Protocol):
     def close(self) -> None:
         """Finish the archive."""
 
-    def drop(self) -> None:
-        """Let go of an archive that cannot be finished, without writing to it any more."""
+    def abandon(self) -> None:
+        """Discard an unfinished archive: the pipe is broken, and a finaliser must not write into it."""
 
 
 class Archives:
-    """Pack trees."""
+    """Pack trees into archives."""
 
     def __init__(self, workdir: Workdir, workers: WorkerPool) -> None:
         self._workdir = workdir
         self._workers = workers
 
     async def pack(self, query: ArchiveQuery) -> tuple[str, AsyncGenerator[bytes]]:
-        """Check the root and return a file name and the bytes of the archive."""
+        """Validate the root; return the file name of the archive and its bytes as a stream."""
         root = self._workdir.resolve(query.path)
         mode = (await self._workers.run(os.stat, root)).st_mode
         if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
@@ -65,7 +66,7 @@ class Archives:
 
     async def _stream(self, root: bytes, kind: str, exclude: list[Glob]) -> AsyncGenerator[bytes]:
         readable, writable = os.pipe2(os.O_CLOEXEC)
-        with contextlib.suppress(OSError):  # the user's share of pipe memory is used up
+        with contextlib.suppress(OSError):  # EPERM over fs.pipe-user-pages-soft; the default size works too
             fcntl.fcntl(writable, fcntl.F_SETPIPE_SZ, _PIPE)
         packing = asyncio.ensure_future(self._workers.run(_pack, writable, root, kind, exclude))
         reader = asyncio.StreamReader(limit=_CHUNK)
@@ -91,7 +92,7 @@ def _pack(fd: int, root: bytes, kind: str, exclude: list[Glob]) -> None:
                 _add(writer, decode(relative), path, status)
             writer.close()
         except BaseException:
-            writer.drop()
+            writer.abandon()
             raise
 
 
@@ -99,43 +100,43 @@ def _add(writer: Writer, name: str, path: bytes, status: os.stat_result) -> None
     try:
         writer.add(name, path, status)
     except (PermissionError, FileNotFoundError) as error:
-        log.info("left out of an archive: %s", error)
+        log.info("archive member skipped: %s", error)
 
 
 def _members(root: bytes, exclude: list[Glob]) -> Iterator[tuple[bytes, bytes, os.stat_result]]:
     """Yield files, directories and links below the root, directories before their contents."""
     status = os.stat(root)
     if not stat.S_ISDIR(status.st_mode):
-        yield base_name(root), os.path.realpath(root), status  # contents are opened without following links
+        yield base_name(root), os.path.realpath(root), status  # _open_regular refuses to follow a link
         return
-    endless = ENDLESS if os.path.realpath(root) == b"/" else frozenset()
+    skipped = PSEUDO_FILE_SYSTEMS if os.path.realpath(root) == b"/" else frozenset()
     cut = len(os.path.join(root, b""))
-    waiting = [(entry, entry.name in endless) for entry in reversed(entries(root))]
+    waiting = [(entry, entry.name in skipped) for entry in reversed(entries(root))]
     while waiting:
-        entry, left_out = waiting.pop()
+        entry, excluded = waiting.pop()
         relative = entry.path[cut:]
-        if left_out or any(glob.matches(decode(entry.name), decode(relative)) for glob in exclude):
+        if excluded or any(glob.matches(decode(entry.name), decode(relative)) for glob in exclude):
             continue
         try:
             status = entry.stat(follow_symlinks=False)
-        except FileNotFoundError:  # gone since its directory was read
+        except FileNotFoundError:  # deleted since its directory was read
             continue
         if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode) or stat.S_ISLNK(status.st_mode):
             yield relative, entry.path, status
         if stat.S_ISDIR(status.st_mode):
-            with contextlib.suppress(OSError):  # an unreadable directory is there, its contents are not
+            with contextlib.suppress(OSError):  # an unreadable directory is packed without its contents
                 waiting += [(inner, False) for inner in reversed(entries(entry.path))]
 
 
 @contextlib.contextmanager
-def _content(path: bytes) -> Iterator[Any]:
-    """Open a regular file that was one a moment ago."""
+def _open_regular(path: bytes) -> Iterator[Any]:
+    """Open a regular file; it may have been replaced since its ``stat``, by a link or by a FIFO that would block."""
     with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:
         yield file
 
 
-class _Counted:
-    """A pipe that knows how much went into it, which is all that writing a tar needs of a file."""
+class _CountingPipe:
+    """A pipe with ``tell()``, the only method of a seekable file that ``TarFile`` needs to write."""
 
     def __init__(self, pipe: Any) -> None:
         self._pipe = pipe
@@ -150,15 +151,15 @@ class _Counted:
 
 
 class _Tar:
-    """Write pax tar, which carries names of any bytes and length."""
+    """Write tar in pax format, the only one for names of any bytes and any length."""
 
     def __init__(self, pipe: Any, *, packed: bool) -> None:
         import gzip
         import tarfile
 
         self._gzip = gzip.GzipFile(fileobj=pipe, mode="wb", compresslevel=_LEVEL, mtime=0) if packed else None
-        # Not the stream mode "w|": that writes from its finaliser, into a pipe that may be closed by then.
-        self._tar = tarfile.TarFile(fileobj=self._gzip or _Counted(pipe), mode="w", format=tarfile.PAX_FORMAT)  # type: ignore[arg-type]
+        # Not the stream mode "w|": its finaliser flushes, into a descriptor that may be closed or reused by then.
+        self._tar = tarfile.TarFile(fileobj=self._gzip or _CountingPipe(pipe), mode="w", format=tarfile.PAX_FORMAT)  # type: ignore[arg-type]
         self._types = {stat.S_IFDIR: tarfile.DIRTYPE, stat.S_IFLNK: tarfile.SYMTYPE}
         self._info = tarfile.TarInfo
 
@@ -169,7 +170,7 @@ class _Tar:
         info.uid, info.gid = status.st_uid, status.st_gid
         kind = stat.S_IFMT(status.st_mode)
         if kind == stat.S_IFREG:
-            with _content(path) as file:
+            with _open_regular(path) as file:
                 info.size = os.fstat(file.fileno()).st_size
                 self._tar.addfile(info, file)
             return
@@ -183,13 +184,14 @@ class _Tar:
         if self._gzip is not None:
             self._gzip.close()
 
-    def drop(self) -> None:
+    def abandon(self) -> None:
+        # GzipFile.close(), which its finaliser calls, writes the trailer unless there is no file.
         if self._gzip is not None:
             self._gzip.fileobj = None  # type: ignore[assignment]
 
 
 class _Zip:
-    """Write zip; names that are not UTF-8 lose the bytes zip cannot carry."""
+    """Write zip; bytes of a name that are not UTF-8 are replaced, as zip cannot carry them."""
 
     def __init__(self, pipe: Any) -> None:
         import zipfile
@@ -204,7 +206,7 @@ class _Zip:
 
         kind = stat.S_IFMT(status.st_mode)
         shown = show(name.encode("utf-8", "surrogateescape")) + ("/" if kind == stat.S_IFDIR else "")
-        info = self._info(shown, max(time.localtime(status.st_mtime)[:6], _EPOCH))
+        info = self._info(shown, max(time.localtime(status.st_mtime)[:6], _ZIP_EPOCH))
         info.external_attr = (status.st_mode & 0xFFFF) << 16
         info.compress_type = self._method
         if kind == stat.S_IFDIR:
@@ -212,11 +214,12 @@ class _Zip:
         elif kind == stat.S_IFLNK:
             self._zip.writestr(info, os.readlink(path))
         else:
-            with _content(path) as file, self._zip.open(info, "w", force_zip64=True) as out:
+            with _open_regular(path) as file, self._zip.open(info, "w", force_zip64=True) as out:
                 shutil.copyfileobj(file, out, _CHUNK)
 
     def close(self) -> None:
         self._zip.close()
 
-    def drop(self) -> None:
+    def abandon(self) -> None:
+        # ZipFile.close(), which its finaliser calls, writes the central directory unless there is no file.
         self._zip.fp = None

@@ -1,10 +1,10 @@
-"""Put the files area together: its worker_pools of threads, its journal, its services and its API."""
+"""The files component: thread pools, the journal of temporary files, services and API."""
 
 from __future__ import annotations
 
 import asyncio
 
-from toolbox.fs.api import FsApi, Services
+from toolbox.fs.api import FileServices, FsApi
 from toolbox.fs.archive import Archives
 from toolbox.fs.copying import Copies
 from toolbox.fs.downloads import Downloads
@@ -27,10 +27,11 @@ from toolbox.http.bodies import Bodies
 
 
 class FilesComponent:
-    """Own everything behind ``/files``."""
+    """Own what serves ``/files``."""
 
     def __init__(self, *, workdir: str, state_dir: str, procs: Procs | None = None, durable: bool = False) -> None:
         root = Workdir(workdir)
+        # One pool per kind of work, so that a hung mount or a long copy cannot delay a stat.
         quick = WorkerPool("fs-quick", 4)
         bulk = WorkerPool("fs-bulk", 8)
         trees = WorkerPool("fs-trees", 4)
@@ -39,10 +40,10 @@ class FilesComponent:
         self._worker_pools = (quick, bulk, trees, search, watch)
         self._watches = Watches(root, watch)
         self._journal = Journal(state_dir)
-        self._sweep: asyncio.Task[int] | None = None
+        self._cleanup: asyncio.Task[int] | None = None
         self.bodies = Bodies(bulk)
         uploads = Uploads(root, self._journal, durable=durable)
-        services = Services(
+        services = FileServices(
             tree=Tree(root, quick),
             info=Info(root, quick, bulk),
             permissions=Permissions(root, quick),
@@ -61,13 +62,13 @@ class FilesComponent:
         self.apis = (FsApi(services),)
 
     async def start(self) -> None:
-        """Remove in the background what a killed daemon left."""
-        self._sweep = asyncio.create_task(self._worker_pools[0].run(self._journal.start), name="files sweep")
+        """Start to remove, in the background, the temporary files that a killed daemon left behind."""
+        self._cleanup = asyncio.create_task(self._worker_pools[0].run(self._journal.start), name="files cleanup")
 
     async def close(self) -> None:
-        """End the threads; requests must be over."""
-        if self._sweep is not None:
-            await asyncio.wait([self._sweep])
+        """Stop the watches, the thread pools and the journal; all requests must have ended."""
+        if self._cleanup is not None:
+            await asyncio.wait([self._cleanup])
         await self._watches.close()
         for workers in self._worker_pools:
             await workers.close()

@@ -1,6 +1,6 @@
-"""Copy files and trees: content with holes, mode, times, owner and attributes; links as links.
+"""Copy files and trees with holes, mode, times, owner and extended attributes; symbolic links are copied as links.
 
-A copy grows under a temporary name beside its destination and takes the real name when it is complete.
+A copy is written under a temporary name in the directory of its destination and renamed when it is complete.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ from toolbox.host.removal import remove
 from toolbox.host.syscalls import rename_new
 from toolbox.host.worker_pool import WorkerPool
 
-_PIECE = 16 * 1024 * 1024
+# sendfile cannot be interrupted; after each chunk the copy can be cancelled.
+_CHUNK = 16 * 1024 * 1024
 
 
-class Stopped(Exception):
-    """The caller has gone; nothing is to be told to anybody."""
+class CopyCancelled(Exception):
+    """The request was cancelled; no client receives this."""
 
 
 class Totals(msgspec.Struct):
-    """What a copy did."""
+    """What was copied; ``size`` in bytes of data, holes not counted."""
 
     files: int = 0
     size: int = 0
@@ -49,24 +50,24 @@ class Copier:
         """Copy ``source`` to ``target``, which must not exist."""
         if not self._one(source, target):
             return
-        # Directories get their mode and times last: a read-only one could not be filled, and filling sets times.
+        # Directories get mode and times last: a read-only one could not be filled, and filling it sets its mtime.
         waiting = [(source, target)]
         made = []
         while waiting:
             directory = waiting.pop()
             made.append(directory)
-            waiting += self._inside(*directory)
+            waiting += self._children(*directory)
         for inner_source, inner_target in reversed(made):
             _metadata(inner_source, inner_target, os.lstat(inner_source))
 
-    def _inside(self, source: bytes, target: bytes) -> list[tuple[bytes, bytes]]:
+    def _children(self, source: bytes, target: bytes) -> list[tuple[bytes, bytes]]:
         found = [(entry.path, os.path.join(target, entry.name)) for entry in entries(source)]
         return [pair for pair in found if self._one(*pair)]
 
     def _one(self, source: bytes, target: bytes) -> bool:
-        """Copy one entry; True if it is a directory still to be filled."""
+        """Copy one entry; return True for a directory, which is created empty."""
         if self._stop.is_set():
-            raise Stopped
+            raise CopyCancelled
         status = os.lstat(source)
         kind = stat.S_IFMT(status.st_mode)
         if kind == stat.S_IFDIR:
@@ -99,20 +100,20 @@ class Copier:
             os.close(reader)
 
     def _extents(self, reader: int, writer: int, size: int) -> None:
-        """Copy what is there and keep holes as holes."""
+        """Copy the data extents; what lies between them stays a hole."""
         offset = 0
         while offset < size:
             start, end = _extent(reader, offset, size)
             offset = start
             while offset < end:
-                offset = self._piece(reader, writer, offset, end)
+                offset = self._chunk(reader, writer, offset, end)
         os.ftruncate(writer, size)
 
-    def _piece(self, reader: int, writer: int, offset: int, end: int) -> int:
+    def _chunk(self, reader: int, writer: int, offset: int, end: int) -> int:
         if self._stop.is_set():
-            raise Stopped
+            raise CopyCancelled
         os.lseek(writer, offset, os.SEEK_SET)
-        done = os.sendfile(writer, reader, offset, min(_PIECE, end - offset))
+        done = os.sendfile(writer, reader, offset, min(_CHUNK, end - offset))
         if not done:
             raise OSError(errno.EIO, "file became shorter while it was copied")
         self.totals.size += done
@@ -120,19 +121,19 @@ class Copier:
 
 
 def _extent(fd: int, offset: int, size: int) -> tuple[int, int]:
-    """Return the next run of data, or an empty one at the end."""
+    """Return the next extent of data as (start, end); an empty one at the end of the file."""
     try:
         start = os.lseek(fd, offset, os.SEEK_DATA)
         return start, min(os.lseek(fd, start, os.SEEK_HOLE), size)
     except OSError as error:
-        if error.errno == errno.ENXIO:
+        if error.errno == errno.ENXIO:  # only a hole is left
             return size, size
-        return offset, size
+        return offset, size  # the file system does not know SEEK_DATA: everything is data
 
 
 def _metadata(source: bytes, target: bytes, status: os.stat_result) -> None:
     is_link = stat.S_ISLNK(status.st_mode)
-    with contextlib.suppress(PermissionError):  # only root can give files away
+    with contextlib.suppress(PermissionError):  # only root may change the owner
         os.lchown(target, status.st_uid, status.st_gid)
     if not is_link:
         copy_attributes(source, target)
@@ -143,7 +144,7 @@ def _metadata(source: bytes, target: bytes, status: os.stat_result) -> None:
 def place_copy(
     source: bytes, destination: bytes, journal: Journal, stop: threading.Event, *, overwrite: bool
 ) -> Totals:
-    """Copy beside the destination, then give the copy its name; whatever fails, nothing half-made stays."""
+    """Copy to a temporary name beside the destination, then rename; a failure removes the incomplete copy."""
     copier = Copier(stop)
     temporary = os.path.join(os.path.dirname(destination), temporary_name())
     journal.add(temporary)
@@ -163,14 +164,14 @@ def place_copy(
 
 
 def check_apart(source: bytes, destination: bytes) -> None:
-    """Refuse to put a directory into itself, which would never end."""
+    """Refuse to copy a directory into itself: the copy would contain itself, without end."""
     inside = os.path.join(os.path.realpath(os.path.dirname(destination)), b"")
     if stat.S_ISDIR(os.lstat(source).st_mode) and inside.startswith(os.path.join(os.path.realpath(source), b"")):
         raise InvalidPath(f"{show(destination)} is inside {show(source)}")
 
 
 class Copies:
-    """Copy on request."""
+    """Copy files and trees."""
 
     def __init__(self, workdir: Workdir, workers: WorkerPool, journal: Journal) -> None:
         self._workdir = workdir
@@ -178,7 +179,7 @@ class Copies:
         self._journal = journal
 
     async def copy(self, source: str, destination: str, *, overwrite: bool) -> CopyResponse:
-        """Copy a file or tree; an existing destination is refused, or a file replaced with ``overwrite``."""
+        """Copy a file or tree; an existing destination is a conflict, except a file with ``overwrite``."""
         if not source or not destination:
             raise BadRequest("bad request: source and destination paths are required")
         stop = threading.Event()

@@ -1,6 +1,6 @@
-"""The unified diff of a replacement, made in one pass from where the matches are.
+"""The unified diff of a replacement, built in one pass from the offsets of the matches.
 
-A general differ compares all lines with all others; here the differences are known beforehand.
+``difflib`` is quadratic in the number of lines; here the differences are known and need no comparison.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class _Change(msgspec.Struct):
 
 
 class Differ:
-    """Compare a file with what a replacement would make of it."""
+    """The diff between a file and its content after a replacement."""
 
     def __init__(self, source: Source, old: bytes, new: bytes) -> None:
         if source.size is None or source.size > MAX_SIZE:
@@ -48,7 +48,7 @@ class Differ:
         return b"".join(parts).decode("utf-8", "replace")
 
     def _changes(self) -> list[_Change]:
-        """Replace line by line, or in runs of lines where a match spans several."""
+        """List the changed lines; a match that spans several lines makes one change of all of them."""
         spans = []
         offset = 0
         for line in self._lines:
@@ -66,14 +66,14 @@ class Differ:
         return changes
 
     def _run(self, spans: list[int], end: int, at: int) -> tuple[int, int]:
-        """Return the line after those that a match changes together with its neighbours, and the next match."""
-        # A replaced line end glues the next line on.
-        glues = self._old.endswith(b"\n") and not self._new.endswith(b"\n")
+        """Extend a change over all matches on its lines; return its end line and the offset of the next match."""
+        # A match that removes a line end joins the next line to this one.
+        joins = self._old.endswith(b"\n") and not self._new.endswith(b"\n")
         while True:
             stop = at + len(self._old)
             while spans[end] < stop:
                 end += 1
-            if glues and spans[end] == stop and end < len(self._lines):
+            if joins and spans[end] == stop and end < len(self._lines):
                 end += 1
             at = self._data.find(self._old, stop)
             if not 0 <= at < spans[end]:
@@ -112,7 +112,7 @@ def _range(start: int, length: int) -> str:
 
 
 def _split(data: bytes) -> list[bytes]:
-    r"""Split at ``\\n`` only: other line ends are content."""
+    r"""Split at ``\\n`` only: the other separators of ``splitlines`` are content."""
     lines = data.split(b"\n")
     return [line + b"\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])
 

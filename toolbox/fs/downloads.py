@@ -1,4 +1,4 @@
-"""Open files for sending, each when its turn comes."""
+"""Open files for download; of several, each when it is sent."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class Downloads:
         self._workers = workers
 
     async def open(self, path: str) -> Source:
-        """Open one file; whoever sends it closes it."""
+        """Open one file; the caller closes it."""
         try:
             return await self._workers.run(Source, self._workdir.resolve(path))
         except OSError as error:
             raise from_os_error(error, reading=True) from error
 
     def parts(self, paths: list[str], raw_paths: list[str] | None) -> AsyncIterator[tuple[str, Source | ToolboxError]]:
-        """Open files one after the other; a failure takes the place of its file."""
+        """Yield each path with its open file, or with the error in place of it."""
         wanted = [*paths, *(decode(unquote_to_bytes(path)) for path in raw_paths or [])]
         if not wanted:
             raise InvalidBody('invalid body request: request body must be {"paths": [ ... ]} and non-empty')
@@ -55,7 +55,7 @@ class Downloads:
 
 
 def explain(path: str, error: OSError) -> ToolboxError:
-    """Say why a file cannot be sent, in the words SDK users know."""
+    """Return the error of a part, in the wording of the reference server: the SDKs show it to their users."""
     known = from_os_error(error, reading=True)
     if isinstance(known, FileMissing):
         return FileMissing(f"file not found: {path}")

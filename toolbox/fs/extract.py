@@ -1,7 +1,7 @@
-"""Unpack archives: everything or nothing, and nothing outside the destination.
+"""Unpack archives: all or nothing, and nothing outside the destination.
 
-The archive is unpacked into a directory of our own inside the destination, where no link of anybody else exists,
-and moved into place when it is complete. A disk that runs full or a damaged archive changes nothing.
+An archive is unpacked into a new staging directory inside the destination, which contains no links but its own, and
+moved into place when it is complete. A full disk or a damaged archive changes nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterator
 
 from toolbox.errors import BadRequest, Conflict, InvalidPath
-from toolbox.fs.members import Member, members, readable
+from toolbox.fs.members import ArchiveMember, damage_as_bad_request, members
 from toolbox.fs.tree import entries
 from toolbox.fs.wire import ExtractQuery, ExtractResponse
 from toolbox.host.files import BLOCK, make_parents, scratch
@@ -23,19 +23,19 @@ from toolbox.host.removal import remove
 
 
 class Extracts:
-    """Make receivers that unpack what they are fed."""
+    """Create receivers that unpack an uploaded archive."""
 
     def __init__(self, workdir: Workdir, journal: Journal) -> None:
         self._workdir = workdir
         self._journal = journal
 
     def receiver(self, query: ExtractQuery) -> Extraction:
-        """Receive an archive for a destination."""
+        """Return the receiver of one archive."""
         return Extraction(self._workdir.resolve(query.path), query, self._journal)
 
 
 class Extraction:
-    """Spool an archive (zip has its table at the end), then unpack it."""
+    """Spool an archive to disk (the directory of a zip is at its end), then unpack it."""
 
     def __init__(self, destination: bytes, query: ExtractQuery, journal: Journal) -> None:
         self._destination = destination
@@ -45,7 +45,7 @@ class Extraction:
         self._spool: int | None = None
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
-        """Keep the next bytes."""
+        """Spool the next bytes."""
         if self._spool is None:
             self._spool = scratch()
         view = memoryview(data).cast("B")
@@ -53,7 +53,7 @@ class Extraction:
             view = view[os.write(self._spool, view) :]
 
     def finish(self) -> ExtractResponse:
-        """Unpack."""
+        """Unpack the spooled archive."""
         if self._spool is None:
             raise BadRequest("bad request: archive is empty")
         try:
@@ -62,7 +62,7 @@ class Extraction:
             self._close()
 
     def abort(self, error: BaseException) -> BaseException:
-        """Forget the archive."""
+        """Discard the archive; return the error unchanged."""
         self._close()
         return error
 
@@ -78,9 +78,9 @@ class Extraction:
         try:
             os.mkdir(staging, 0o700)
             unpacked = _Staging(staging)
-            with readable(), contextlib.closing(members(spool, self._format)) as found:
+            with damage_as_bad_request(), contextlib.closing(members(spool, self._format)) as found:
                 unpacked.fill(found)
-            _check_room(staging, self._destination, overwrite=self._overwrite)
+            _check_conflicts(staging, self._destination, overwrite=self._overwrite)
             _merge(staging, self._destination)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
@@ -95,18 +95,18 @@ class Extraction:
 
 
 class _Staging:
-    """A fresh directory in which every directory and file was made by us, so that no path leads through a link."""
+    """A new directory tree; as we created every entry of it, no path in it leads through a foreign link."""
 
     def __init__(self, root: bytes) -> None:
         self._root = root
-        self._made: dict[bytes, Member | None] = {b"": None}
+        self._made: dict[bytes, ArchiveMember | None] = {b"": None}
         self._regular: set[bytes] = set()
         self._links: list[bytes] = []
         self.files = 0
         self.size = 0
 
-    def fill(self, found: Iterator[Member]) -> None:
-        """Unpack all members."""
+    def fill(self, found: Iterator[ArchiveMember]) -> None:
+        """Unpack all members, then check the links; a link may come before its target."""
         for member in found:
             name = _inside(member.name)
             with naming(os.path.join(self._root, name)):
@@ -116,23 +116,23 @@ class _Staging:
             if directory is not None:
                 self._finish(name, directory)
 
-    def _add(self, name: bytes, member: Member) -> None:
+    def _add(self, name: bytes, member: ArchiveMember) -> None:
         if member.kind == "directory":
             self._directory(name, member)
             return
         if member.kind not in ("file", "symlink", "hardlink") or not name:
-            raise BadRequest(f"bad request: archive holds a {member.kind}, which is not unpacked: {show(member.name)}")
+            raise BadRequest(f"bad request: archive contains a {member.kind}, not supported: {show(member.name)}")
         self._directory(os.path.dirname(name), None)
         path = os.path.join(self._root, name)
         if name in self._made:
-            raise BadRequest(f"bad request: archive names a directory and a file alike: {show(member.name)}")
+            raise BadRequest(f"bad request: archive contains a directory and a file of one name: {show(member.name)}")
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)  # a later member of the same name wins, as with tar
+            os.unlink(path)  # of two members with one name the later wins, as in tar(1)
         self._regular.discard(name)
         getattr(self, f"_{member.kind}")(name, path, member)
         self.files += 1
 
-    def _directory(self, name: bytes, member: Member | None) -> None:
+    def _directory(self, name: bytes, member: ArchiveMember | None) -> None:
         if name in self._made:
             self._made[name] = member or self._made[name]
             return
@@ -144,7 +144,7 @@ class _Staging:
             raise BadRequest(f"bad request: archive path leads through a file or link: {show(name)}") from error
         self._made[name] = member
 
-    def _file(self, name: bytes, path: bytes, member: Member) -> None:
+    def _file(self, name: bytes, path: bytes, member: ArchiveMember) -> None:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with open(fd, "wb", buffering=0) as file:
             source = member.open()
@@ -156,21 +156,21 @@ class _Staging:
         self._regular.add(name)
         self._finish(name, member)
 
-    def _symlink(self, name: bytes, path: bytes, member: Member) -> None:
+    def _symlink(self, name: bytes, path: bytes, member: ArchiveMember) -> None:
         if member.target.startswith(b"/") or not member.target:
             raise BadRequest(f"bad request: link in the archive leads outside: {show(member.name)}")
         os.symlink(member.target, path)
         self._links.append(name)
 
-    def _hardlink(self, name: bytes, path: bytes, member: Member) -> None:
+    def _hardlink(self, name: bytes, path: bytes, member: ArchiveMember) -> None:
         target = _inside(member.target)
         if target not in self._regular:
-            raise BadRequest(f"bad request: link in the archive is not to a file of it: {show(member.name)}")
+            raise BadRequest(f"bad request: hard link to a file outside the archive: {show(member.name)}")
         os.link(os.path.join(self._root, target), path, follow_symlinks=False)
         self._regular.add(name)
 
     def _check_links(self) -> None:
-        """Resolve every link, now that all are there: a chain of harmless ones can lead outside too."""
+        """Resolve every link after all are created: a chain of links can lead outside, each of them harmless."""
         root = os.path.join(os.path.realpath(self._root), b"")
         for name in self._links:
             path = os.path.join(self._root, name)
@@ -183,7 +183,7 @@ class _Staging:
             if not os.path.join(real, b"").startswith(root):
                 raise BadRequest(f"bad request: link in the archive leads outside: {show(name)}")
 
-    def _finish(self, name: bytes, member: Member) -> None:
+    def _finish(self, name: bytes, member: ArchiveMember) -> None:
         path = os.path.join(self._root, name)
         if name:
             os.chmod(path, member.mode & 0o777)
@@ -191,7 +191,7 @@ class _Staging:
 
 
 def _inside(name: bytes) -> bytes:
-    """Return a member's name without ``.`` and empty parts; refuse one that leads outside."""
+    """Return the name of a member without ``.`` and empty parts; refuse a name that leads outside."""
     parts = [part for part in name.split(b"/") if part not in (b"", b".")]
     if name.startswith(b"/") or b".." in parts or b"\0" in name:
         raise BadRequest(f"bad request: path in the archive leads outside: {show(name)}")
@@ -199,32 +199,32 @@ def _inside(name: bytes) -> bytes:
 
 
 def _pairs(staging: bytes, destination: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
-    """Yield what is to be moved where, and whether it is a directory that is there already."""
+    """Yield (source, target, merges); ``merges`` is True for a directory whose target exists."""
     waiting = [(staging, destination)]
     while waiting:
         source, target = waiting.pop()
         for entry in entries(source):
-            goal = os.path.join(target, entry.name)
-            merges = entry.is_dir(follow_symlinks=False) and os.path.lexists(goal)
-            yield entry.path, goal, merges
+            target_path = os.path.join(target, entry.name)
+            merges = entry.is_dir(follow_symlinks=False) and os.path.lexists(target_path)
+            yield entry.path, target_path, merges
             if merges:
-                waiting.append((entry.path, goal))
+                waiting.append((entry.path, target_path))
 
 
-def _check_room(staging: bytes, destination: bytes, *, overwrite: bool) -> None:
-    """Refuse before anything is moved."""
-    for _, goal, merges in _pairs(staging, destination):
-        if not os.path.lexists(goal):
+def _check_conflicts(staging: bytes, destination: bytes, *, overwrite: bool) -> None:
+    """Detect every conflict with existing files before the first move, so that a refusal changes nothing."""
+    for _, target_path, merges in _pairs(staging, destination):
+        if not os.path.lexists(target_path):
             continue
-        is_dir = stat.S_ISDIR(os.lstat(goal).st_mode)
+        is_dir = stat.S_ISDIR(os.lstat(target_path).st_mode)
         if merges != is_dir:
-            raise InvalidPath(f"{show(goal)}: a {'directory' if is_dir else 'file'} is in the way")
+            raise InvalidPath(f"{show(target_path)}: exists and is a {'directory' if is_dir else 'file'}")
         if not merges and not overwrite:
-            raise Conflict(f"conflict: destination already exists: {show(goal)}")
+            raise Conflict(f"conflict: destination already exists: {show(target_path)}")
 
 
 def _merge(staging: bytes, destination: bytes) -> None:
-    for source, goal, merges in _pairs(staging, destination):
+    for source, target_path, merges in _pairs(staging, destination):
         if not merges:
-            os.rename(source, goal)
+            os.rename(source, target_path)
     shutil.rmtree(staging)

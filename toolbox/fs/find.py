@@ -1,4 +1,4 @@
-"""Find text in files: literal, case-sensitive, per line, unless asked otherwise."""
+"""Find text in files, line by line; by default literal and case-sensitive."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from toolbox.host.worker_pool import WorkerPool
 
 
 class Find:
-    """Search contents with ripgrep, or by ourselves where there is none."""
+    """Search contents with ripgrep, or with our own scanner if ripgrep is missing."""
 
     def __init__(self, workdir: Workdir, workers: WorkerPool, ripgrep: Ripgrep | None, *, strict: bool = False) -> None:
         self._workdir = workdir
@@ -28,7 +28,7 @@ class Find:
         self._strict = strict
 
     async def find(self, query: FindQuery) -> tuple[Matches, bool]:
-        """Return the matching lines in walk order, and whether a limit cut them."""
+        """Return the matching lines in walk order, and whether a limit truncated them."""
         if not query.path or not query.pattern:
             raise BadRequest("bad request: path and pattern are required")
         root = await self._workers.run(self._root, query.path)
@@ -36,23 +36,24 @@ class Find:
             return Matches(), False
         collector = Collector(query)
         stop = threading.Event()
-        again = await self._engine(root, query, collector)
-        if again:
-            await self._workers.run_until(stop, rescan, root, again, query_matcher(query), collector, stop)
+        inexact = await self._engine(root, query, collector)
+        if inexact:
+            await self._workers.run_until(stop, rescan, root, inexact, query_matcher(query), collector, stop)
         return await self._workers.run(collector.result, root), collector.truncated
 
     async def _engine(self, root: Root, query: FindQuery, collector: Collector) -> list[bytes]:
+        """Collect matches with one of the engines; return the files that ripgrep cannot search exactly."""
         binary = await self._workers.run(find_binary) if self._ripgrep is not None and usable(query) else None
         if self._ripgrep is not None and binary is not None:
             if "\n" in query.pattern and not query.regex:
-                return []  # no line holds a line end
+                return []  # no line contains a line end; ripgrep refuses such a pattern
             return await self._ripgrep.find(binary, root, query, collector)
-        hunt = _Hunt(root, query, collector)
-        await asyncio.gather(*(self._workers.run_until(hunt.walk.stop, hunt.work) for _ in range(THREADS)))
+        search = _ContentSearch(root, query, collector)
+        await asyncio.gather(*(self._workers.run_until(search.walk.stop, search.work) for _ in range(THREADS)))
         return []
 
     def _root(self, path: str) -> Root | None:
-        """Look at the root; a missing one has no matches, unless the operator wants an error."""
+        """Return the root, or None if it has no matches: it is missing (an error if ``strict``), a FIFO or a device."""
         absolute = self._workdir.resolve(path)
         try:
             mode = os.stat(absolute).st_mode
@@ -66,13 +67,13 @@ class Find:
 
 
 def query_matcher(query: FindQuery) -> Matcher:
-    """Build our own matcher for a query."""
+    """Build the matcher of our own scanner for a query."""
     pattern = query.pattern.encode("utf-8", "surrogateescape")
     return matcher(pattern, regex=bool(query.regex), ignore_case=bool(query.ignore_case))
 
 
-class _Hunt:
-    """Our own search under way, shared by its threads."""
+class _ContentSearch:
+    """One search with our own scanner, run by ``THREADS`` threads."""
 
     def __init__(self, root: Root, query: FindQuery, collector: Collector) -> None:
         self._root = root
@@ -85,7 +86,7 @@ class _Hunt:
         self.walk = Walk(root.path, self._visit)
 
     def work(self) -> None:
-        """Search until done; a root that is a file is searched by whoever comes first."""
+        """Search until done; the first thread takes a root that is a file."""
         if not self._root.is_file:
             self.walk.work()
         elif not self.walk.stop.is_set():
@@ -106,7 +107,7 @@ class _Hunt:
         try:
             self._collector.add(relative, scan(path, self._match, stop, max_size=self._max_size))
         except OSError:
-            return  # unreadable or gone; its siblings are searched
+            return  # unreadable or deleted: skipped
         if self._collector.full:
             self._collector.truncated = True
             stop.set()

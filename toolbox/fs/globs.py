@@ -1,4 +1,4 @@
-"""Shell patterns as the SDKs mean them: on the base name, or on the path below the root if they speak of paths."""
+"""Glob patterns as the SDKs use them: matched on the base name, or on the path below the root (see ``Glob``)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MAX_BRACES = 16
 
 
 class Glob:
-    """A pattern of ``*``, ``?``, ``[a-z]``, ``[^a]``; with ``/``, ``**`` or ``{a,b}`` it is matched on whole paths."""
+    """A pattern of ``*``, ``?``, ``[a-z]``, ``[^a]``; one with ``/``, ``**`` or ``{a,b}`` is matched on the path."""
 
     def __init__(self, pattern: str, *, ignore_case: bool = False) -> None:
         self.on_path = any(mark in pattern for mark in ("/", "**", "{"))
@@ -27,7 +27,7 @@ class Glob:
 
 
 class _Translator:
-    """Turn one pattern into a regular expression."""
+    """Translate a pattern into a regular expression; ``fnmatch`` knows neither ``**`` nor braces."""
 
     def __init__(self, pattern: str) -> None:
         self._pattern = pattern
@@ -63,8 +63,10 @@ class _Translator:
         if match is None or not match["body"]:
             raise BadRequest(f"bad request: invalid pattern {self._pattern!r}: bracket is not closed")
         self._at = match.end()
+        # ``[``, ``&``, ``|`` and ``~`` are reserved for set operations inside a class of ``re``.
         body = re.sub(r"([\[&|~])", r"\\\1", match["body"])
         body = "\\" + body if body.startswith(("]", "^")) else body
+        # A negated class must not match the separator.
         return f"(?!/)[{'^' if match['not'] else ''}{body}]"
 
     def _brace(self, char: str) -> str:

@@ -1,4 +1,4 @@
-"""Describe files the way the SDKs expect: Go's mode and time text, owners as numbers."""
+"""Describe files as the SDKs expect them: mode and time in the format of Go, owner and group as numbers."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from toolbox.host.paths import Workdir, raw, show
 from toolbox.host.worker_pool import WorkerPool
 
 HASHES = ("md5", "sha1", "sha256", "sha512", "blake2b")
+# In the order of Go's ``FileMode.String``: several letters may apply.
 _LETTERS = (
     (stat.S_ISDIR, "d"),
     (stat.S_ISLNK, "L"),
@@ -43,13 +44,13 @@ _TYPES = {
 
 @functools.lru_cache(1024)
 def mode_text(mode: int) -> str:
-    """Return Go's text of a mode: attribute letters (``-`` if none), then nine permissions."""
+    """Format a mode like Go: attribute letters (``-`` if none), then nine permission letters."""
     letters = "".join(letter for test, letter in _LETTERS if test(mode))
     return (letters or "-") + stat.filemode(mode & 0o777)[1:]
 
 
 def times(nanoseconds: int) -> tuple[str, str]:
-    """Return Go's default time text and RFC 3339 of an instant, in the daemon's local zone."""
+    """Format an instant like Go's ``Time.String`` and as RFC 3339, in the local time zone of the daemon."""
     seconds, fraction = divmod(nanoseconds, 1_000_000_000)
     text, zone, offset, name = _second(seconds)
     digits = f".{fraction:09d}".rstrip("0").rstrip(".") if fraction else ""
@@ -65,8 +66,8 @@ def _second(seconds: int) -> tuple[str, str, str, str]:
     return text, zone, "Z" if not minutes else zone, moment.tm_zone
 
 
-class Names:
-    """Names of users and groups, looked up once per request."""
+class OwnerNames:
+    """A cache of user and group names for one request: a lookup may ask LDAP."""
 
     def __init__(self) -> None:
         self._users: dict[int, str | None] = {}
@@ -88,11 +89,11 @@ class Names:
 
 
 def describe(
-    path: bytes, name: bytes, names: Names, *, shown: bytes | None = None, link: os.stat_result | None = None
+    path: bytes, name: bytes, names: OwnerNames, *, shown: bytes | None = None, link: os.stat_result | None = None
 ) -> FileInfo:
-    """Describe what ``path`` leads to, or the link itself if it leads nowhere.
+    """Describe the target of ``path``, or the link itself if it is broken.
 
-    ``shown`` is the path for the client; ``link`` is the lstat of the entry if that is known.
+    ``shown`` is the path in the response; ``link`` is the ``lstat`` of the entry, if the caller has it.
     """
     own = link if link is not None else os.lstat(path)
     is_link, target, broken, status = stat.S_ISLNK(own.st_mode), None, False, own
@@ -126,7 +127,7 @@ def describe(
 
 
 def base_name(path: bytes) -> bytes:
-    """Return the last component of a path as it was given; slashes at its end do not count."""
+    """Return the last component of a path, without trailing slashes; ``.`` and ``..`` are not resolved."""
     return os.path.basename(path.rstrip(b"/")) or b"/"
 
 
@@ -148,8 +149,8 @@ class Info:
         return found
 
     def _info(self, path: bytes) -> FileInfo:
-        os.stat(path)  # a link that leads nowhere is a missing file
-        return describe(path, base_name(path), Names())
+        os.stat(path)  # a broken link is a missing file here, unlike in a listing
+        return describe(path, base_name(path), OwnerNames())
 
 
 def _algorithms(text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Collect matches of both engines: per file, in walk order, within bounds."""
+"""Collect the matches of both engines: grouped by file, in walk order, bounded."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ MAX_BYTES = 64 * 1024 * 1024
 
 
 class Root(msgspec.Struct):
-    """What is searched: a directory or a file, and how the client wrote it."""
+    """The directory or file to search; ``written`` is its path as the client sent it."""
 
     path: bytes
     written: bytes
     is_file: bool
 
     def absolute(self, relative: bytes) -> bytes:
-        """Return the real path of a file found."""
+        """Return the path to open a matching file by."""
         return self.path if self.is_file else os.path.join(self.path, relative)
 
     def shown(self, relative: bytes) -> bytes:
-        """Return the path of a file found, as the client gets it."""
+        """Return the path of a matching file in the response."""
         return self.written if self.is_file else clean(self.written, relative)
 
 
 class Collector:
-    """Hold matches by file until they are sorted; usable from several threads."""
+    """Collect matches by file until they are sorted; thread-safe."""
 
     def __init__(self, query: FindQuery) -> None:
         self.truncated = False
@@ -49,7 +49,7 @@ class Collector:
 
     @property
     def full(self) -> bool:
-        """Tell whether the safety bound is reached; a smaller limit of the client's is cut after sorting."""
+        """Tell whether the memory bound is reached; ``limit``, which the client sets, is applied after sorting."""
         return self._count >= MAX_MATCHES or self._bytes >= MAX_BYTES
 
     def add(self, relative: bytes, hits: Iterable[Hit]) -> None:
@@ -75,30 +75,30 @@ class Collector:
 
     def _of_file(self, root: Root, relative: bytes, hits: list[Hit]) -> Iterator[Match]:
         path = root.shown(relative)
-        name, strange = show(path), raw(path)
-        around = _context(root.absolute(relative), hits, self._context) if self._context and hits else {}
+        name, raw_name = show(path), raw(path)
+        context = _context(root.absolute(relative), hits, self._context) if self._context and hits else {}
         for hit in hits:
-            before, after = around.get(hit.line, (None, None))
+            before, after = context.get(hit.line, (None, None))
             yield Match(
                 file=name,
                 line=hit.line,
                 content=show(hit.content),
                 truncated=hit.truncated,
-                raw_file=strange,
+                raw_file=raw_name,
                 before=before,
                 after=after,
             )
 
 
 def rescan(root: Root, files: list[bytes], match: Matcher, collector: Collector, stop: threading.Event) -> None:
-    """Search files with our own scanner; one that cannot be read is skipped."""
+    """Search files with our own scanner; unreadable files are skipped."""
     for relative in files:
         with contextlib.suppress(OSError):
             collector.add(relative, scan(root.absolute(relative), match, stop))
 
 
 def _context(path: bytes, hits: list[Hit], count: int) -> dict[int, tuple[list[str], list[str]]]:
-    """Read the lines around matches in one pass."""
+    """Read the lines before and after each match in one pass; keys are line numbers."""
     wanted = {hit.line for hit in hits}
     found: dict[int, tuple[list[str], list[str]]] = {}
     recent: deque[str] = deque(maxlen=count)

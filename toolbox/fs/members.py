@@ -1,4 +1,4 @@
-"""Read the members of tar and zip archives from an open file; imports the formats on first use, in a thread."""
+"""Read the members of tar and zip archives; the format modules are imported on first use, in a worker thread."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import msgspec
 from toolbox.errors import BadRequest
 
 
-class Member(msgspec.Struct, frozen=True):
-    """One entry of an archive."""
+class ArchiveMember(msgspec.Struct, frozen=True):
+    """One entry of an archive: ``target`` is that of a link, ``open`` returns the content."""
 
     name: bytes
     kind: str
@@ -27,8 +27,8 @@ class Member(msgspec.Struct, frozen=True):
     target: bytes = b""
 
 
-def members(fd: int, kind: str | None) -> Generator[Member]:
-    """Yield the members of an archive."""
+def members(fd: int, kind: str | None) -> Generator[ArchiveMember]:
+    """Yield the members of an archive; without ``kind`` the format is detected by the content."""
     os.lseek(fd, 0, os.SEEK_SET)
     with open(os.dup(fd), "rb") as file:
         is_zip = kind == "zip" or (kind is None and file.read(2) == b"PK")
@@ -37,8 +37,8 @@ def members(fd: int, kind: str | None) -> Generator[Member]:
 
 
 @contextlib.contextmanager
-def readable() -> Iterator[None]:
-    """Turn what the formats raise for a damaged archive into a 400."""
+def damage_as_bad_request() -> Iterator[None]:
+    """Convert the exceptions of the format modules for a damaged archive to ``BadRequest``."""
     import tarfile
     import zipfile
     from gzip import BadGzipFile
@@ -48,14 +48,14 @@ def readable() -> Iterator[None]:
     try:
         yield
     except damage as error:
-        raise BadRequest(f"bad request: archive cannot be read: {str(error).lower() or 'it is cut short'}") from error
+        raise BadRequest(f"bad request: archive cannot be read: {str(error).lower() or 'unexpected end'}") from error
 
 
-def _nothing() -> IO[bytes]:
+def _empty() -> IO[bytes]:
     return io.BytesIO()
 
 
-def _tar(file: IO[bytes]) -> Iterator[Member]:
+def _tar(file: IO[bytes]) -> Iterator[ArchiveMember]:
     import tarfile
 
     kinds = {
@@ -69,27 +69,27 @@ def _tar(file: IO[bytes]) -> Iterator[Member]:
     with tarfile.open(fileobj=file, mode="r:*", errorlevel=2) as tar:
         for info in tar:
             kind = "file" if info.isreg() else kinds.get(info.type, "special file")
-            yield Member(
+            yield ArchiveMember(
                 _bytes(info.name),
                 kind,
                 info.mode,
                 info.mtime,
-                lambda info=info: tar.extractfile(info) or _nothing(),  # type: ignore[misc]
+                lambda info=info: tar.extractfile(info) or _empty(),  # type: ignore[misc]
                 _bytes(info.linkname),
             )
-            tar.members = []  # type: ignore[attr-defined]  # an archive of millions of files is not held in memory
+            tar.members = []  # type: ignore[attr-defined]  # else TarFile keeps every member in memory
 
 
-def _zip(file: IO[bytes]) -> Iterator[Member]:
+def _zip(file: IO[bytes]) -> Iterator[ArchiveMember]:
     import zipfile
 
     with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
             if info.flag_bits & 1:
                 raise BadRequest(f"bad request: archive is encrypted: {info.filename}")
-            mode = info.external_attr >> 16
+            mode = info.external_attr >> 16  # 0 if the archive was made on Windows
             kind = _zip_kind(info.is_dir(), mode)
-            yield Member(
+            yield ArchiveMember(
                 _bytes(info.filename),
                 kind,
                 mode & 0o777 or (0o755 if kind == "directory" else 0o644),

@@ -17,7 +17,7 @@ from toolbox.host.worker_pool import WorkerPool
 
 
 class Moves:
-    """Rename, across file systems too, and remove."""
+    """Move, across file systems too, and delete."""
 
     def __init__(self, workdir: Workdir, workers: WorkerPool, journal: Journal) -> None:
         self._workdir = workdir
@@ -29,10 +29,14 @@ class Moves:
         if not source or not destination:
             raise BadRequest("bad request: source and destination paths are required")
         stop = threading.Event()
-        paths = _bare(self._workdir.resolve(source)), _bare(self._workdir.resolve(destination))
+        paths = (
+            _bare(self._workdir.resolve(source)),
+            _bare(self._workdir.resolve(destination)),
+        )
         await self._workers.run_until(stop, self._move, *paths, stop)
 
     def _move(self, source: bytes, destination: bytes, stop: threading.Event) -> None:
+        # Both checks give the error the path it is about; that of rename names only the source.
         os.lstat(source)
         os.stat(os.path.dirname(destination))
         if os.path.lexists(destination):
@@ -51,6 +55,7 @@ class Moves:
     def _across(self, source: bytes, destination: bytes, stop: threading.Event) -> None:
         check_apart(source, destination)
         place_copy(source, destination, self._journal, stop, overwrite=False)
+        # From here on the data exists twice; a failure must say so, or the client repeats the move.
         try:
             remove(source, recursive=True)
         except OSError as error:
@@ -64,7 +69,7 @@ class Moves:
 
 
 def _bare(path: bytes) -> bytes:
-    """Take slashes off the end: the kernel would follow a link there."""
+    """Strip trailing slashes: with one, the kernel follows a link instead of acting on it."""
     return path.rstrip(b"/") or b"/"
 
 
@@ -74,9 +79,9 @@ def _delete(path: bytes, recursive: bool) -> None:
     if not stat.S_ISDIR(status.st_mode):
         os.unlink(bare)
         return
-    root = os.stat("/")
+    root = os.stat("/")  # by identity: "/usr/.." is the root too
     if (status.st_dev, status.st_ino) == (root.st_dev, root.st_ino):
-        raise InvalidPath("the root directory is not removed")
+        raise InvalidPath("the root directory cannot be deleted")
     if not recursive:
         raise BadRequest(f"bad request: cannot delete directory without recursive flag: {show(path)}")
     remove(os.path.realpath(bare) if os.path.basename(bare) in (b".", b"..") else bare, recursive=True)

@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import grp
 import os
 import pwd
 import re
+from collections.abc import Iterator
 
 from toolbox.errors import BadRequest, FileAccessDenied, FileMissing
 from toolbox.host.paths import Workdir, show
 from toolbox.host.worker_pool import WorkerPool
 
 _OCTAL = re.compile(r"(0o)?[0-7]{1,5}")
-_MAX_ID = 2**32 - 2
+_MAX_ID = 2**32 - 2  # chown takes 2**32 - 1, which is -1, for "leave unchanged"
 
 
 def parse_mode(text: str) -> int:
-    """Read an octal mode, special bits included."""
+    """Parse an octal mode, setuid, setgid and sticky bit included."""
     if not _OCTAL.fullmatch(text) or int(text, 8) > 0o7777:
         raise BadRequest(f"bad request: invalid mode format: {text!r} is not octal like 0755")
     return int(text, 8)
 
 
 class Permissions:
-    """Change who may do what with a file."""
+    """Change mode, owner and group of files."""
 
     def __init__(self, workdir: Workdir, workers: WorkerPool) -> None:
         self._workdir = workdir
         self._workers = workers
 
     async def change(self, path: str, mode: str | None, owner: str | None, group: str | None) -> None:
-        """Change what is given; nothing is changed if any of it makes no sense."""
+        """Change what is given; if one value is invalid, nothing is changed."""
         bits = parse_mode(mode) if mode else None
         await self._workers.run(_change, self._workdir.resolve(path), bits, owner or "", group or "")
 
@@ -39,28 +41,22 @@ class Permissions:
 def _change(path: bytes, mode: int | None, owner: str, group: str) -> None:
     os.stat(path)
     uid, gid = _user(owner), _group(group)
-    # chown clears setuid, so the mode comes after it.
+    # chown clears setuid and setgid, so chmod comes second.
     if uid != -1 or gid != -1:
-        with _Explained(f"failed to change ownership for {show(path)}"):
+        with _prefixed_errors(f"failed to change ownership for {show(path)}"):
             os.chown(path, uid, gid)
     if mode is not None:
-        with _Explained(f"failed to change mode for {show(path)}"):
+        with _prefixed_errors(f"failed to change mode for {show(path)}"):
             os.chmod(path, mode)
 
 
-class _Explained:
-    """Say which of the two changes failed."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if not isinstance(error, OSError):
-            return
-        message = f"{self._what}: {(error.strerror or 'input/output error').lower()}"
+@contextlib.contextmanager
+def _prefixed_errors(what: str) -> Iterator[None]:
+    """Put the failed step in front of the reason, in the wording of the reference server."""
+    try:
+        yield
+    except OSError as error:
+        message = f"{what}: {(error.strerror or 'input/output error').lower()}"
         if error.errno in (errno.EPERM, errno.EACCES, errno.EROFS):
             raise FileAccessDenied(message) from error
         if error.errno == errno.ENOENT:

@@ -1,4 +1,4 @@
-"""Replace text in files: on bytes, per file all or nothing, at constant memory."""
+"""Replace text in files: bytewise, all or nothing per file, in constant memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Replace:
         self._uploads = uploads
 
     async def replace(self, request: ReplaceRequest) -> list[ReplaceResult]:
-        """Change each file and report on each; one failure does not keep the others from being changed."""
+        """Change each file and report the result of each; after a failure the next file is processed."""
         old, new = request.pattern.encode(), request.new_value.encode()
         files = [*request.files, *(decode(unquote_to_bytes(path)) for path in request.raw_files or [])]
         stop = threading.Event()
@@ -75,7 +75,7 @@ class Replace:
 
 
 def blocks(source: Source) -> Iterator[bytes]:
-    """Read a file piece by piece."""
+    """Yield the content of a file in blocks."""
     offset = 0
     while block := source.read(BLOCK, offset):
         yield block
@@ -83,7 +83,7 @@ def blocks(source: Source) -> Iterator[bytes]:
 
 
 def replaced(pieces: Iterator[bytes], old: bytes, new: bytes) -> Iterator[bytes]:
-    """Replace every occurrence in a stream; how it is cut into pieces makes no difference."""
+    """Replace every occurrence in a stream, also one that spans several pieces."""
     carry = b""
     for piece in pieces:
         data = carry + piece
@@ -94,7 +94,7 @@ def replaced(pieces: Iterator[bytes], old: bytes, new: bytes) -> Iterator[bytes]
 
 
 def _cut(data: bytes, old: bytes) -> int:
-    """Return where the next occurrence can begin at the earliest after the last complete one."""
+    """Return the first offset after the last complete occurrence at which the next one can start."""
     at = 0
     while (found := data.find(old, at)) >= 0:
         at = found + len(old)
@@ -111,7 +111,7 @@ def _count(source: Source, old: bytes) -> int:
 
 
 def _check_unchanged(source: Source, path: bytes) -> None:
-    """Refuse to undo what somebody else wrote meanwhile."""
+    """Refuse to overwrite a file that another process has changed since it was opened."""
     now, then = os.stat(path), source.status
     if (now.st_ino, now.st_size, now.st_mtime_ns) != (then.st_ino, then.st_size, then.st_mtime_ns):
-        raise Conflict(f"{show(path)}: file was changed while it was read")
+        raise Conflict(f"{show(path)}: file changed while it was read")

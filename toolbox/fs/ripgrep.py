@@ -1,7 +1,7 @@
-"""Search contents with ripgrep: started, read and stopped here; its answer is made exactly ours.
+"""Search contents with ripgrep, with the same results as our own scanner.
 
-ripgrep stops at a NUL anywhere in a file, or with ``--binary`` takes it for a line end. A file whose first block
-holds one is binary and left out; one that holds it later is searched again by our own scanner.
+ripgrep stops at the first NUL byte of a file, or with ``--binary`` treats it as a line end. A file with a NUL byte in
+its first block is binary and skipped; one with a later NUL byte is searched again by our own scanner.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from toolbox.host.procs import Procs
 from toolbox.host.worker_pool import WorkerPool
 
 _READ = 256 * 1024
-# A longer line of JSON means a line of text our own scanner handles better.
+# A longer record contains a line of text that only our own scanner handles in bounded memory.
 _MAX_RECORD = 1024 * 1024
-_ENDLESS = ("proc", "sys", "dev")
+_PSEUDO_FILE_SYSTEMS = ("proc", "sys", "dev")
 
 
 class _Text(msgspec.Struct):
@@ -61,20 +61,20 @@ _decode = msgspec.json.Decoder(_Record).decode
 
 
 def find_binary() -> str | None:
-    """Return the program of the ``ripgrep`` package, or the one on the search path."""
+    """Return the ``rg`` of the ``ripgrep`` package, else the one in ``PATH``, else None."""
     own = os.path.join(sys.prefix, "bin", "rg")
     return own if os.access(own, os.X_OK) else shutil.which("rg")
 
 
 class Ripgrep:
-    """Run one ripgrep per search."""
+    """Run one ripgrep process per search."""
 
     def __init__(self, procs: Procs, workers: WorkerPool) -> None:
         self._procs = procs
         self._workers = workers
 
     async def find(self, binary: str, root: Root, query: FindQuery, collector: Collector) -> list[bytes]:
-        """Collect matches; return the files that must be searched again."""
+        """Collect matches; return the files that our own scanner must search again."""
         readable, writable = os.pipe2(os.O_CLOEXEC)
         errors = await self._workers.run(scratch)
         reading: asyncio.Future[list[bytes]] | None = None
@@ -88,11 +88,11 @@ class Ripgrep:
             try:
                 again = await asyncio.shield(reading)
             finally:
-                # Ends the reader too, should it still wait for output.
+                # The end of the process is end of file for the reader, which cannot be cancelled.
                 if not reading.done() or collector.full:
                     await child.terminate()
             await child.wait()
-            await self._workers.run(_complain, errors)
+            await self._workers.run(_raise_error, errors)
             return again
         finally:
             if reading is not None:
@@ -103,7 +103,7 @@ class Ripgrep:
 
 
 def arguments(binary: str, root: Root, query: FindQuery) -> list[str | bytes]:
-    """Build the command line; paths are relative to its working directory, as globs are."""
+    """Build the command line; paths are relative to the working directory of ripgrep, because globs match that way."""
     argv: list[str | bytes] = [binary, "--json", "--no-config", "--no-messages", "--hidden", "--binary"]
     argv += ["--encoding=none", "--ignore-case" if query.ignore_case else "--case-sensitive"]
     argv += ["--no-require-git", "--glob=!.git"] if query.gitignore else ["--no-ignore"]
@@ -114,12 +114,12 @@ def arguments(binary: str, root: Root, query: FindQuery) -> list[str | bytes]:
     argv += [f"--glob={glob}" for glob in query.include or []]
     argv += [f"--glob=!{glob}" for glob in query.exclude or []]
     if root.path.strip(b"/.") == b"":
-        argv += [f"--glob=!/{name}" for name in _ENDLESS]
+        argv += [f"--glob=!/{name}" for name in _PSEUDO_FILE_SYSTEMS]
     return [*argv, f"--regexp={query.pattern}", "--", os.path.basename(root.path) if root.is_file else "./"]
 
 
 class _Reader:
-    """Read ripgrep's records in a thread."""
+    """Read the JSON records of ripgrep in a worker thread."""
 
     def __init__(self, fd: int, collector: Collector) -> None:
         self._fd = fd
@@ -130,14 +130,14 @@ class _Reader:
         self._oversize = False
 
     def run(self) -> list[bytes]:
-        """Read until the end or the bound; return the files to search again."""
+        """Read until end of file or until the collector is full; return the files to search again."""
         rest = b""
         while not self._collector.full and (block := os.read(self._fd, _READ)):
             *lines, rest = (rest + block).split(b"\n")
             for line in lines:
                 self._take(line)
             if len(rest) > _MAX_RECORD:
-                # Only its end is kept, which no longer is a record.
+                # The rest of it is discarded; what remains at its line end does not decode, and _take skips it.
                 self._oversize, rest = True, rest[-1:]
         self._collector.truncated = self._collector.truncated or self._collector.full
         return self._again
@@ -171,8 +171,8 @@ def _hit(data: _Data, line: bytes) -> Hit:
     return Hit(data.line_number or 0, content, truncated)
 
 
-def _complain(fd: int) -> None:
-    """Raise what ripgrep said about the pattern; unreadable files are silent."""
+def _raise_error(fd: int) -> None:
+    """Raise what ripgrep wrote to standard error: with ``--no-messages`` only errors of the pattern are left."""
     text = os.pread(fd, 4096, 0).decode("utf-8", "replace").strip()
     if text:
         reason = " ".join(line.strip() for line in text.splitlines()).removeprefix("rg: ")
@@ -180,6 +180,6 @@ def _complain(fd: int) -> None:
 
 
 def usable(query: FindQuery) -> bool:
-    """Tell whether ripgrep can take the texts: it wants UTF-8 without NUL."""
+    """Tell whether the texts can be arguments of ripgrep, which must be UTF-8 without NUL bytes."""
     texts = [query.pattern, *(query.include or []), *(query.exclude or [])]
     return not any(char == "\0" or "\ud800" <= char <= "\udfff" for text in texts for char in text)

@@ -1,6 +1,6 @@
-"""Our own content scanner: bounded memory for lines and files of any length.
+"""Our own content scanner, in bounded memory for files and lines of any length.
 
-It answers alone where ripgrep is missing, and re-reads the few files ripgrep cannot report exactly.
+It replaces ripgrep where that is missing, and rescans the few files that ripgrep cannot search exactly.
 """
 
 from __future__ import annotations
@@ -16,23 +16,24 @@ import msgspec
 from toolbox.errors import BadRequest
 
 BLOCK = 1024 * 1024
-# A file with a NUL this early is binary; the reference looks at 512 bytes.
+# A file with a NUL byte in its first 8 KiB is binary; the reference server checks 512 bytes.
 PROBE = 8192
-# Longer lines are shown as a window around the match.
+# A longer line is cut to a window around the match.
 WINDOW = 64 * 1024
+# Above this length a line is matched block by block; the overlap finds a match across two blocks.
 _LONG = 4 * 1024 * 1024
 _OVERLAP = 64 * 1024
 
 
 class Hit(msgspec.Struct):
-    """A matching line."""
+    """A matching line; ``truncated`` if ``content`` is a window of it."""
 
     line: int
     content: bytes
     truncated: bool
 
 
-# Returns the offset of the first match at or after a position, or -1.
+# Takes data and an offset; returns the offset of the first match from there on, or -1.
 Matcher = Callable[[bytes, int], int]
 
 
@@ -54,7 +55,7 @@ def matcher(pattern: bytes, *, regex: bool, ignore_case: bool) -> Matcher:
 
 
 def scan(path: bytes, match: Matcher, stop: threading.Event, *, max_size: int | None = None) -> Iterator[Hit]:
-    """Yield the matching lines of a regular text file; nothing for anything else."""
+    """Yield the matching lines of a regular text file; nothing for other kinds of file and for binary files."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
         status = os.fstat(fd)
@@ -73,7 +74,7 @@ def scan(path: bytes, match: Matcher, stop: threading.Event, *, max_size: int | 
 
 
 class _Lines:
-    """Cut blocks into lines and match them; of an endless line only a tail is kept."""
+    """Split blocks into lines and match them; of a line over ``_LONG`` only the tail is kept."""
 
     def __init__(self, match: Matcher) -> None:
         self._match = match
@@ -129,7 +130,7 @@ class _Lines:
 
 
 def window(line: bytes, at: int) -> tuple[bytes, bool]:
-    """Return a line without its end, or the part around ``at`` if it is too long to send."""
+    """Return a line without its line end, or the part around offset ``at`` and True if it is over ``WINDOW``."""
     line = line.removesuffix(b"\r")
     if len(line) <= WINDOW:
         return line, False

@@ -1,4 +1,4 @@
-"""Find files by name, type, size and time."""
+"""Find files by name, type, size and modification time."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ class Search:
         """Return the matching paths, the root included, in the order of a depth-first walk by name."""
         if not query.path or not query.pattern:
             raise BadRequest("bad request: path and pattern are required")
-        hunt = _Hunt(self._workdir.resolve(query.path), encode(query.path), query)
+        search = _NameSearch(self._workdir.resolve(query.path), encode(query.path), query)
         try:
-            await asyncio.gather(*(self._workers.run_until(hunt.walk.stop, hunt.work) for _ in range(THREADS)))
+            await asyncio.gather(*(self._workers.run_until(search.walk.stop, search.work) for _ in range(THREADS)))
         finally:
-            hunt.walk.stop.set()
-        return await self._workers.run(hunt.result)
+            search.walk.stop.set()
+        return await self._workers.run(search.result)
 
 
-class _Hunt:
-    """One search under way, shared by its threads."""
+class _NameSearch:
+    """One search, run by ``THREADS`` threads."""
 
     def __init__(self, root: bytes, written: bytes, query: SearchQuery) -> None:
         self._root = root
@@ -50,7 +50,7 @@ class _Hunt:
         self._tests = _tests(query)
         self._limit = min(query.max_results or MAX_RESULTS, MAX_RESULTS)
         self._found: list[bytes] = []
-        # Slashes and dots at the end of the root are in the way of cutting it off again.
+        # With join, a root with a trailing slash has the same prefix length as one without.
         self._cut = len(os.path.join(root, b""))
         self.walk = Walk(root, self._visit)
 
@@ -70,14 +70,14 @@ class _Hunt:
         return all(test(status) for test in self._tests)
 
     def result(self) -> SearchResponse:
-        """Sort, add the root if it matches itself, and cut to the limit."""
+        """Sort the paths, insert the root if it matches, and apply the limit."""
         found = sorted(self._found, key=order)
         if self._root_matches():
             found.insert(0, b"")
         shown = [clean(self._written, relative) for relative in found[: self._limit]]
-        strange = [text for path in shown if (text := raw(path)) is not None]
+        raw_files = [text for path in shown if (text := raw(path)) is not None]
         return SearchResponse(
-            files=[show(path) for path in shown], raw_files=strange or None, truncated=len(found) > self._limit
+            files=[show(path) for path in shown], raw_files=raw_files or None, truncated=len(found) > self._limit
         )
 
     def _root_matches(self) -> bool:
@@ -107,7 +107,7 @@ def _tests(query: SearchQuery) -> list[Callable[[os.stat_result], bool]]:
 
 
 def _instant(text: str) -> float:
-    """Read a time: Unix seconds or RFC 3339."""
+    """Parse a time given as Unix seconds or RFC 3339; without a zone it is UTC."""
     try:
         return float(text)
     except ValueError:

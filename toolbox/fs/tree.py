@@ -1,4 +1,4 @@
-"""List directories and create them."""
+"""List and create directories."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator
 
 from toolbox.errors import BadRequest, InvalidPath
-from toolbox.fs.info import Names, describe
+from toolbox.fs.info import OwnerNames, describe
 from toolbox.fs.permissions import parse_mode
 from toolbox.fs.wire import FileInfo, Listing
 from toolbox.host.files import make_parents
@@ -17,7 +17,7 @@ from toolbox.host.worker_pool import WorkerPool
 
 
 def entries(path: bytes) -> list[os.DirEntry[bytes]]:
-    """Return the entries of a directory by name, in byte order."""
+    """Return the entries of a directory, sorted by the bytes of their names."""
     with os.scandir(path) as found:
         return sorted(found, key=_name)
 
@@ -27,20 +27,20 @@ def _name(entry: os.DirEntry[bytes]) -> bytes:
 
 
 class Tree:
-    """List and create directories below the working directory or anywhere else."""
+    """List and create directories."""
 
     def __init__(self, workdir: Workdir, workers: WorkerPool) -> None:
         self._workdir = workdir
         self._workers = workers
 
     async def list_dir(self, path: str | None, depth: str | None) -> Listing:
-        """List a directory: ``depth`` levels, each directory right before its contents."""
+        """List a directory, ``depth`` levels deep, in depth-first order."""
         levels = _depth(depth)
         root = self._workdir.resolve_or_root(path)
         return await self._workers.run(_list, root, encode(path or ""), levels)
 
     async def make_folder(self, path: str, mode: str | None) -> None:
-        """Create a directory and its parents; an existing one is left as it is."""
+        """Create a directory and its parents; an existing directory is left unchanged."""
         await self._workers.run(_make, self._workdir.resolve(path), parse_mode(mode or "0755"))
 
 
@@ -53,7 +53,7 @@ def _depth(text: str | None) -> int:
 
 
 def _list(root: bytes, written: bytes, levels: int) -> Listing:
-    names = Names()
+    names = OwnerNames()
     cut = len(os.path.join(root, b""))
     found = Listing()
     waiting: list[Iterator[os.DirEntry[bytes]]] = [iter(entries(root))]
@@ -71,33 +71,33 @@ def _list(root: bytes, written: bytes, levels: int) -> Listing:
     return found
 
 
-def _describe(entry: os.DirEntry[bytes], shown: bytes, names: Names) -> FileInfo | None:
+def _describe(entry: os.DirEntry[bytes], shown: bytes, names: OwnerNames) -> FileInfo | None:
     try:
         status = entry.stat(follow_symlinks=False)
         return describe(entry.path, entry.name, names, shown=clean(b"", shown), link=status)
     except FileNotFoundError:
-        return None  # it vanished between being listed and being looked at
+        return None  # deleted since its directory was read
 
 
 def _inside(path: bytes) -> Iterator[os.DirEntry[bytes]]:
     try:
         return iter(entries(path))
     except OSError:
-        return iter(())  # the directory itself is listed; its contents cannot be
+        return iter(())  # an unreadable directory is listed without its contents
 
 
 def _make(path: bytes, mode: int) -> None:
     if os.path.isdir(path):
         return
     if os.path.lexists(path):
-        raise InvalidPath(f"{show(path)}: a file is in the way")
+        raise InvalidPath(f"{show(path)}: exists and is not a directory")
     try:
-        # Parents get the mode too, but must let us create what is inside.
+        # Parents get the mode too, with write and search permission for us to create the next level.
         make_parents(os.path.dirname(path.rstrip(b"/")), (mode & 0o777) | stat.S_IWUSR | stat.S_IXUSR)
         os.mkdir(path, mode & 0o777)
     except FileExistsError as error:
         if os.path.isdir(path):
             return
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path) from error
-    # mkdir takes the umask off and drops the special bits.
+    # mkdir(2) applies the umask and ignores setuid and setgid.
     os.chmod(path, mode)

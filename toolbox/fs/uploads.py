@@ -1,4 +1,4 @@
-"""Receive files: one per request or many in a form. Receivers run in a thread, piece by piece."""
+"""Receive files, one per request or many in a form. Receivers are blocking code and run in a worker thread."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Data = bytes | bytearray | memoryview
 
 
 class Uploads:
-    """Make receivers for uploads."""
+    """Create receivers for uploads."""
 
     def __init__(self, workdir: Workdir, journal: Journal, *, durable: bool = False) -> None:
         self._workdir = workdir
@@ -26,20 +26,20 @@ class Uploads:
         self._durable = durable
 
     def single(self, path: str, expected: int | None) -> SingleUpload:
-        """Receive one file; ``expected`` bytes are checked against the free space first."""
+        """Return the receiver of one file; ``expected`` bytes are checked against the free space first."""
         return SingleUpload(path, self._workdir.resolve(path), self, expected or 0)
 
     def bulk(self) -> BulkUpload:
-        """Receive many files."""
+        """Return the receiver of a form with many files."""
         return BulkUpload(self._workdir, self)
 
     def draft(self, path: bytes, expected: int = 0) -> Draft:
-        """Start the next content of a file."""
+        """Open a draft: the new content of a file, which replaces it on commit."""
         return Draft(path, self._journal, expected=expected, durable=self._durable)
 
 
 class SingleUpload:
-    """One file, which takes its place only when it is complete."""
+    """One file; it replaces an existing one only when the upload is complete."""
 
     def __init__(self, sent: str, path: bytes, uploads: Uploads, expected: int) -> None:
         self._sent = sent
@@ -58,12 +58,12 @@ class SingleUpload:
         self._open().write(data)
 
     def finish(self) -> UploadResponse:
-        """Put the file in place; no bytes at all make an empty file."""
+        """Commit the file; an empty body makes an empty file."""
         self._open().commit()
         return UploadResponse(name=show(base_name(self._path)), path=show(encode(self._sent)), type="file")
 
     def abort(self, error: BaseException) -> BaseException:
-        """Leave the old file as it was."""
+        """Discard the draft; an existing file is unchanged."""
         if self._draft is not None:
             self._draft.abort()
         return error
@@ -72,7 +72,7 @@ class SingleUpload:
 class BulkUpload:
     """Many files of one form: ``files[i].path`` names the destination of ``files[i].file``.
 
-    One file's failure does not keep the others from being written; all failures are reported together.
+    After the failure of one file the others are still written; all failures are reported in one error.
     """
 
     def __init__(self, workdir: Workdir, uploads: Uploads) -> None:
@@ -87,7 +87,7 @@ class BulkUpload:
         self._failures: list[tuple[str, ToolboxError]] = []
 
     def begin(self, part: object) -> None:
-        """Start a part: a path, a file, or something to ignore."""
+        """Start a part: a path or a file; other parts are ignored."""
         match = _FIELD.fullmatch(getattr(part, "name", ""))
         if match is None:
             return
@@ -104,7 +104,7 @@ class BulkUpload:
             self._fail(f"file[{self._index}]: missing .path metadata", BadRequest(""))
             return
         if not sent:
-            return  # reported when the path arrived
+            return  # end() has reported the empty path
         try:
             self._draft = self._uploads.draft(self._target(sent))
         except (OSError, ToolboxError) as error:
@@ -112,11 +112,11 @@ class BulkUpload:
 
     def _target(self, sent: bytes) -> bytes:
         if b"\0" in sent:
-            raise InvalidPath("path holds a NUL byte")
+            raise InvalidPath("path contains a NUL byte")
         return os.path.join(self._workdir.root, sent)
 
     def feed(self, data: Data) -> None:
-        """Take bytes of the current part; those of a failed file are dropped."""
+        """Take bytes of the current part; those of a failed file are discarded."""
         if self._text is not None:
             if len(self._text) + len(data) > _MAX_PATH:
                 raise BadRequest(f"path[{self._index}]: over {_MAX_PATH} bytes")
@@ -144,7 +144,7 @@ class BulkUpload:
             self._done.append(Uploaded(path=show(self._paths[self._index]), bytes=size))
 
     def finish(self) -> BulkUploadResponse:
-        """Report the result; raise if anything failed."""
+        """Return the written files; raise one error for all failures, which lists the written files too."""
         for index in sorted(set(self._paths) - self._used):
             if self._paths[index]:
                 self._fail(f"{show(self._paths[index])}: file[{index}] is missing", BadRequest(""))
@@ -153,7 +153,7 @@ class BulkUpload:
         return BulkUploadResponse(files=self._done)
 
     def abort(self, error: BaseException) -> BaseException:
-        """Leave the file under way as it was and tell what had been written."""
+        """Discard the current draft; return an error that lists the files written so far."""
         if self._draft is not None:
             self._draft.abort()
             self._draft = None
@@ -173,7 +173,7 @@ class BulkUpload:
         self._failures.append((f"{what}: {known.message}" if known.message else what, known))
 
     def _summary(self) -> ToolboxError:
-        """Both SDKs build their exception from ``errors`` and the status, which is 400 unless space ran out."""
+        """Merge the failures: both SDKs read ``errors`` and the status, which is 400, or 507 if the disk was full."""
         texts = [text for text, _ in self._failures]
         detail = {"errors": texts, "files": self._done}
         failures = [error for _, error in self._failures]

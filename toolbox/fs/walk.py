@@ -1,7 +1,7 @@
-"""Visit a tree with a few threads, without following links, without losing a sibling.
+"""Walk a tree with several threads; links are not followed, an unreadable directory does not hide its siblings.
 
-Two threads cost nothing on a warm cache (22 and 24 ms for 20,000 files) and nearly halve a cold walk (95 to 59 ms);
-four fight over the interpreter lock (52 ms).
+Measured on 20,000 files. Warm cache: 22 ms with one thread, 24 ms with two, 52 ms with four, which contend for the GIL.
+Cold cache: 95 ms with one thread, 59 ms with two.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import threading
 from collections.abc import Callable
 
 THREADS = 2
-# Below the root these never end or block; they are searched only when asked for by name.
-ENDLESS = frozenset({b"proc", b"sys", b"dev"})
+# Reading these below "/" may block or never end; they are searched only if the client names them as the root.
+PSEUDO_FILE_SYSTEMS = frozenset({b"proc", b"sys", b"dev"})
 
 Visit = Callable[["os.DirEntry[bytes]"], None]
 
 
 class Walk:
-    """One walk; each of ``THREADS`` threads calls ``work`` until the tree is done or ``stop`` is set."""
+    """One walk: ``THREADS`` threads call ``work``, which returns when the tree is done or ``stop`` is set."""
 
     def __init__(self, root: bytes, visit: Visit) -> None:
         self.stop = threading.Event()
@@ -29,16 +29,16 @@ class Walk:
         self._root = root
 
     def work(self) -> None:
-        """Take directories until none are left; ``visit`` is called from several threads."""
+        """Scan directories until none are left; ``visit`` is called from several threads at a time."""
         guarded = self._root if os.path.realpath(self._root) == b"/" else None
-        while (directory := self._take()) is not None:
+        while (directory := self._next()) is not None:
             found: list[bytes] = []
             try:
-                found = self._scan(directory, ENDLESS if directory == guarded else frozenset())
+                found = self._scan(directory, PSEUDO_FILE_SYSTEMS if directory == guarded else frozenset())
             finally:
-                self._give(found)
+                self._finish(found)
 
-    def _take(self) -> bytes | None:
+    def _next(self) -> bytes | None:
         with self._changed:
             while not self._waiting and self._busy and not self.stop.is_set():
                 self._changed.wait()
@@ -48,7 +48,7 @@ class Walk:
             self._busy += 1
             return self._waiting.pop()
 
-    def _give(self, found: list[bytes]) -> None:
+    def _finish(self, found: list[bytes]) -> None:
         with self._changed:
             self._waiting += found
             self._busy -= 1
@@ -67,10 +67,10 @@ class Walk:
                     if entry.is_dir(follow_symlinks=False):
                         found.append(entry.path)
         except OSError:
-            pass  # unreadable or gone: its siblings are elsewhere in the queue
+            pass  # unreadable or deleted; its siblings are in the queue already
         return found
 
 
 def order(path: bytes) -> bytes:
-    """Sort key of a depth-first walk by name: a directory comes right before its contents."""
+    """Return the sort key of depth-first order: NUL sorts before any byte of a name, so ``a/b`` precedes ``a.txt``."""
     return path.replace(b"/", b"\0")

@@ -1,4 +1,4 @@
-"""Watch files for changes: shared feeds, filtered per client, resumable for a while after the client has gone."""
+"""Watch files for changes: clients share feeds, each with its own filters, and can resume after a disconnect."""
 
 from __future__ import annotations
 
@@ -7,45 +7,46 @@ import os
 from collections.abc import AsyncGenerator
 
 from toolbox.errors import TooManyRequests
-from toolbox.fs.feed import Change, Feed
 from toolbox.fs.globs import Glob
 from toolbox.fs.info import base_name
+from toolbox.fs.watch_feed import Change, WatchFeed
 from toolbox.fs.wire import WatchEvent, WatchQuery
 from toolbox.host.paths import Workdir, clean, decode, encode, raw, show
 from toolbox.host.worker_pool import WorkerPool
 from toolbox.wire import now
 
 MAX_FEEDS = 32
+# Seconds that a feed without readers is kept for a client that reconnects with a cursor.
 LINGER = 60.0
 
 _Key = tuple[bytes, bool, int]
 
 
 class Watches:
-    """Own the feeds; each has a thread and lives for a minute after its last reader."""
+    """Own the feeds: one thread each, shared by all clients with the same directory, depth and debounce interval."""
 
     def __init__(self, workdir: Workdir, workers: WorkerPool) -> None:
         self._workdir = workdir
         self._workers = workers
-        self._feeds: dict[_Key, Feed] = {}
+        self._feeds: dict[_Key, WatchFeed] = {}
         self._timers: dict[_Key, asyncio.TimerHandle] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._lock = asyncio.Lock()
 
     async def watch(self, query: WatchQuery, cursor: str | None) -> AsyncGenerator[WatchEvent]:
-        """Start watching, then return the events: READY first, or what was missed since ``cursor``."""
+        """Return the events: READY, then the changes since ``cursor``, or from now on without one."""
         root, is_dir = await self._workers.run(_real, self._workdir.resolve(query.path))
-        view = _View(root, query, is_dir=is_dir)
-        key = (view.watched, query.recursive != "false", query.debounce)
+        subscription = _Subscription(root, query, is_dir=is_dir)
+        key = (subscription.watched, query.recursive != "false", query.debounce)
         feed = await self._feed(key)
-        return self._events(key, feed, view, cursor)
+        return self._events(key, feed, subscription, cursor)
 
-    async def _feed(self, key: _Key) -> Feed:
+    async def _feed(self, key: _Key) -> WatchFeed:
         async with self._lock:
             feed = self._feeds.get(key)
             if feed is None or feed.ended:
                 self._make_room()
-                feed = Feed(key[0], self._workers, recursive=key[1], debounce=key[2])
+                feed = WatchFeed(key[0], self._workers, recursive=key[1], debounce=key[2])
                 await feed.start()
                 self._feeds[key] = feed
             timer = self._timers.pop(key, None)
@@ -59,10 +60,10 @@ class Watches:
             return
         idle = next(iter(self._timers), None)
         if idle is None:
-            raise TooManyRequests(f"too many directories are watched: {MAX_FEEDS}")
-        self._drop(idle)
+            raise TooManyRequests(f"too many watched directories: limit is {MAX_FEEDS}")
+        self._close_feed(idle)
 
-    def _drop(self, key: _Key) -> None:
+    def _close_feed(self, key: _Key) -> None:
         timer = self._timers.pop(key, None)
         if timer is not None:
             timer.cancel()
@@ -70,45 +71,47 @@ class Watches:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
-    async def _events(self, key: _Key, feed: Feed, view: _View, cursor: str | None) -> AsyncGenerator[WatchEvent]:
+    async def _events(
+        self, key: _Key, feed: WatchFeed, subscription: _Subscription, cursor: str | None
+    ) -> AsyncGenerator[WatchEvent]:
         try:
             position, known = _position(feed, cursor)
-            yield view.notice("READY" if known else "OVERFLOW", f"{feed.token}-{position}")
+            yield subscription.notice("READY" if known else "OVERFLOW", f"{feed.token}-{position}")
             while not feed.ended:
                 found = await feed.after(position)
                 if found is None:
                     position = feed.latest
-                    yield view.notice("OVERFLOW", f"{feed.token}-{position}")
+                    yield subscription.notice("OVERFLOW", f"{feed.token}-{position}")
                     continue
                 first = position + 1
                 position, changes = found
                 for number, change in enumerate(changes, first):
-                    if view.shows(change):
-                        yield view.event(change, f"{feed.token}-{number}")
+                    if subscription.shows(change):
+                        yield subscription.event(change, f"{feed.token}-{number}")
         finally:
             self._leave(key, feed)
 
-    def _leave(self, key: _Key, feed: Feed) -> None:
+    def _leave(self, key: _Key, feed: WatchFeed) -> None:
         feed.readers -= 1
         if not feed.readers and self._feeds.get(key) is feed:
-            self._timers[key] = asyncio.get_running_loop().call_later(LINGER, self._drop, key)
+            self._timers[key] = asyncio.get_running_loop().call_later(LINGER, self._close_feed, key)
 
     async def close(self) -> None:
-        """Stop all feeds."""
+        """Close all feeds."""
         for key in list(self._feeds):
-            self._drop(key)
+            self._close_feed(key)
         if self._closing:
             await asyncio.wait(self._closing)
 
 
 def _real(path: bytes) -> tuple[bytes, bool]:
-    """Return what is watched without links and dots, because events name it that way, and whether it is a directory."""
+    """Return the resolved path, which is how events name it, and whether it is a directory."""
     os.stat(path)
     return os.path.realpath(path), os.path.isdir(path)
 
 
-def _position(feed: Feed, cursor: str | None) -> tuple[int, bool]:
-    """Return where to go on, and whether nothing was missed."""
+def _position(feed: WatchFeed, cursor: str | None) -> tuple[int, bool]:
+    """Return the position to read from, and False if changes since the cursor are lost."""
     if not cursor:
         return feed.latest, True
     token, _, number = cursor.partition("-")
@@ -117,11 +120,11 @@ def _position(feed: Feed, cursor: str | None) -> tuple[int, bool]:
     return feed.latest, False
 
 
-class _View:
-    """How one client sees a feed: its filters and its way of writing paths."""
+class _Subscription:
+    """The filters of one client, and the form in which it gets paths."""
 
     def __init__(self, root: bytes, query: WatchQuery, *, is_dir: bool) -> None:
-        # A file is watched through its directory: editors replace files, and a watch would stay on the old one.
+        # A file is watched through its directory: editors replace files, and an inotify watch stays on the old inode.
         self.watched = root if is_dir else os.path.dirname(root)
         self._only = None if is_dir else root
         self._written = encode(query.path)
@@ -130,7 +133,7 @@ class _View:
         self._exclude = [Glob(pattern) for pattern in query.exclude or []]
 
     def shows(self, change: Change) -> bool:
-        """Tell whether the client wants to know of a change."""
+        """Tell whether a change passes the filters."""
         if self._only is not None and change.path != self._only:
             return False
         name, relative = decode(base_name(change.path)), decode(change.path[self._cut :])
@@ -139,7 +142,7 @@ class _View:
         return not self._include or any(glob.matches(name, relative) for glob in self._include)
 
     def event(self, change: Change, number: str) -> WatchEvent:
-        """Return a change as the client gets it."""
+        """Return the event of a change."""
         shown = clean(self._written, change.path[self._cut :])
         return WatchEvent(
             id=number,

@@ -1,4 +1,4 @@
-"""What crosses the wire in the files area."""
+"""The requests and responses of ``/files``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Count = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 
 
 class FileInfo(Wire, kw_only=True):
-    """One file as the SDKs know it; ``owner`` and ``group`` are numbers in text."""
+    """One file as the SDKs know it; ``owner`` and ``group`` are decimal numbers as text."""
 
     additive = frozenset(
         {
@@ -53,7 +53,7 @@ class FileInfo(Wire, kw_only=True):
 
 
 class ListQuery(Wire, kw_only=True):
-    """Which directory to list, and how deep."""
+    """The directory to list, and the number of levels."""
 
     path: str | None = None
     depth: str | None = None
@@ -87,14 +87,14 @@ class DeleteQuery(Wire, kw_only=True):
 
 
 class MoveQuery(Wire, kw_only=True):
-    """From where to where."""
+    """Source and destination."""
 
     source: Needed = ""
     destination: Needed = ""
 
 
 class CopyQuery(Wire, kw_only=True):
-    """From where to where; ``overwrite=true`` replaces an existing file."""
+    """Source and destination; ``overwrite=true`` replaces an existing file."""
 
     source: Needed = ""
     destination: Needed = ""
@@ -102,7 +102,7 @@ class CopyQuery(Wire, kw_only=True):
 
 
 class CopyResponse(Wire, kw_only=True):
-    """What was copied; ``skipped`` names entries that cannot be copied, such as sockets."""
+    """Numbers of the copy; ``skipped`` lists entries that cannot be copied, such as sockets."""
 
     files: int
     bytes: int
@@ -110,7 +110,7 @@ class CopyResponse(Wire, kw_only=True):
 
 
 class PermissionsQuery(Wire, kw_only=True):
-    """What to change; empty means leave as it is."""
+    """Values to change; an empty one is left unchanged."""
 
     path: Needed = ""
     mode: str | None = None
@@ -119,7 +119,7 @@ class PermissionsQuery(Wire, kw_only=True):
 
 
 class SearchQuery(Wire, kw_only=True):
-    """A name pattern below a root; the rest narrows the result."""
+    """A name pattern below a root, with filters."""
 
     path: Needed = ""
     pattern: Needed = ""
@@ -144,7 +144,7 @@ class SearchResponse(Wire, kw_only=True):
 
 
 class FindQuery(Wire, kw_only=True):
-    """A text below a root: literal and case-sensitive unless asked otherwise."""
+    """A text to find below a root; literal and case-sensitive by default."""
 
     path: Needed = ""
     pattern: Needed = ""
@@ -159,7 +159,7 @@ class FindQuery(Wire, kw_only=True):
 
 
 class Match(Wire, kw_only=True):
-    """One line that matches."""
+    """One matching line; ``before`` and ``after`` are its context."""
 
     additive = frozenset({"rawFile", "truncated", "before", "after"})
 
@@ -199,7 +199,7 @@ class ReplaceRequest(Wire, kw_only=True):
 
 
 class ReplaceResult(Wire, kw_only=True):
-    """What became of one file."""
+    """The result of one file."""
 
     additive = frozenset({"replacements", "diff", "rawFile"})
 
@@ -219,13 +219,13 @@ class BulkDownloadRequest(Wire, kw_only=True):
 
 
 class UploadQuery(Wire, kw_only=True):
-    """Where an upload goes."""
+    """The destination of an upload."""
 
     path: Needed = ""
 
 
 class UploadResponse(Wire, kw_only=True):
-    """What was written, with the path exactly as it was sent."""
+    """The written file; ``path`` exactly as the client sent it."""
 
     name: str
     path: str
@@ -254,7 +254,7 @@ class ArchiveQuery(Wire, kw_only=True):
 
 
 class ExtractQuery(Wire, kw_only=True):
-    """Where to unpack; the format is recognised by the content unless it is named."""
+    """The destination; without ``format`` the format is detected by the content."""
 
     path: Needed = ""
     format: Literal["tar", "tar.gz", "zip"] | None = None
@@ -262,14 +262,14 @@ class ExtractQuery(Wire, kw_only=True):
 
 
 class ExtractResponse(Wire, kw_only=True):
-    """What was unpacked."""
+    """Numbers of the extraction."""
 
     files: int
     bytes: int
 
 
 class WatchQuery(Wire, kw_only=True):
-    """What to watch; ``cursor`` resumes after the event of that id."""
+    """The path to watch; ``cursor`` resumes after the event with that id."""
 
     path: Needed = ""
     recursive: str | None = None
@@ -280,13 +280,13 @@ class WatchQuery(Wire, kw_only=True):
 
 
 class WatchHeaders(Wire, kw_only=True, rename={"last_event_id": "Last-Event-ID"}):
-    """Where a reconnecting event source stopped."""
+    """The last event that a reconnecting ``EventSource`` received."""
 
     last_event_id: str | None = None
 
 
 class WatchEvent(Wire, kw_only=True):
-    """One change; OVERFLOW means changes were lost: list again."""
+    """One change; after OVERFLOW, which means that changes were lost, list the directory again."""
 
     id: str
     type: Literal["READY", "CREATE", "WRITE", "DELETE", "OVERFLOW"]

@@ -9,20 +9,20 @@ from typing import Any
 from aiohttp import web
 
 from toolbox import wire
-from toolbox.errors import Code, MethodNotAllowed, ToolboxError, from_os_error
+from toolbox.errors import ErrorCode, MethodNotAllowed, ToolboxError, from_os_error
 from toolbox.http.connection import envelope
 
 log = logging.getLogger(__name__)
 
 _BY_STATUS = {
-    400: Code.BAD_REQUEST,
-    401: Code.UNAUTHORIZED,
-    403: Code.FORBIDDEN,
-    404: Code.NOT_FOUND,
-    405: Code.METHOD_NOT_ALLOWED,
-    408: Code.REQUEST_TIMEOUT,
-    413: Code.PAYLOAD_TOO_LARGE,
-    416: Code.RANGE_NOT_SATISFIABLE,
+    400: ErrorCode.BAD_REQUEST,
+    401: ErrorCode.UNAUTHORIZED,
+    403: ErrorCode.FORBIDDEN,
+    404: ErrorCode.NOT_FOUND,
+    405: ErrorCode.METHOD_NOT_ALLOWED,
+    408: ErrorCode.REQUEST_TIMEOUT,
+    413: ErrorCode.PAYLOAD_TOO_LARGE,
+    416: ErrorCode.RANGE_NOT_SATISFIABLE,
 }
 
 
@@ -59,6 +59,8 @@ def _explain(error: Exception) -> tuple[int, str, str, dict[str, Any]]:
     if isinstance(error, ToolboxError):
         return error.status, error.code, error.message, error.detail
     if isinstance(error, web.HTTPException) and error.status >= 400:
-        code = _BY_STATUS.get(error.status, Code.BAD_REQUEST if error.status < 500 else Code.INTERNAL_SERVER_ERROR)
+        code = _BY_STATUS.get(
+            error.status, ErrorCode.BAD_REQUEST if error.status < 500 else ErrorCode.INTERNAL_SERVER_ERROR
+        )
         return error.status, code, (error.text or error.reason).strip().lower(), {}
-    return 500, Code.INTERNAL_SERVER_ERROR, "internal error, see the daemon log for the error id", {}
+    return 500, ErrorCode.INTERNAL_SERVER_ERROR, "internal error, see the daemon log for the error id", {}

@@ -13,7 +13,7 @@ from toolbox.http.endpoint import endpoint
 from toolbox.http.signing import SigningKeys
 from toolbox.system.counters import TEXT, Counters
 from toolbox.system.health import Health
-from toolbox.system.usage import Usage
+from toolbox.system.usage import SystemUsage
 from toolbox.system.wire import (
     DirInfo,
     EnvNames,
@@ -46,7 +46,7 @@ class SystemApi:
         identity: Identity,
         env: Environment,
         keys: SigningKeys,
-        usage: Usage,
+        usage: SystemUsage,
         ports: Ports,
         health: Health,
         counters: Counters,

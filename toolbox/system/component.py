@@ -14,7 +14,7 @@ from toolbox.http.signing import SigningKeys
 from toolbox.system.api import Identity, SystemApi
 from toolbox.system.counters import Counters
 from toolbox.system.health import Health
-from toolbox.system.usage import Gauges, Usage
+from toolbox.system.usage import Gauges, SystemUsage
 from toolbox.telemetry import RequestRecord, Telemetry
 
 # A proxied request belongs to the program behind the port, which has its own traces.
@@ -41,7 +41,7 @@ class SystemComponent:
             identity=identity,
             env=env,
             keys=keys,
-            usage=Usage(Metrics(Probe(), self._workers)),
+            usage=SystemUsage(Metrics(Probe(), self._workers)),
             ports=Ports(self._workers),
             health=self.health,
             counters=self.counters,

@@ -9,7 +9,7 @@ from toolbox.host.metrics import Metrics, Probe, Reading, cpu_percent
 from toolbox.system.wire import SystemMetrics
 
 
-class Usage:
+class SystemUsage:
     """Answer with the latest sample."""
 
     def __init__(self, metrics: Metrics) -> None:

@@ -1,4 +1,4 @@
-"""One watched directory: a thread that waits for changes and a ring of the latest ones that many clients read."""
+"""One watched directory: a thread that waits for changes, and a ring buffer of changes for all clients."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Changes kept for slow and reconnecting clients.
 RING = 8192
+# Entries at most that are reported from inside a new directory.
 _RESCAN = 4096
 _FORCE_POLLING, _POLL_MS = False, 300
 
@@ -32,7 +34,7 @@ _KINDS: dict[int, Kind] = {1: "CREATE", 2: "WRITE", 3: "DELETE"}
 
 
 class Change(NamedTuple):
-    """One change of one path."""
+    """One change of one path, with the time it was seen."""
 
     kind: Kind
     path: bytes
@@ -40,8 +42,8 @@ class Change(NamedTuple):
     time: str
 
 
-class Feed:
-    """Changes below one path, numbered; readers are positions in the ring, so a slow one delays nobody."""
+class WatchFeed:
+    """Numbered changes below one path; a reader is a position in the ring buffer, so a slow one delays no other."""
 
     def __init__(self, path: bytes, workers: WorkerPool, *, recursive: bool, debounce: int) -> None:
         self.path = path
@@ -64,7 +66,7 @@ class Feed:
         return self._next - 1
 
     async def start(self) -> None:
-        """Wait until the watch is set; nothing that happens from now on is missed."""
+        """Return when the watch is active: every later change is reported."""
         started: asyncio.Future[None] = self._loop.create_future()
         self._thread = asyncio.ensure_future(self._workers.run_until(self._stop, self._run, started))
         await asyncio.wait([started, self._thread], return_when=asyncio.FIRST_COMPLETED)
@@ -72,7 +74,7 @@ class Feed:
             self._thread.result()
 
     async def after(self, position: int) -> tuple[int, list[Change]] | None:
-        """Wait for changes after a position; None if some of them are lost. Empty once the feed has ended."""
+        """Wait for changes after a position; return None if some are lost, an empty list if the feed has ended."""
         while position >= self.latest and not self.ended:
             changed = self._changed
             await changed.wait()
@@ -82,7 +84,7 @@ class Feed:
         return self.latest, list(self._ring)[len(self._ring) - missing :] if missing else []
 
     def knows(self, position: int) -> bool:
-        """Tell whether every change after a position is still here."""
+        """Tell whether every change after a position is still in the ring buffer."""
         return 0 <= self.latest - position <= len(self._ring)
 
     def _publish(self, changes: list[Change], *, lost: bool = False) -> None:
@@ -94,20 +96,21 @@ class Feed:
         self._wake()
 
     def _wake(self) -> None:
+        # A new event each time: with clear() a reader that runs later would miss this change.
         self._changed.set()
         self._changed = asyncio.Event()
 
     async def close(self) -> None:
-        """Stop the thread."""
+        """Stop the thread and wake all readers."""
         self._stop.set()
         if self._thread is not None:
             await asyncio.wait([self._thread])
             if not self._thread.cancelled() and (error := self._thread.exception()) is not None:
-                log.debug("watch ended: %s", error)
+                log.debug("watch failed: %s: %s", show(self.path), error)
         self.ended = True
         self._wake()
 
-    # From here on everything runs in the thread.
+    # The methods below run in the thread.
 
     def _run(self, started: asyncio.Future[None]) -> None:
         from watchfiles._rust_notify import WatchfilesRustInternalError
@@ -119,8 +122,8 @@ class Feed:
                 try:
                     self._wait(notify)
                 except WatchfilesRustInternalError as error:
-                    # A name that is not UTF-8 ends the library's watch; start another and say that some were missed.
-                    log.debug("watch is started again: %s", error)
+                    # watchfiles stops at a name that is not UTF-8. Changes until the new watch is active are lost.
+                    log.debug("watch restarted: %s: %s", show(self.path), error)
                     notify.close()
                     notify = self._open()
                     self._loop.call_soon_threadsafe(lambda: self._publish([], lost=True))
@@ -134,12 +137,13 @@ class Feed:
 
         os.stat(self.path)
         path = os.fsdecode(self.path)
+        # Strict first: when it ignores permission errors, watchfiles hides ENOSPC too, an exhausted limit of watches.
         for lenient in (False, True):
             try:
                 return RustNotify([path], False, _FORCE_POLLING, _POLL_MS, self._recursive, lenient)
             except PermissionError:
                 if lenient:
-                    raise  # leniently it also hides that watches ran out, hence not at once
+                    raise
             except OSError as error:
                 if "limit" not in str(error).lower():
                     raise
@@ -156,7 +160,7 @@ class Feed:
         self._loop.call_soon_threadsafe(self._publish, changes)
 
     def _complete(self, batch: set[tuple[Kind, bytes]]) -> list[Change]:
-        """Order a batch and add what was put into new directories before they were watched."""
+        """Sort a batch and add what new directories contained before their own watch was active."""
         known = {path for _, path in batch}
         found: list[Change] = []
         for kind, path in sorted(batch, key=lambda item: (item[1], item[0])):
