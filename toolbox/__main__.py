@@ -1,6 +1,6 @@
-"""The ``toolbox`` command: bind the socket first, import the rest afterwards.
+"""The ``toolbox`` command: bind the socket, then import the rest.
 
-A client that connects from then on is queued by the kernel instead of refused.
+From then on the kernel queues a client that connects, instead of refusing it while the daemon imports its modules.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from toolbox.host import reaper
 COMMANDS = ("serve", "config", "openapi", "version", "doctor", "entrypoint")
 USAGE = f"""usage: toolbox [{"|".join(COMMANDS)}] [options] [-- command [argument ...]]
 
-  serve     run the daemon (default); a command given after the options runs as the entrypoint session
-  config    show every setting, where its value comes from, and the value (secrets redacted)
+  serve     run the daemon (default); a command after the options runs as the entrypoint session
+  config    show every setting with its value and source (secrets redacted)
   openapi   print the OpenAPI document
-  doctor    show what this machine can and cannot do, and how to fix it
+  doctor    check the programs, modules and limits of this machine; print fixes
   version   print the version
   entrypoint logs [--no-follow]
-            show what the entrypoint of the daemon that runs here prints
+            print the output of the entrypoint of the running daemon
 
 options of serve, config and entrypoint logs:
 """
@@ -33,11 +33,11 @@ def main() -> int:
     if set(argv[:1]) & {"-h", "--help", "help"}:
         sys.stdout.write(USAGE + _options())
         return 0
-    # Mounted under the name of the daemon it replaces, every argument belongs to the entrypoint command; but that one
-    # has this command of ours too.
-    stands_in = os.path.basename(sys.argv[0]) == "daytona" and argv[:2] != ["entrypoint", "logs"]  # noqa: PTH119 - pathlib costs 8 ms here
-    command = argv[0] if argv and not argv[0].startswith("-") and not stands_in else "serve"
-    rest = argv[1:] if argv[:1] == [command] and not stands_in else argv
+    # Installed as "daytona", the name of the reference daemon, all arguments are the entrypoint command, as there.
+    # "entrypoint logs" is the exception, because the reference daemon has that command too.
+    as_daytona = os.path.basename(sys.argv[0]) == "daytona" and argv[:2] != ["entrypoint", "logs"]  # noqa: PTH119 - pathlib costs 8 ms here
+    command = argv[0] if argv and not argv[0].startswith("-") and not as_daytona else "serve"
+    rest = argv[1:] if argv[:1] == [command] and not as_daytona else argv
     if command not in COMMANDS:
         sys.stderr.write(f"toolbox: unknown command {command!r}\n{USAGE}{_options()}")
         return 2
@@ -64,7 +64,7 @@ def _serve(argv: list[str]) -> int:
         sys.stderr.write(f"toolbox: cannot listen on {where}: {(error.strerror or str(error)).lower()}\n")
         return 1
     port = settings.unix_socket or listener.getsockname()[1]
-    # Scripts wait for this line; it says "socket" only where there is no port.
+    # Scripts wait for this line of the reference daemon; "socket" is ours, for a Unix socket.
     print(f"Starting toolbox server on {'socket' if settings.unix_socket else 'port'} {port}", flush=True)  # noqa: T201
 
     from toolbox import daemon
@@ -84,6 +84,7 @@ def _bind_unix(path: str) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX)
     try:
         _remove_stale(path)
+        # chmod after bind would leave a moment in which any user can connect.
         mask = os.umask(0o177)
         try:
             listener.bind(path)
@@ -97,7 +98,7 @@ def _bind_unix(path: str) -> socket.socket:
 
 
 def _remove_stale(path: str) -> None:
-    """Remove a socket that nobody listens on; one in use makes the bind fail."""
+    """Remove a socket without a listener; one in use stays, and the bind fails."""
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(path)

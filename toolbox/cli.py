@@ -1,4 +1,4 @@
-"""The commands that do not serve: config, openapi, version, doctor, entrypoint."""
+"""The commands other than ``serve``: config, openapi, version, doctor, entrypoint."""
 
 from __future__ import annotations
 

@@ -285,7 +285,7 @@ def run(settings: Settings, listener: socket.socket) -> int:
     """Serve until a signal; return the exit status."""
     try:
         token, fresh = read_token(settings)
-        lines = logs.start(settings.log_level, _log_file(settings))
+        lines = logs.start(settings.log_level, _log_file(settings), colour=settings.colour)
     except SettingsError:
         listener.close()
         raise

@@ -1,4 +1,4 @@
-"""``toolbox doctor``: what this machine can and cannot do, and what would fix it; spawns nothing, changes nothing."""
+"""``toolbox doctor``: check programs, modules and limits of this machine, without running or changing anything."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MIN_INSTANCES = 128
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at; ``ok`` is None where only running it would tell."""
+    """The result of one check; ``ok`` is None if it is unknown without running a program."""
 
     name: str
     ok: bool | None
@@ -35,7 +35,7 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Program:
-    """A program that some area uses: any of ``names`` will do."""
+    """A program that a component uses; one of ``names`` is enough."""
 
     names: tuple[str, ...]
     needed_for: str
@@ -45,7 +45,7 @@ class Program:
 
 PROGRAMS = (
     Program(("sh",), "running commands", "apt-get install dash", required=True),
-    Program(("zsh", "bash"), "sessions and terminals with a comfortable shell", "apt-get install bash"),
+    Program(("zsh", "bash"), "sessions and terminals with an interactive shell", "apt-get install bash"),
     Program(("git",), "clone, commit, push and the rest of git", "apt-get install git"),
     Program(("ssh",), "git over SSH", "apt-get install openssh-client"),
     Program(("git-lfs",), "large files in git repositories", "apt-get install git-lfs"),
@@ -84,7 +84,7 @@ PACKAGES = (
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Look at everything."""
+    """Run all checks."""
     path = settings.child_env.get("PATH") or os.defpath
     return [
         *(_program(program, path) for program in PROGRAMS),
@@ -112,18 +112,18 @@ def _module(name: str, needed_for: str, fix: str) -> Finding:
 
 
 def _packages(python: str | None, home: str) -> Iterator[Finding]:
-    """Look for packages where the sandbox's Python would find them."""
+    """Look for packages in the directories that the Python of the sandbox imports from."""
     folders = site_folders(python, home) if python else []
     launcher = python is not None and _is_script(python)
     for name, needed_for, fix in PACKAGES:
         found = next((str(folder) for folder in folders if (folder / name).is_dir()), None)
         ok = True if found else None if launcher else False
-        missing = f"{python} is a script, run it to find out" if launcher else "not installed"
+        missing = f"unknown, {python} is a script" if launcher else "not installed"
         yield Finding(f"python package {name}", ok, found or missing, needed_for, fix)
 
 
 def site_folders(python: str, home: str) -> list[pathlib.Path]:
-    """List the package folders of an interpreter, of its virtual environment, of Debian and of the user."""
+    """List the package directories of an interpreter: its own, of its virtual environment, of Debian, of the user."""
     paths = (pathlib.Path(python), pathlib.Path(python).resolve())
     prefixes = sorted({path.parent.parent for path in paths})
     debian = [pathlib.Path("/usr/local")] if pathlib.Path("/usr") in prefixes else []
@@ -136,7 +136,7 @@ def site_folders(python: str, home: str) -> list[pathlib.Path]:
 
 
 def _is_script(path: str) -> bool:
-    """Tell whether a program only starts another one, as version switchers do."""
+    """Tell whether a program is a script: that of a version manager starts an interpreter we cannot know."""
     with contextlib.suppress(OSError), pathlib.Path(path).open("rb") as file:
         return file.read(2) == b"#!"
     return False
@@ -154,7 +154,7 @@ def _kernel() -> Iterator[Finding]:
     )
     for name, least, use in (
         ("max_user_watches", MIN_WATCHES, "watching large trees"),
-        ("max_user_instances", MIN_INSTANCES, "many watches at once"),
+        ("max_user_instances", MIN_INSTANCES, "many concurrent watches"),
     ):
         value = _number(f"/proc/sys/fs/inotify/{name}")
         fix = f"sysctl fs.inotify.{name}={least * 8} on the host"
@@ -171,13 +171,13 @@ def _pidfd() -> Finding:
         "pidfd",
         not problem,
         problem or "supported",
-        "prompt and exact ends of processes; threads are used instead",
+        "prompt and exact detection of process exits; threads are used instead",
         "Linux 5.3 or newer, and a seccomp profile that allows pidfd_open",
     )
 
 
 def _cgroup_folders() -> Iterator[str]:
-    """Yield our cgroup in each hierarchy that can limit memory or processes."""
+    """Yield our cgroup in each hierarchy that can limit memory or processes, version 2 and 1."""
     with contextlib.suppress(OSError), pathlib.Path("/proc/self/cgroup").open(encoding="ascii") as file:
         for line in file:
             _, controllers, path = line.rstrip("\n").split(":", 2)
@@ -193,11 +193,11 @@ def _limits() -> Iterator[Finding]:
         "open files limit",
         soft == resource.RLIM_INFINITY or soft >= MIN_FILES,
         "unlimited" if soft == resource.RLIM_INFINITY else str(soft),
-        "many commands and connections at once",
+        "many concurrent commands and connections",
         "ulimit -n 65536, or --ulimit nofile=65536:65536 on the container",
     )
     for folder, use in (
-        ("/var/tmp", "output of commands that does not fit into memory"),  # noqa: S108 - looked at, not written to
+        ("/var/tmp", "command output over the memory limit"),  # noqa: S108 - only checked, not written to
         ("/tmp", "temporary files of commands"),  # noqa: S108
         ("/dev/shm", "browsers and shared memory"),  # noqa: S108
     ):
@@ -221,10 +221,10 @@ def _number(path: str) -> int:
 
 
 def run(argv: list[str], settings: Settings) -> int:
-    """Print the findings, as JSON with ``--json``; status 1 if something required is missing."""
+    """Print the findings, as JSON with ``--json``; return 1 if a required one is missing."""
     unknown = [word for word in argv if word != "--json"]
     if unknown:
-        raise SettingsError([f"{word}: unexpected argument of doctor, only --json is known" for word in unknown])
+        raise SettingsError([f"{word}: unexpected argument, doctor takes only --json" for word in unknown])
     findings = examine(settings)
     if argv:
         sys.stdout.write(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2) + "\n")

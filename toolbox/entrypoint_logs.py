@@ -1,4 +1,4 @@
-"""``toolbox entrypoint logs``: what the entrypoint of the daemon here printed and prints, on the same two streams."""
+"""``toolbox entrypoint logs``: print the output of the entrypoint, on the streams it was written to."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from toolbox.settings import Settings, token_in
 
 HELP = "usage: toolbox entrypoint logs [--no-follow] [--host, --port, --unix-socket, --token-file: as for serve]"
 _STREAMS = {"stdout": 1, "stderr": 2}
-# Addresses to listen on that nobody can connect to, and what reaches them.
+# Wildcard addresses, which only a listener can use, and the address to connect to instead.
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 
 
 class EntrypointLogsError(Exception):
-    """Say why there is nothing to show, or no more."""
+    """Report why there is no output, or why it is incomplete."""
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -32,13 +32,13 @@ class _UnixConnection(http.client.HTTPConnection):
         self._path = path
 
     def connect(self) -> None:
-        """Connect to the socket instead of a host."""
+        """Connect to the Unix socket."""
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.connect(self._path)
 
 
 def run(settings: Settings, *, follow: bool) -> int:
-    """Print the output so far and, with ``follow``, what comes until the command ends; return the exit status."""
+    """Print the output so far and, with ``follow``, until the command ends; return the exit status."""
     connection = _connection(settings)
     try:
         with contextlib.closing(connection), contextlib.suppress(BrokenPipeError):
@@ -51,13 +51,13 @@ def run(settings: Settings, *, follow: bool) -> int:
     except (OSError, http.client.HTTPException) as error:
         reason = str(getattr(error, "strerror", None) or error).lower()
         sys.stderr.write(
-            f"toolbox: no daemon answers at {_place(settings)}: {reason} (--host, --port, --unix-socket)\n"
+            f"toolbox: no daemon answers at {_address(settings)}: {reason} (--host, --port, --unix-socket)\n"
         )
         return 1
     return 0
 
 
-def _place(settings: Settings) -> str:
+def _address(settings: Settings) -> str:
     return settings.unix_socket or f"{_ANY.get(settings.host, settings.host)}:{settings.port}"
 
 
@@ -87,7 +87,7 @@ def _print(connection: http.client.HTTPConnection, headers: dict[str, str], *, f
 
 
 def _followed(connection: http.client.HTTPConnection, logs: str, headers: dict[str, str]) -> Iterator[dict[str, Any]]:
-    """Yield frames as they come; the end of the stream counts only if it is announced."""
+    """Yield frames until the ``eof`` event; the end of the stream without one is a lost connection."""
     answer = _get(connection, f"{logs}&follow=true", {**headers, "Accept": "text/event-stream"})
     event = ""
     while line := answer.readline():
@@ -100,13 +100,13 @@ def _followed(connection: http.client.HTTPConnection, logs: str, headers: dict[s
             sys.stderr.write(f"toolbox: {json.loads(value)['message']}\n")
         elif event == "eof":
             return
-    raise EntrypointLogsError("connection was lost before the end")
+    raise EntrypointLogsError("connection lost before the end of the output")
 
 
 def _pages(
     connection: http.client.HTTPConnection, logs: str, headers: dict[str, str], stop: str
 ) -> Iterator[dict[str, Any]]:
-    """Yield the frames up to a cursor."""
+    """Yield the stored frames up to the cursor ``stop``."""
     cursor = "0"
     while int(cursor) < int(stop):
         page = json.load(_get(connection, f"{logs}&cursor={'start' if cursor == '0' else cursor}", headers))
@@ -119,10 +119,10 @@ def _get(connection: http.client.HTTPConnection, path: str, headers: dict[str, s
     answer = connection.getresponse()
     if answer.status == 401:
         answer.read()
-        raise EntrypointLogsError("the daemon wants its token: set TOOLBOX_TOKEN or --token-file")
+        raise EntrypointLogsError("the daemon requires its token: set TOOLBOX_TOKEN or --token-file")
     if answer.status != 200:
         text = answer.read(2000).decode("utf-8", "replace")
-        raise EntrypointLogsError(f"the daemon answers {answer.status}: {text}")
+        raise EntrypointLogsError(f"the daemon returned status {answer.status}: {text}")
     return answer
 
 

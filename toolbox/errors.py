@@ -1,9 +1,9 @@
-"""Every failure the daemon reports: a closed set of wire codes and one class per meaning.
+"""Every error that the daemon reports: a closed set of codes and one class per meaning.
 
     ToolboxError                        500
     ├── BadRequest                      400
     │   ├── InvalidBody                     body is missing, not JSON, or of the wrong shape
-    │   ├── InvalidPath                     NUL, not a directory, name too long, not a regular file
+    │   ├── InvalidPath                     NUL byte, not a directory, name too long, not a regular file
     │   ├── LspNotInitialized
     │   └── InvalidCursor, UnsupportedOperation
     ├── Unauthorized                    401
@@ -41,7 +41,9 @@
     │   └── FfmpegMissing
     └── StorageFull                     507
 
-A subclass is a meaning, not a place. Message style: lower case, no full stop, object first, then reason.
+A subclass stands for a meaning, not for the place that raises it. Messages: lower case, no full stop, object first,
+then reason. The prefixes ``bad request: ``, ``conflict: ``, ``not found: `` and ``invalid body request: `` repeat the
+code; they are those of the reference server and stay for clients that compare texts.
 """
 
 from __future__ import annotations
@@ -52,7 +54,7 @@ from typing import Any, ClassVar
 
 
 class ErrorCode(enum.StrEnum):
-    """Name every error code that may cross the wire."""
+    """Every value of ``code`` in an error response."""
 
     GIT_AUTH_FAILED = "GIT_AUTH_FAILED"
     GIT_REPO_NOT_FOUND = "GIT_REPO_NOT_FOUND"
@@ -85,7 +87,7 @@ class ErrorCode(enum.StrEnum):
     GONE = "GONE"
     UNPROCESSABLE_ENTITY = "UNPROCESSABLE_ENTITY"
     INTERNAL_SERVER_ERROR = "INTERNAL_SERVER_ERROR"
-    # Announced for /processes, not in any SDK yet.
+    # Announced for /processes, in no SDK yet.
     PROCESS_START_FAILED = "PROCESS_START_FAILED"
     NAME_CONFLICT = "NAME_CONFLICT"
     CURSOR_EXPIRED = "CURSOR_EXPIRED"
@@ -95,7 +97,7 @@ class ErrorCode(enum.StrEnum):
     STDIN_UNAVAILABLE = "STDIN_UNAVAILABLE"
     PROCESS_TERMINAL = "PROCESS_TERMINAL"
     UNSUPPORTED_OPERATION = "UNSUPPORTED_OPERATION"
-    # Additive: not in the SDKs' list, which map an unknown code to the exception of the status.
+    # Unknown to the SDKs, which map such a code to the exception of its status.
     METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
     PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
     RANGE_NOT_SATISFIABLE = "RANGE_NOT_SATISFIABLE"
@@ -106,10 +108,9 @@ class ErrorCode(enum.StrEnum):
 
 
 class ToolboxError(Exception):
-    """Report a failure to the client with a status, a code and a message for people.
+    """Report an error to the client with a status, a code and a readable message.
 
-    ``detail`` holds extra keys for the envelope (partial output, limits); it never overrides the seven
-    standard ones.
+    ``detail`` holds extra keys of the envelope (partial output, limits); they cannot override the seven standard ones.
     """
 
     status: ClassVar[int] = 500
@@ -122,7 +123,7 @@ class ToolboxError(Exception):
 
 
 class BadRequest(ToolboxError):
-    """Reject input that makes no sense."""
+    """Reject invalid input."""
 
     status, code = 400, ErrorCode.BAD_REQUEST
 
@@ -140,19 +141,19 @@ class InvalidPath(BadRequest):
 
 
 class LspNotInitialized(BadRequest):
-    """Report a language server that was not started."""
+    """Report a language server that is not running."""
 
     code = ErrorCode.LSP_SERVER_NOT_INITIALIZED
 
 
 class InvalidCursor(BadRequest):
-    """Reject a position that was never handed out."""
+    """Reject a cursor that the daemon never returned."""
 
     code = ErrorCode.INVALID_CURSOR
 
 
 class UnsupportedOperation(BadRequest):
-    """Reject an operation that this kind of process does not have."""
+    """Reject an operation that this kind of process does not support."""
 
     code = ErrorCode.UNSUPPORTED_OPERATION
 
@@ -170,13 +171,13 @@ class GitAuthFailed(Unauthorized):
 
 
 class Forbidden(ToolboxError):
-    """Report something this caller may not do."""
+    """Report an operation that is not permitted."""
 
     status, code = 403, ErrorCode.FORBIDDEN
 
 
 class FileAccessDenied(Forbidden):
-    """Report a file the daemon's user may not touch."""
+    """Report a file that the user of the daemon has no permission for."""
 
     code = ErrorCode.FILE_ACCESS_DENIED
 
@@ -206,7 +207,7 @@ class ProcessNotFound(NotFound):
 
 
 class GitRepoNotFound(NotFound):
-    """Report a folder or remote that holds no repository."""
+    """Report a directory or remote without a repository."""
 
     code = ErrorCode.GIT_REPO_NOT_FOUND
 
@@ -218,7 +219,7 @@ class GitBranchNotFound(NotFound):
 
 
 class MethodNotAllowed(ToolboxError):
-    """Report a known path asked with a wrong method."""
+    """Report a method that the route does not have."""
 
     status, code = 405, ErrorCode.METHOD_NOT_ALLOWED
 
@@ -228,7 +229,7 @@ class MethodNotAllowed(ToolboxError):
 
 
 class RequestTimeout(ToolboxError):
-    """Report work that ran out of time."""
+    """Report an operation that exceeded its time limit."""
 
     status, code = 408, ErrorCode.REQUEST_TIMEOUT
 
@@ -240,13 +241,13 @@ class ExecutionTimeout(RequestTimeout):
 
 
 class Conflict(ToolboxError):
-    """Report something that exists already or is in the way."""
+    """Report a conflict with the current state, such as an existing destination."""
 
     status, code = 409, ErrorCode.CONFLICT
 
 
 class GitBranchExists(Conflict):
-    """Report a branch name that is taken."""
+    """Report a branch name that is in use."""
 
     code = ErrorCode.GIT_BRANCH_EXISTS
 
@@ -270,7 +271,7 @@ class GitMergeConflict(Conflict):
 
 
 class RecordingActive(Conflict):
-    """Report a recording that has not been stopped yet."""
+    """Report a recording that is still running."""
 
     code = ErrorCode.RECORDING_STILL_ACTIVE
 
@@ -282,37 +283,37 @@ class StartFailed(Conflict):
 
 
 class NameConflict(Conflict):
-    """Report a name that something running has."""
+    """Report a name that a running process has."""
 
     code = ErrorCode.NAME_CONFLICT
 
 
 class CursorExpired(Conflict):
-    """Report a position whose output is not kept any more."""
+    """Report a cursor whose output has been discarded."""
 
     code = ErrorCode.CURSOR_EXPIRED
 
 
 class StdinClosed(Conflict):
-    """Report input after its end."""
+    """Report input after standard input was closed."""
 
     code = ErrorCode.STDIN_CLOSED
 
 
 class StdinUnavailable(Conflict):
-    """Report input to a process that was started without."""
+    """Report input to a process without an open standard input."""
 
     code = ErrorCode.STDIN_UNAVAILABLE
 
 
 class ProcessEnded(Conflict):
-    """Report an operation that only something running has."""
+    """Report an operation that needs a running process."""
 
     code = ErrorCode.PROCESS_TERMINAL
 
 
 class Gone(ToolboxError):
-    """Report something that existed and has ended."""
+    """Report a resource that existed and has ended."""
 
     status, code = 410, ErrorCode.GONE
 
@@ -342,7 +343,7 @@ class RangeNotSatisfiable(ToolboxError):
 
 
 class Unprocessable(ToolboxError):
-    """Report well-formed input that cannot be carried out."""
+    """Report well-formed input that cannot be processed."""
 
     status, code = 422, ErrorCode.UNPROCESSABLE_ENTITY
 
@@ -354,13 +355,13 @@ class GitRemoteRejected(Unprocessable):
 
 
 class TooManyRequests(ToolboxError):
-    """Report a bounded resource that is used up for now."""
+    """Report an exhausted limit; retry later."""
 
     status, code = 429, ErrorCode.TOO_MANY_REQUESTS
 
 
 class InternalError(ToolboxError):
-    """Report a failure of the daemon or the machine."""
+    """Report a fault of the daemon or the machine."""
 
 
 class FileReadFailed(InternalError):
@@ -370,7 +371,7 @@ class FileReadFailed(InternalError):
 
 
 class BadGateway(ToolboxError):
-    """Report an upstream that did not answer as it should."""
+    """Report an invalid response of an upstream server."""
 
     status, code = 502, ErrorCode.BAD_GATEWAY
 
@@ -382,7 +383,7 @@ class GitTransportFailed(BadGateway):
 
 
 class Unavailable(ToolboxError):
-    """Report something that does not work now but may later."""
+    """Report a feature that is currently unavailable."""
 
     status, code = 503, ErrorCode.SERVICE_UNAVAILABLE
 
@@ -426,9 +427,9 @@ _BY_ERRNO: dict[int, type[ToolboxError]] = {
 
 
 def from_os_error(error: OSError, *, reading: bool = False) -> ToolboxError:
-    """Map an errno to its meaning; the only such mapping.
+    """Return the error for an errno; the only such mapping.
 
-    ``reading`` picks the code for failures without a meaning of their own (EIO, EMFILE).
+    An errno without an entry (EIO, EMFILE) is ``FileReadFailed`` with ``reading``, else ``InternalError``.
     """
     number = error.errno or 0
     kind = _BY_ERRNO.get(number, FileReadFailed if reading else InternalError)

@@ -1,6 +1,6 @@
-"""What the text of a setting means; a parser raises ``ValueError`` for anything unclear.
+"""Parsers of setting values; each raises ``ValueError`` for malformed text.
 
-This module is imported before the listening socket exists, so it imports almost nothing.
+This module is imported before the socket listens, so it imports almost nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 
 
 def boolean(text: str) -> bool:
-    """Read a boolean; raise ``ValueError`` for anything unclear."""
+    """Parse a boolean."""
     low = text.strip().lower()
     if low in ("1", "true", "yes", "on"):
         return True
@@ -27,7 +27,7 @@ def boolean(text: str) -> bool:
 
 
 def duration(text: str) -> float:
-    """Read a Go duration (``1m30s``, ``100ms``) or a bare number of seconds."""
+    """Parse a Go duration (``1m30s``, ``100ms``) or a number of seconds; return seconds."""
     clean = text.strip()
     try:
         return float(clean)
@@ -39,12 +39,12 @@ def duration(text: str) -> float:
 
 
 def names(text: str) -> frozenset[str]:
-    """Read a comma-separated list."""
+    """Parse a comma-separated list."""
     return frozenset(part.strip() for part in text.split(",") if part.strip())
 
 
 def labels(text: str) -> dict[str, str]:
-    """Read ``k=v,k=v``."""
+    """Parse ``k=v,k=v``."""
     pairs = (part.partition("=") for part in text.split(",") if part.strip())
     found = {key.strip(): value.strip() for key, sign, value in pairs if sign and key.strip()}
     if text.strip() and not found:
@@ -53,11 +53,11 @@ def labels(text: str) -> dict[str, str]:
 
 
 def at_least(kind: Callable[[str], float], low: float) -> Callable[[str], float]:
-    """Return a parser for what ``kind`` reads, from ``low`` on."""
+    """Return a parser for numbers that ``kind`` parses, ``low`` or more."""
 
     def read(text: str) -> float:
         value = kind(text)
-        if not value >= low:
+        if not value >= low:  # not "value < low", which is False for NaN
             raise ValueError(f"expected at least {low:g}")
         return value
 
@@ -65,7 +65,7 @@ def at_least(kind: Callable[[str], float], low: float) -> Callable[[str], float]
 
 
 def between(low: int, high: int) -> Callable[[str], int]:
-    """Return a parser for whole numbers of a range, both ends included."""
+    """Return a parser for integers of a range, both ends included."""
 
     def read(text: str) -> int:
         value = int(text)
@@ -77,7 +77,7 @@ def between(low: int, high: int) -> Callable[[str], int]:
 
 
 def port(text: str) -> int:
-    """Read a TCP port."""
+    """Parse a TCP port; 0 is valid."""
     value = int(text)
     if not 0 <= value <= 65535:
         raise ValueError("expected a port from 0 to 65535")
@@ -85,7 +85,7 @@ def port(text: str) -> int:
 
 
 def one_of(*words: str) -> Callable[[str], str]:
-    """Return a parser for one of some words, in any case; "warning" is "warn"."""
+    """Return a parser for one of several words, case-insensitive; "warning" is an alias of "warn"."""
 
     def read(text: str) -> str:
         low = text.strip().lower()

@@ -1,6 +1,6 @@
 """Every setting, read once from the environment and the command line; the only reader of ``os.environ``.
 
-This module is imported before the listening socket exists, so it imports almost nothing.
+This module is imported before the socket listens, so it imports almost nothing.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DEFAULT_PORT = 2280
-# Settings of the daemon itself: never handed to a process started for the user.
+# Settings of the daemon itself: removed from the environment of every process started for the user.
 PRIVATE_PREFIX = "TOOLBOX_"
 
 
 class SettingsError(Exception):
-    """Report all command line problems at once."""
+    """Report all errors of the command line at once."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -29,7 +29,7 @@ class SettingsError(Exception):
 
 
 class Setting:
-    """One row: attribute, environment variable, parser, default, what it does."""
+    """One row of the table: attribute, environment variable, parser, default, help text, flag."""
 
     __slots__ = ("default", "env", "flag", "help", "name", "parse", "secret", "switch")
 
@@ -57,75 +57,99 @@ class Setting:
 SETTINGS = (
     Setting("host", "TOOLBOX_HOST", str, "127.0.0.1", "address to listen on", flag="--host"),
     Setting("port", "TOOLBOX_PORT", parsers.port, "2280", "TCP port; 0 picks a free one", flag="--port"),
-    Setting("unix_socket", "TOOLBOX_UNIX_SOCKET", str, "", "listen on this socket path instead", flag="--unix-socket"),
-    Setting("token", "TOOLBOX_TOKEN", str, "", "credential that every request must carry", secret=True),
+    Setting(
+        "unix_socket",
+        "TOOLBOX_UNIX_SOCKET",
+        str,
+        "",
+        "path of a Unix socket to listen on instead",
+        flag="--unix-socket",
+    ),
+    Setting("token", "TOOLBOX_TOKEN", str, "", "token required from every request", secret=True),
     Setting("token_file", "TOOLBOX_TOKEN_FILE", str, "", "file to read the token from", flag="--token-file"),
     Setting(
         "insecure_no_auth",
         "TOOLBOX_INSECURE_NO_AUTH",
         parsers.boolean,
         "false",
-        "serve without a token on an address other machines reach; only where the network is the guard",
+        "serve without a token on an address that other machines can reach; only if the network restricts access",
         flag="--insecure-no-auth",
     ),
     Setting(
-        "signing_key", "TOOLBOX_SIGNING_KEY", str, "", "key of signed file URLs; empty turns them off", secret=True
+        "signing_key", "TOOLBOX_SIGNING_KEY", str, "", "key for signed file URLs; empty disables them", secret=True
     ),
     Setting(
         "allowed_hosts",
         "TOOLBOX_ALLOWED_HOSTS",
         parsers.names,
         "",
-        "host names accepted without a token, beside loopback",
+        "host names accepted without a token, in addition to loopback",
     ),
     Setting(
         "allowed_origins",
         "TOOLBOX_ALLOWED_ORIGINS",
         parsers.names,
         "",
-        "web origins that browsers may call from (CORS)",
+        "web origins allowed to call from a browser (CORS)",
     ),
     Setting(
-        "workdir", "TOOLBOX_WORKDIR", str, "", "base of relative paths; default: current directory", flag="--workdir"
+        "workdir",
+        "TOOLBOX_WORKDIR",
+        str,
+        "",
+        "base directory of relative paths; default: current directory",
+        flag="--workdir",
     ),
-    Setting("state_dir", "TOOLBOX_STATE_DIR", str, "", "state directory; default: ~/.daytona, else below /tmp"),
-    Setting("shell", "TOOLBOX_SHELL", str, "", "shell for commands; default: zsh, bash or sh, the first there is"),
+    Setting(
+        "state_dir",
+        "TOOLBOX_STATE_DIR",
+        str,
+        "",
+        "state directory; default: ~/.daytona, or below /tmp if that is not writable",
+    ),
+    Setting(
+        "shell",
+        "TOOLBOX_SHELL",
+        str,
+        "",
+        "shell for commands; default: the first that is installed of zsh, bash, SHELL, sh",
+    ),
     Setting(
         "max_output_bytes",
         "TOOLBOX_MAX_OUTPUT_BYTES",
         parsers.at_least(int, 1024),
         str(16 * 1024 * 1024),
-        "most bytes of output in one exec answer; head and tail are kept",
+        "output limit of one exec response, in bytes; head and tail are kept",
     ),
     Setting(
         "command_memory",
         "TOOLBOX_COMMAND_MEMORY_BYTES",
         parsers.at_least(int, 0),
         "0",
-        "most memory of one command, session, terminal or program and what it starts; 0: no limit",
+        "memory limit of one command, session, terminal or code run with its process tree, in bytes; 0: none",
     ),
     Setting(
         "command_pids",
         "TOOLBOX_COMMAND_PIDS",
         parsers.at_least(int, 0),
         "0",
-        "most processes and threads of one command, session, terminal or program; 0: no limit",
+        "limit of processes and threads of one command, session, terminal or code run; 0: none",
     ),
     Setting(
         "command_cpus",
         "TOOLBOX_COMMAND_CPUS",
         parsers.at_least(float, 0),
         "0",
-        "processors of one command, session, terminal or program, also as `nproc` sees them; 0: all",
+        "processors of one command, session, terminal or code run, also in `nproc`; 0: all",
     ),
     Setting(
         "oom_score",
         "TOOLBOX_COMMAND_OOM_SCORE",
         parsers.between(0, 1000),
         "100",
-        "by how much the kernel prefers to kill a process of the user over the daemon when memory runs out",
+        "added to the oom_score_adj of user processes, so that the kernel kills them before the daemon",
     ),
-    Setting("version", "TOOLBOX_VERSION", str, "0.226.1", "protocol level reported by /version"),
+    Setting("version", "TOOLBOX_VERSION", str, "0.226.1", "protocol version reported by /version"),
     Setting("sandbox_id", "DAYTONA_SANDBOX_ID", str, "", "id of this sandbox, also a path prefix; default: host name"),
     Setting("sandbox_snapshot", "DAYTONA_SANDBOX_SNAPSHOT", str, "", "telemetry attribute"),
     Setting("organization_id", "DAYTONA_ORGANIZATION_ID", str, "", "telemetry attribute"),
@@ -136,10 +160,14 @@ SETTINGS = (
         "DAYTONA_USER_HOME_AS_WORKDIR",
         parsers.boolean,
         "false",
-        "work in the home directory of the user",
+        "use the home directory as working directory",
     ),
     Setting(
-        "log_level", "LOG_LEVEL", parsers.one_of("debug", "info", "warn", "error"), "info", "least severe log line"
+        "log_level",
+        "LOG_LEVEL",
+        parsers.one_of("debug", "info", "warn", "error"),
+        "info",
+        "minimum level of log lines: debug, info, warn, error",
     ),
     Setting(
         "log_file",
@@ -148,13 +176,31 @@ SETTINGS = (
         "/tmp/daytona-daemon.log",  # noqa: S108 - the path existing images and scripts know
         "log file; empty: standard error only",
     ),
-    Setting("log_max_mb", "DAYTONA_DAEMON_LOG_MAX_SIZE_MB", parsers.at_least(int, 1), "100", "log file size, MB"),
-    Setting("log_backups", "DAYTONA_DAEMON_LOG_MAX_BACKUPS", parsers.at_least(int, 1), "5", "rotated log files kept"),
-    Setting("log_age_days", "DAYTONA_DAEMON_LOG_MAX_AGE_DAYS", parsers.at_least(int, 1), "14", "days they are kept"),
-    Setting("log_compress", "DAYTONA_DAEMON_LOG_COMPRESS", parsers.boolean, "true", "compress rotated log files"),
-    Setting("otel_endpoint", "DAYTONA_OTEL_ENDPOINT", str, "", "OTLP/HTTP base URL; empty turns telemetry off"),
     Setting(
-        "otel_labels", "DAYTONA_SANDBOX_OTEL_EXTRA_LABELS", parsers.labels, "", "k=v,k=v added as resource attributes"
+        "log_max_mb",
+        "DAYTONA_DAEMON_LOG_MAX_SIZE_MB",
+        parsers.at_least(int, 1),
+        "100",
+        "size at which the log file is rotated, MB",
+    ),
+    Setting(
+        "log_backups",
+        "DAYTONA_DAEMON_LOG_MAX_BACKUPS",
+        parsers.at_least(int, 1),
+        "5",
+        "number of rotated log files to keep",
+    ),
+    Setting(
+        "log_age_days",
+        "DAYTONA_DAEMON_LOG_MAX_AGE_DAYS",
+        parsers.at_least(int, 1),
+        "14",
+        "days to keep rotated log files",
+    ),
+    Setting("log_compress", "DAYTONA_DAEMON_LOG_COMPRESS", parsers.boolean, "true", "compress rotated log files"),
+    Setting("otel_endpoint", "DAYTONA_OTEL_ENDPOINT", str, "", "OTLP/HTTP base URL; empty disables telemetry"),
+    Setting(
+        "otel_labels", "DAYTONA_SANDBOX_OTEL_EXTRA_LABELS", parsers.labels, "", "resource attributes to add, k=v,k=v"
     ),
     Setting(
         "grace_period",
@@ -168,9 +214,15 @@ SETTINGS = (
         "DAYTONA_TERMINATION_CHECK_INTERVAL",
         parsers.at_least(parsers.duration, 0.001),
         "100ms",
-        "accepted for compatibility; ends of processes are events here, nothing polls",
+        "ignored, accepted for compatibility: process exits are events, not polled",
     ),
-    Setting("recordings_dir", "DAYTONA_RECORDINGS_DIR", str, "", "screen recordings; default: ~/.daytona/recordings"),
+    Setting(
+        "recordings_dir",
+        "DAYTONA_RECORDINGS_DIR",
+        str,
+        "",
+        "directory of screen recordings; default: ~/.daytona/recordings",
+    ),
     Setting("environment", "ENVIRONMENT", str, "", "'production' hides /docs and /swagger"),
 )
 
@@ -217,6 +269,7 @@ class Settings:
     entrypoint: tuple[str, ...]
     home: str
     child_env: dict[str, str]
+    colour: bool
     sources: dict[str, str]
     warnings: tuple[str, ...]
 
@@ -228,7 +281,7 @@ class Settings:
 
     @property
     def exposed(self) -> bool:
-        """Tell whether machines other than this one can reach the listener."""
+        """Tell whether other machines can connect to the listener."""
         return not self.unix_socket and not _is_loopback(self.host)
 
 
@@ -237,9 +290,9 @@ def _is_loopback(host: str) -> bool:
 
 
 def read(environ: dict[str, str], argv: list[str]) -> Settings:
-    """Build the settings: flags over environment over defaults.
+    """Build the settings: flags override the environment, which overrides defaults.
 
-    A malformed environment variable is reported in ``warnings`` and its default used; a malformed flag raises
+    For a malformed environment variable the default is used and ``warnings`` gets a line; a malformed flag raises
     ``SettingsError``.
     """
     flags, rest, problems = _flags(argv)
@@ -252,6 +305,8 @@ def read(environ: dict[str, str], argv: list[str]) -> Settings:
         raise SettingsError(problems)
     values["home"] = environ.get("HOME", "")
     values["child_env"] = {key: value for key, value in environ.items() if not key.startswith(PRIVATE_PREFIX)}
+    # https://no-color.org: any value but the empty one. A terminal without escape sequences has no TERM, or "dumb".
+    values["colour"] = not environ.get("NO_COLOR") and environ.get("TERM", "dumb") != "dumb"
     values["sandbox_id"] = values["sandbox_id"] or socket.gethostname() or "local"
     return Settings({**values, "entrypoint": tuple(rest), "sources": sources, "warnings": tuple(warnings)})
 
@@ -297,7 +352,7 @@ def _flags(argv: list[str]) -> tuple[dict[str, str], list[str], list[str]]:
 
 
 def from_process(argv: list[str]) -> Settings:
-    """Read this process's environment; take the credentials out of it so that no child can inherit them."""
+    """Read the environment of this process, then remove the credentials from it: children must not inherit them."""
     environ = dict(os.environ)
     settings = read(environ, argv)
     for name in ("TOOLBOX_TOKEN", "TOOLBOX_SIGNING_KEY"):
@@ -307,7 +362,7 @@ def from_process(argv: list[str]) -> Settings:
 
 
 def token_in(path: str) -> str:
-    """Read the token file; raise ``SettingsError`` if there is no token in it."""
+    """Return the content of the token file; raise ``SettingsError`` if it is unreadable or empty."""
     try:
         with open(path, encoding="utf-8") as file:  # noqa: PTH123 - pathlib costs 8 ms here
             token = file.read().strip()
@@ -319,7 +374,7 @@ def token_in(path: str) -> str:
 
 
 def _scrub(name: str) -> None:
-    """Overwrite a variable where the kernel shows it (``/proc/<pid>/environ``), then remove it."""
+    """Overwrite the value in the initial environment block, which ``/proc/<pid>/environ`` shows, then unset it."""
     import ctypes
 
     libc = ctypes.CDLL(None)
@@ -331,7 +386,7 @@ def _scrub(name: str) -> None:
 
 
 def redacted(setting: Setting, value: object) -> str:
-    """Show a value for people; a secret only as being set."""
+    """Format a value for display; of a secret only whether it is set."""
     if setting.secret:
         return "(set)" if value else ""
     if isinstance(value, frozenset):

@@ -1,7 +1,7 @@
-"""OpenTelemetry traces, metrics and logs over OTLP/HTTP; off, and not imported, without an endpoint.
+"""OpenTelemetry traces, metrics and logs over OTLP/HTTP; without an endpoint disabled and not imported.
 
-Recording is an append to a bounded queue. Everything slow (import, export, flush) happens in daemon threads, so a
-collector that hangs can neither slow a request nor hold up the end of the process.
+Recording appends to a bounded queue. Import, export and flush are slow and run in daemon threads, so a collector that
+hangs delays neither a request nor the exit of the process.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ HEADER = "sandbox-auth-token"
 PREFIX = "daytona.sandbox."
 FLUSH_SECONDS = 1.0
 EXPORT_TIMEOUT = 5.0
-# Children of these names would feed on themselves: exporting a line logs lines.
+# Loggers not exported: exporting a record logs through them, which would be an endless loop.
 _OWN_LOGGERS = ("opentelemetry", "urllib3", "requests", "toolbox.telemetry")
 _UNITS = {"utilization": "%", "limit": "By", "usage": "By", "cache": "By", "available": "By", "total": "By"}
 
@@ -29,7 +29,7 @@ Gauges = Callable[[], Mapping[str, float]]
 
 
 class RequestRecord(msgspec.Struct, frozen=True):
-    """A finished request, as a span needs it."""
+    """The values of a finished request that its span needs."""
 
     method: str
     route: str
@@ -41,7 +41,7 @@ class RequestRecord(msgspec.Struct, frozen=True):
 
 
 class Intervals(msgspec.Struct, frozen=True):
-    """How often each signal is sent, in seconds."""
+    """Seconds between two exports of each signal."""
 
     traces: float = 5.0
     metrics: float = 10.0
@@ -49,7 +49,7 @@ class Intervals(msgspec.Struct, frozen=True):
 
 
 class Telemetry:
-    """Hold the current exporters, or none; ``configure`` replaces them."""
+    """Own the current exporters, if any; ``configure`` replaces them."""
 
     def __init__(
         self,
@@ -66,15 +66,15 @@ class Telemetry:
         self._exporters: _Exporters | None = None
         self._token: str | None = None
         self._task: asyncio.Task[None] | None = None
-        self.handler: logging.Handler = _Forward(self)
+        self.handler: logging.Handler = _LogExport(self)
 
     @property
     def active(self) -> bool:
-        """Tell whether something is exported now."""
+        """Tell whether exporters are running."""
         return self._exporters is not None
 
     def configure(self, token: str) -> None:
-        """Export with this token from now on; returns at once, the set-up happens in the background."""
+        """Export with this token from now on; return at once and set up in the background."""
         if not self._endpoint:
             return
         self._token = token
@@ -82,24 +82,25 @@ class Telemetry:
             self._task = asyncio.create_task(self._set_up(), name="telemetry set-up")
 
     async def settled(self) -> None:
-        """Wait until the last ``configure`` has taken effect."""
+        """Wait until the latest ``configure`` has taken effect."""
         if self._task is not None:
             await asyncio.wait([self._task])
 
     async def _set_up(self) -> None:
+        # A loop: configure() may store another token while the exporters of this one are built.
         while self._token is not None:
             token, self._token = self._token, None
             try:
                 fresh = await _in_thread(
                     _Exporters, self._endpoint, token, self._resource, self._gauges, self._intervals
                 )
-            except Exception as error:  # noqa: BLE001 - telemetry must never be the reason for a failure
-                log.warning("telemetry is off: %s", error)
+            except Exception as error:  # noqa: BLE001 - a fault of telemetry must not fail anything else
+                log.warning("telemetry not started: %s", error)
                 continue
             old, self._exporters = self._exporters, fresh
             if old is not None:
                 _in_thread(old.close)
-            log.info("telemetry goes to %s", self._endpoint)
+            log.info("telemetry started", extra={"endpoint": self._endpoint})
 
     def request(self, record: RequestRecord) -> None:
         """Record a finished request as a span."""
@@ -118,7 +119,7 @@ class Telemetry:
             self._exporters.line(level, text, attributes)
 
     async def close(self) -> None:
-        """Send what is queued, for at most a second."""
+        """Flush the queues, for at most ``FLUSH_SECONDS``."""
         if self._task is not None:
             self._token = None
             self._task.cancel()
@@ -126,10 +127,11 @@ class Telemetry:
         exporters, self._exporters = self._exporters, None
         if exporters is not None:
             await asyncio.wait([_in_thread(exporters.close)], timeout=FLUSH_SECONDS)
+            log.info("telemetry stopped")
 
 
-class _Forward(logging.Handler):
-    """Send the daemon's own log lines; runs in the log listener's thread."""
+class _LogExport(logging.Handler):
+    """Export the log records of the daemon; called in the thread of the log listener."""
 
     def __init__(self, telemetry: Telemetry) -> None:
         super().__init__()
@@ -144,7 +146,7 @@ class _Forward(logging.Handler):
 
 
 class _Exporters:
-    """The three providers of one token. Built, used for shutdown and torn down in threads."""
+    """The providers of the three signals for one token; built and closed in a thread, because both block."""
 
     def __init__(
         self, endpoint: str, token: str, resource: Mapping[str, str], gauges: Gauges, intervals: Intervals
@@ -154,16 +156,16 @@ class _Exporters:
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-        # Its complaints come once per export and signal; ours come once per change (see _watch).
+        # It logs every failed export; we log each change between failing and working (see _log_changes).
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
         self._headers = {HEADER: token}
         self._endpoint = endpoint
         self._context = CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
-        # Not Resource.create: it would read OTEL_* variables that are meant for the user's programs.
+        # Not Resource.create: it reads OTEL_* variables, which are meant for the programs of the user.
         attributes = Resource({"telemetry.sdk.name": "opentelemetry", "telemetry.sdk.language": "python", **resource})
         self._traces = self._make_traces(attributes, intervals.traces)
         self._tracer = self._traces.get_tracer("toolbox")
-        self._metrics = self._make_metrics(attributes, intervals.metrics, _Shared(gauges))
+        self._metrics = self._make_metrics(attributes, intervals.metrics, _GaugeCache(gauges))
         self._logs = self._make_logs(attributes, intervals.logs)
         self._logger = self._logs.get_logger("toolbox")
 
@@ -175,21 +177,25 @@ class _Exporters:
 
         exporter = OTLPSpanExporter(f"{self._endpoint}/v1/traces", headers=self._headers, timeout=EXPORT_TIMEOUT)
         provider = TracerProvider(sampler=ALWAYS_ON, resource=resource, shutdown_on_exit=False)
-        batches = BatchSpanProcessor(_watch(exporter, "traces"), 2048, interval * 1000, 512, EXPORT_TIMEOUT * 1000)
+        batches = BatchSpanProcessor(
+            _log_changes(exporter, "traces"), 2048, interval * 1000, 512, EXPORT_TIMEOUT * 1000
+        )
         provider.add_span_processor(batches)
         return provider
 
-    def _make_metrics(self, resource: Any, interval: float, shared: _Shared) -> Any:
+    def _make_metrics(self, resource: Any, interval: float, cache: _GaugeCache) -> Any:
         from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
         from opentelemetry.sdk.metrics import MeterProvider
         from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
         exporter = OTLPMetricExporter(f"{self._endpoint}/v1/metrics", headers=self._headers, timeout=EXPORT_TIMEOUT)
-        reader = PeriodicExportingMetricReader(_watch(exporter, "metrics"), interval * 1000, EXPORT_TIMEOUT * 1000)
+        reader = PeriodicExportingMetricReader(
+            _log_changes(exporter, "metrics"), interval * 1000, EXPORT_TIMEOUT * 1000
+        )
         provider = MeterProvider([reader], resource, shutdown_on_exit=False)
         meter = provider.get_meter("toolbox")
-        for name in shared.names():
-            meter.create_observable_gauge(PREFIX + name, callbacks=[shared.callback(name)], unit=_unit(name))
+        for name in cache.names():
+            meter.create_observable_gauge(PREFIX + name, callbacks=[cache.callback(name)], unit=_unit(name))
         return provider
 
     def _make_logs(self, resource: Any, interval: float) -> Any:
@@ -199,12 +205,14 @@ class _Exporters:
 
         exporter = OTLPLogExporter(f"{self._endpoint}/v1/logs", headers=self._headers, timeout=EXPORT_TIMEOUT)
         provider = LoggerProvider(resource, shutdown_on_exit=False)
-        batches = BatchLogRecordProcessor(_watch(exporter, "logs"), interval * 1000, 512, EXPORT_TIMEOUT * 1000, 2048)
+        batches = BatchLogRecordProcessor(
+            _log_changes(exporter, "logs"), interval * 1000, 512, EXPORT_TIMEOUT * 1000, 2048
+        )
         provider.add_log_record_processor(batches)
         return provider
 
     def span(self, record: RequestRecord) -> None:
-        """Queue the span of a finished request, below whatever trace the client sent."""
+        """Queue the span of a finished request as a child of the trace context in its headers."""
         from opentelemetry.trace import SpanKind, StatusCode
 
         span = self._tracer.start_span(
@@ -227,7 +235,7 @@ class _Exporters:
         """Queue a log line."""
         from opentelemetry._logs import LogRecord, SeverityNumber
 
-        # Python counts levels in tens from 10; OpenTelemetry in fours from 5 (debug) to 21 (fatal).
+        # Python levels are 10 (debug) to 50 in steps of 10; OpenTelemetry has 5 (debug) to 21 (fatal) in steps of 4.
         severity = SeverityNumber(min(21, max(1, level // 10 * 4 + 1)))
         name = logging.getLevelName(level)
         record = LogRecord(
@@ -236,13 +244,13 @@ class _Exporters:
         self._logger.emit(record)
 
     def close(self) -> None:
-        """Send what is queued and stop the exporters' threads."""
+        """Flush the queues and stop the threads of the exporters."""
         for provider in (self._traces, self._logs, self._metrics):
             provider.shutdown()
 
 
-class _Shared:
-    """One reading for all gauges of one export."""
+class _GaugeCache:
+    """One reading for all gauges of an export: OpenTelemetry calls each gauge separately."""
 
     def __init__(self, gauges: Gauges) -> None:
         self._gauges = gauges
@@ -270,8 +278,8 @@ def _unit(name: str) -> str:
     return "{cpu}" if name == "cpu.limit" else _UNITS[name.rpartition(".")[2]]
 
 
-def _watch(exporter: Any, signal: str) -> Any:
-    """Log when exports of a signal begin to fail and when they work again."""
+def _log_changes(exporter: Any, signal: str) -> Any:
+    """Log when the export of a signal starts to fail and when it recovers, not every failed attempt."""
     send = exporter.export
     failing = False
 
@@ -281,7 +289,7 @@ def _watch(exporter: Any, signal: str) -> Any:
         if (result.name != "SUCCESS") != failing:
             failing = not failing
             level = logging.WARNING if failing else logging.INFO
-            log.log(level, "telemetry %s: collector %s", signal, "does not answer" if failing else "answers again")
+            log.log(level, "telemetry export %s: %s", "failing" if failing else "recovered", signal)
         return result
 
     exporter.export = export
@@ -289,7 +297,7 @@ def _watch(exporter: Any, signal: str) -> Any:
 
 
 def _in_thread(call: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
-    """Run a call in a daemon thread, which a process that ends does not wait for."""
+    """Run a call in a daemon thread: unlike the threads of an executor, it is not joined at exit."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Any] = loop.create_future()
 
@@ -301,7 +309,7 @@ def _in_thread(call: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
         result, failure = None, None
         try:
             result = call(*args)
-        except Exception as error:  # noqa: BLE001 - handed to whoever waits
+        except Exception as error:  # noqa: BLE001 - set as exception of the future
             failure = error
         if not loop.is_closed():
             loop.call_soon_threadsafe(finish, result, failure)

@@ -1,6 +1,6 @@
-"""What every wire type shares: the base struct, the JSON codec and text that may hold bad UTF-8.
+"""Shared by all wire types: the base struct, the JSON codec, timestamps, and text that may contain invalid UTF-8.
 
-A newcomer would forget that ``kw_only`` is not inherited by msgspec structs: write ``class X(Wire, kw_only=True)``.
+Subclasses must repeat ``kw_only``, which msgspec structs do not inherit: ``class X(Wire, kw_only=True)``.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Wire(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
-    """Base of requests, responses and queries: camelCase keys, defaults left out."""
+    """Base of requests, responses and queries: camelCase keys, fields with their default value omitted."""
 
-    # Field names (wire spelling) that strict old clients (Go SDK < 0.188) do not know.
+    # Names (wire spelling) of fields left out for Go SDKs before 0.188, which refuse unknown fields.
     additive: ClassVar[frozenset[str]] = frozenset()
 
 
-# A field that may not be absent or empty, which the service says in the words that clients expect. The schema of a
-# field with a default cannot say so; ``http/openapi.py`` turns the mark into ``required``.
+# A required, non-empty field. It has a default, so that not the decoder but the service reports it as missing, in the
+# wording that clients expect. ``http/openapi.py`` turns the mark into ``required``.
 NEEDED = "x-needed"
 Needed = Annotated[str, msgspec.Meta(extra_json_schema={NEEDED: True})]
 
@@ -30,7 +30,7 @@ Needed = Annotated[str, msgspec.Meta(extra_json_schema={NEEDED: True})]
 class Flag:
     """A query boolean that is true only for the exact text ``true``; anything else is false.
 
-    Declare it as ``Flag | None = None``: msgspec cannot write a default of its own types into a schema.
+    Declare it as ``Flag | None = None``: msgspec cannot put a default of a custom type into a schema.
     """
 
     __slots__ = ("_value",)
@@ -52,7 +52,7 @@ class Flag:
 
 
 def text(value: str) -> str:
-    """Replace bytes that are not UTF-8 (kept as surrogates by the OS layer) with U+FFFD."""
+    """Replace surrogates, which stand for bytes that are not UTF-8 (``surrogateescape``), by U+FFFD."""
     return value if value.isascii() else _SURROGATE.sub("\ufffd", value)
 
 
@@ -78,7 +78,7 @@ def decode(data: bytes, kind: type[Any]) -> Any:
 
 
 def convert(value: object, kind: type[Any]) -> Any:
-    """Validate text values (query, path) against a struct, reading numbers and booleans from text."""
+    """Validate text values (query, path) against a struct; numbers and booleans are parsed."""
     return msgspec.convert(value, type=kind, strict=False, dec_hook=_dec_hook)
 
 

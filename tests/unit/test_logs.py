@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import pathlib
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -15,7 +17,7 @@ from toolbox import logs
 
 @pytest.fixture(autouse=True)
 def root_logger() -> Iterator[None]:
-    """Put the root logger back as it was."""
+    """Restore the root logger."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
@@ -54,13 +56,70 @@ def lines(stream: io.StringIO) -> list[dict[str, str]]:
 def test_records_carry_request_id_and_fields() -> None:
     stream = io.StringIO()
     running = logs.start("info", None, stream)
-    mark = logs.request_id.set("r-1")
-    logging.getLogger("toolbox.x").info("file read: %s", "/a", extra={"size": 3})
+    log_one_record()
     logging.getLogger("toolbox.x").debug("not shown")
-    logs.request_id.reset(mark)
     running.close()
     (line,) = lines(stream)
-    assert (line["message"], line["level"], line["requestId"], line["size"]) == ("file read: /a", "info", "r-1", 3)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line.pop("time"))
+    assert line == {
+        "level": "warning",
+        "logger": "toolbox.x",
+        "message": "file read: /a",
+        "requestId": "r-1",
+        "size": 3,
+        "ok": True,
+        "user": None,
+        "note": "two words",
+        "path": "/b\\udcff",
+    }
+
+
+def log_one_record() -> None:
+    mark = logs.request_id.set("r-1")
+    extra = {"size": 3, "ok": True, "user": None, "note": "two words", "path": "/b\udcff"}
+    logging.getLogger("toolbox.x").warning("file read: %s", "/a", extra=extra)
+    logs.request_id.reset(mark)
+
+
+@pytest.fixture
+def terminal() -> Iterator[tuple[int, io.TextIOWrapper]]:
+    """Open a pseudo-terminal: the descriptor to read it by, and the stream to write to it."""
+    controller, device = os.openpty()
+    with open(device, "w", encoding="utf-8") as stream:
+        yield controller, stream
+    os.close(controller)
+
+
+PLAIN = (
+    r"\d\d:\d\d:\d\d\.\d{3} warning file read: /a"
+    r' requestId=r-1 size=3 ok=true user=null note="two words" path=/b\\udcff\r\n'
+)
+
+
+def test_terminal_shows_text_with_every_field(terminal: tuple[int, io.TextIOWrapper]) -> None:
+    controller, stream = terminal
+    running = logs.start("info", None, stream)
+    log_one_record()
+    running.close()
+    assert re.fullmatch(PLAIN, os.read(controller, 4096).decode())
+
+
+def test_terminal_with_colour_shows_the_same_text(terminal: tuple[int, io.TextIOWrapper]) -> None:
+    controller, stream = terminal
+    running = logs.start("info", None, stream, colour=True)
+    log_one_record()
+    running.close()
+    shown = os.read(controller, 4096).decode()
+    assert "\x1b[33mwarning\x1b[0m" in shown
+    assert re.fullmatch(PLAIN, re.sub(r"\x1b\[\d+m", "", shown))
+
+
+def test_terminal_gets_no_control_characters_of_a_record(terminal: tuple[int, io.TextIOWrapper]) -> None:
+    controller, stream = terminal
+    running = logs.start("info", None, stream)
+    logging.getLogger("toolbox.x").info("open: %s", "a\x1b[2Jb\nc", extra={"name_": "\x9b\x1b"})
+    running.close()
+    assert os.read(controller, 4096).decode().endswith('open: a\\x1b[2Jb\\nc name_="\\x9b\\u001b"\r\n')
 
 
 def test_traceback_is_redacted_too() -> None:

@@ -1,4 +1,4 @@
-"""The command itself: what a person sees who types it."""
+"""The ``toolbox`` command: output, messages and exit status."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import stat
@@ -194,6 +195,22 @@ def test_unix_socket_is_private_and_replaces_a_stale_one(tmp_path: pathlib.Path)
         assert "in use" in again.stderr
 
 
+@pytest.mark.parametrize(
+    ("env", "start"),
+    [({"TERM": "xterm"}, "\x1b[2m"), ({"TERM": "xterm", "NO_COLOR": "1"}, ""), ({"TERM": "dumb"}, "")],
+)
+def test_log_on_a_terminal_is_text(env: dict[str, str], start: str) -> None:
+    controller, device = os.openpty()
+    environ = {**os.environ, "DAYTONA_DAEMON_LOG_FILE_PATH": "", "NO_COLOR": "", **env}
+    argv = [*TOOLBOX, "serve", "--port", "0"]
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=device, env=environ) as process:
+        os.close(device)
+        shown = os.read(controller, 4096).decode()
+        process.terminate()
+    os.close(controller)
+    assert re.match(re.escape(start) + r"\d\d:\d\d:\d\d\.\d{3}.* ready", shown)
+
+
 def test_second_signal_ends_at_once() -> None:
     with serving("--port", "0") as daemon:
         assert daemon.get("/version")[0] == 200
@@ -272,7 +289,7 @@ def test_entrypoint_logs_so_far_and_a_lost_daemon() -> None:
         assert follower.stdout is not None
         assert follower.stdout.readline() == "up\n"
         daemon.process.kill()
-        assert follower.communicate(timeout=15) == ("", "toolbox: connection was lost before the end\n")
+        assert follower.communicate(timeout=15) == ("", "toolbox: connection lost before the end of the output\n")
         assert follower.returncode == 1
 
 
@@ -282,7 +299,7 @@ def test_entrypoint_logs_over_a_socket_with_a_token(tmp_path: pathlib.Path) -> N
         assert shown("--unix-socket", path, env=token) == (0, "up\n", "")
         status, out, errors = shown("--unix-socket", path)
         assert (status, out) == (1, "")
-        assert "wants its token: set TOOLBOX_TOKEN or --token-file" in errors
+        assert "requires its token: set TOOLBOX_TOKEN or --token-file" in errors
         daemon.stop()
 
 

@@ -96,13 +96,27 @@ def test_exposed_means_reachable_from_elsewhere(host: str, exposed: bool) -> Non
     assert read({"TOOLBOX_HOST": host}, []).exposed is exposed
 
 
+@pytest.mark.parametrize(
+    ("environ", "colour"),
+    [
+        ({"TERM": "xterm-256color"}, True),
+        ({"TERM": "xterm", "NO_COLOR": ""}, True),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, False),
+        ({"TERM": "dumb"}, False),
+        ({}, False),
+    ],
+)
+def test_colour_follows_the_terminal_and_no_color(environ: dict[str, str], colour: bool) -> None:
+    assert read(environ, []).colour is colour
+
+
 def test_every_attribute_is_declared() -> None:
     declared = set(Settings.__annotations__)
     assert {setting.name for setting in SETTINGS} <= declared
 
 
 def test_every_setting_has_a_row_in_the_documentation() -> None:
-    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| (.*?) \|", DOCS.read_text(encoding="utf-8"), re.MULTILINE))
-    assert rows.keys() == {setting.env for setting in SETTINGS}
-    defaults = {setting.env: f"`{setting.default}`" if setting.default else "" for setting in SETTINGS}
-    assert {name: cell.strip() for name, cell in rows.items()} == defaults
+    rows = re.findall(r"^\| `([A-Z_]+)` \| (.*?) \| (.*?) \| (.*) \|$", DOCS.read_text(encoding="utf-8"), re.MULTILINE)
+    assert [tuple(cell.strip(" `") for cell in row) for row in rows] == [
+        (setting.env, setting.default, setting.flag, setting.help) for setting in SETTINGS
+    ]

@@ -1,4 +1,4 @@
-"""Telemetry against a real collector on loopback, one that hangs, and none."""
+"""Telemetry with a real collector on loopback, with one that hangs, and without one."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ PARENT = "00f067aa0ba902b7"
 
 
 class Collector:
-    """An OTLP/HTTP collector: keeps what it gets, answers 200."""
+    """An OTLP/HTTP collector that records what it receives and answers 200."""
 
     def __init__(self) -> None:
         self.spans: list[tuple[str, ExportTraceServiceRequest]] = []
@@ -119,7 +119,7 @@ async def telemetry(collector: Collector) -> AsyncIterator[Telemetry]:
 
 @pytest.fixture
 def hole() -> Iterator[str]:
-    """Return the URL of a collector that accepts and never answers."""
+    """Return the URL of a collector that accepts connections and never responds."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
@@ -208,7 +208,7 @@ async def test_new_token_replaces_the_exporters(collector: Collector, telemetry:
     assert sorted(token for token, _ in collector.spans) == ["first", "second"]
     seen = len(collector.metrics)
     await collector.until(lambda: len(collector.metrics) >= seen + 3)
-    # The final export of the first one may still be among those; after it, only the second is left.
+    # The first exporter may have flushed in between; the last export is that of the second.
     assert collector.metrics[-1][0] == "second"
 
 
@@ -257,8 +257,8 @@ async def test_collector_that_refuses_is_reported_once(caplog: pytest.LogCapture
             for _ in range(3):
                 telemetry.request(record())
             await telemetry.close()
-    told = [line.getMessage() for line in caplog.records if "collector" in line.getMessage()]
-    assert len(told) == len(set(told))
+    logged = [line.getMessage() for line in caplog.records if "telemetry export" in line.getMessage()]
+    assert len(logged) == len(set(logged))
     assert [line for line in caplog.records if line.name.startswith("opentelemetry")] == []
 
 
@@ -273,11 +273,11 @@ async def test_gauges_that_fail_turn_telemetry_off_and_nothing_else(
     await telemetry.settled()
     telemetry.request(record())
     await telemetry.close()
-    assert "telemetry is off: no /proc here" in caplog.text
+    assert "telemetry not started: no /proc here" in caplog.text
 
 
 class Served:
-    """The system component with telemetry, on a port."""
+    """The system component with telemetry, served on a port."""
 
     def __init__(self, endpoint: str) -> None:
         keys = SigningKeys()

@@ -72,6 +72,7 @@ class WatchFeed:
         await asyncio.wait([started, self._thread], return_when=asyncio.FIRST_COMPLETED)
         if self._thread.done():
             self._thread.result()
+        log.info("watch started", extra={"watch": self.token, "recursive": self._recursive})
 
     async def after(self, position: int) -> tuple[int, list[Change]] | None:
         """Wait for changes after a position; return None if some are lost, an empty list if the feed has ended."""
@@ -109,6 +110,7 @@ class WatchFeed:
                 log.debug("watch failed: %s: %s", show(self.path), error)
         self.ended = True
         self._wake()
+        log.info("watch ended", extra={"watch": self.token, "changes": self.latest})
 
     # The methods below run in the thread.
 

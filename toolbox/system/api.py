@@ -1,4 +1,4 @@
-"""The endpoints about the sandbox itself: version, directories, environment, metrics, ports, health."""
+"""The endpoints of the sandbox itself: version, directories, environment, metrics, ports, health."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from toolbox.telemetry import Telemetry
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """What never changes after start."""
+    """Values that do not change after the start."""
 
     version: str
     home: str
@@ -38,7 +38,7 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 class SystemApi:
-    """The sandbox itself."""
+    """Version, directories, environment, metrics, ports and health of the sandbox."""
 
     def __init__(
         self,
@@ -63,12 +63,12 @@ class SystemApi:
 
     @endpoint("GET", "/version", tag="info", open=True, quiet=True)
     async def get_version(self) -> VersionInfo:
-        """Tell the protocol level and the version of the daemon; answers as soon as the daemon is up."""
+        """Return the protocol version and the version of the daemon; needs no token."""
         return VersionInfo(version=self._identity.version, toolbox_version=__version__)
 
     @endpoint("POST", "/init", tag="server")
     async def initialize(self, body: InitRequest) -> dict[str, str]:
-        """Hand over the telemetry token; may be repeated."""
+        """Set the telemetry token and, if given, the signing key; may be repeated."""
         if body.signing_key is not None:
             self._keys.replace(body.signing_key)
         self._telemetry.configure(body.token or "")
@@ -76,22 +76,22 @@ class SystemApi:
 
     @endpoint("GET", "/user-home-dir", tag="info")
     async def get_user_home_dir(self) -> DirInfo:
-        """Tell the home directory."""
+        """Return the home directory."""
         return DirInfo(dir=self._identity.home)
 
     @endpoint("GET", "/project-dir", tag="info")
     async def get_project_dir(self) -> DirInfo:
-        """Tell the home directory, for old clients."""
+        """Return the home directory; for old clients."""
         return DirInfo(dir=self._identity.home)
 
     @endpoint("GET", "/work-dir", tag="info")
     async def get_work_dir(self) -> DirInfo:
-        """Tell the directory that relative paths start from."""
+        """Return the base directory of relative paths."""
         return DirInfo(dir=self._identity.workdir)
 
     @endpoint("POST", "/env", tag="server", errors=(BadRequest,))
     async def update_env(self, body: EnvRequest) -> dict[str, str]:
-        """Change the environment of processes started from now on."""
+        """Change the environment of processes started later."""
         self._env.update(body.set or {}, unset=body.unset or (), unset_value_prefix=body.unset_value_prefix or "")
         return {"message": "Environment updated successfully"}
 
@@ -102,7 +102,7 @@ class SystemApi:
 
     @endpoint("GET", "/system/metrics", tag="system", quiet=True)
     async def get_system_metrics(self) -> SystemMetrics:
-        """Tell what the sandbox uses of CPU, memory and disk."""
+        """Return the CPU, memory and disk usage of the sandbox."""
         return await self._usage.latest()
 
     @endpoint("GET", "/port", tag="port", quiet=True)
@@ -117,10 +117,10 @@ class SystemApi:
 
     @endpoint("GET", "/healthz", tag="server", open=True, quiet=True)
     async def get_health(self) -> HealthInfo:
-        """Tell which listeners work."""
+        """Return the state of every listener; needs no token."""
         return self._health.report()
 
     @endpoint("GET", "/metrics", tag="server", quiet=True, media="text/plain")
     async def get_metrics(self) -> web.Response:
-        """Render the daemon's own metrics for Prometheus."""
+        """Return the metrics of the daemon in the Prometheus text format."""
         return web.Response(body=await self._counters.render(), headers={"Content-Type": TEXT})

@@ -1,4 +1,4 @@
-"""Put the system area together: its workers of threads, its services and its API."""
+"""The system component: thread pool, services and API."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from toolbox.system.health import Health
 from toolbox.system.usage import Gauges, SystemUsage
 from toolbox.telemetry import RequestRecord, Telemetry
 
-# A proxied request belongs to the program behind the port, which has its own traces.
+# A proxied request belongs to the program behind the port, which exports its own traces.
 _UNTRACED = "/proxy/"
 
 
 class SystemComponent:
-    """Own everything about the sandbox itself."""
+    """Own what serves the endpoints of the sandbox itself, and telemetry."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class SystemComponent:
         self.apis = (api,)
 
     def listening(self, sockets: Iterable[socket.socket]) -> None:
-        """Note where the API itself is served."""
+        """Record the addresses of the API for the health report."""
         self.health.listening("api", ", ".join(_address(sock) for sock in sockets))
 
     def observe(self, done: Finished) -> None:
@@ -70,7 +70,7 @@ class SystemComponent:
             )
 
     async def close(self) -> None:
-        """Flush telemetry and end the threads."""
+        """Flush telemetry and stop the thread pool."""
         await self.telemetry.close()
         await self._workers.close()
 

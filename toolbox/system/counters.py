@@ -1,6 +1,6 @@
-"""What Prometheus scrapes: requests by route, the process, the delay of the event loop, and what others add.
+"""Prometheus metrics: requests by route, the process, the delay of the event loop, and numbers of other components.
 
-Counting is plain dictionaries on the loop; prometheus-client is imported, in a thread, by the first scrape.
+Requests are counted in dictionaries on the event loop; the first scrape imports prometheus-client, in a thread.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from toolbox.host.worker_pool import WorkerPool
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-# Anything may stand in a request line; a label must not grow with what clients invent.
+# Clients can send any method; a label must have a bounded set of values.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _DELAY_LIMIT = 10.0
 
@@ -39,7 +39,7 @@ class _Durations(msgspec.Struct):
         return [(bound, sum(self.counts[: at + 1])) for at, bound in enumerate(bounds)]
 
 
-class _Number(msgspec.Struct, frozen=True):
+class _Sample(msgspec.Struct, frozen=True):
     """One value of a scrape."""
 
     name: str
@@ -49,11 +49,11 @@ class _Number(msgspec.Struct, frozen=True):
 
 
 class _Snapshot(msgspec.Struct, frozen=True):
-    """The counters at the moment of a scrape, for the thread that renders them."""
+    """A copy of the counters for the thread that renders them, as the loop keeps counting."""
 
     requests: dict[tuple[str, str, int], int]
     durations: dict[tuple[str, str], tuple[list[tuple[str, int]], float]]
-    numbers: list[_Number]
+    numbers: list[_Sample]
 
 
 class Counters:
@@ -64,7 +64,7 @@ class Counters:
         self._proc = proc
         self._requests: dict[tuple[str, str, int], int] = {}
         self._durations: dict[tuple[str, str], _Durations] = {}
-        self._sources: list[Callable[[], _Number]] = []
+        self._sources: list[Callable[[], _Sample]] = []
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a finished request."""
@@ -75,10 +75,10 @@ class Counters:
 
     def add(self, name: str, text: str, read: Callable[[], float], *, counter: bool = False) -> None:
         """Publish a number as ``toolbox_<name>``; ``read`` runs on the loop at each scrape."""
-        self._sources.append(lambda: _Number(f"toolbox_{name}", text, read(), counter))
+        self._sources.append(lambda: _Sample(f"toolbox_{name}", text, read(), counter))
 
     async def render(self) -> bytes:
-        """Return the text of one scrape."""
+        """Return the response to one scrape."""
         snapshot = _Snapshot(
             requests=dict(self._requests),
             durations={key: (each.cumulative(), each.total) for key, each in self._durations.items()},
@@ -91,16 +91,16 @@ class Counters:
 
         registry = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=registry, proc=self._proc)
-        snapshot.numbers.append(_Number("toolbox_event_loop_delay_seconds", "time to reach the loop", _delay(loop)))
+        snapshot.numbers.append(_Sample("toolbox_event_loop_delay_seconds", "time to reach the loop", _delay(loop)))
         children = _children(self._proc)
         if children is not None:
-            snapshot.numbers.append(_Number("toolbox_children", "child processes", children))
-        registry.register(_Fixed(snapshot))
+            snapshot.numbers.append(_Sample("toolbox_children", "child processes", children))
+        registry.register(_SnapshotCollector(snapshot))
         return generate_latest(registry)
 
 
-class _Fixed:
-    """A collector that hands out a snapshot."""
+class _SnapshotCollector:
+    """A prometheus-client collector for one snapshot."""
 
     def __init__(self, snapshot: _Snapshot) -> None:
         self._snapshot = snapshot
@@ -124,7 +124,7 @@ class _Fixed:
 
 
 def _delay(loop: asyncio.AbstractEventLoop) -> float:
-    """Measure, from a thread, how long the loop takes to run something: one look per scrape, no timer."""
+    """Measure, from a thread, how long the loop takes to run a callback; once per scrape, without a timer."""
     done: concurrent.futures.Future[float] = concurrent.futures.Future()
     asked = time.perf_counter()
     loop.call_soon_threadsafe(lambda: done.set_result(time.perf_counter() - asked))
@@ -135,7 +135,7 @@ def _delay(loop: asyncio.AbstractEventLoop) -> float:
 
 
 def _children(proc: str) -> int | None:
-    """Count child processes; None where the kernel does not list them."""
+    """Count child processes; None if the kernel does not list them (``CONFIG_PROC_CHILDREN``)."""
     count = 0
     try:
         for task in pathlib.Path(proc, "self/task").iterdir():

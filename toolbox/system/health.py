@@ -1,4 +1,4 @@
-"""What the daemon listens on and whether that works; each listener reports its own state."""
+"""The health of the daemon: each listener reports its own state."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class Health:
         self._listeners[name] = ListenerState(state="listening", address=address)
 
     def failed(self, name: str, reason: str) -> None:
-        """Report a listener that could not start or has died."""
+        """Report a listener that could not start or has stopped working."""
         self._listeners[name] = ListenerState(state="failed", detail=reason)
 
     def off(self, name: str) -> None:
-        """Report a listener that is not wanted."""
+        """Report a listener that is disabled."""
         self._listeners[name] = ListenerState(state="off")
 
     def report(self) -> HealthInfo:
-        """Sum up."""
+        """Return the state of all listeners; ``degraded`` if one has failed."""
         broken = any(listener.state == "failed" for listener in self._listeners.values())
         return HealthInfo(
             status="degraded" if broken else "ok",

@@ -1,4 +1,4 @@
-"""What the sandbox uses, for the metrics endpoint and for telemetry."""
+"""CPU, memory and disk usage of the sandbox, for the metrics endpoint and for telemetry."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from toolbox.system.wire import SystemMetrics
 
 
 class SystemUsage:
-    """Answer with the latest sample."""
+    """Serve the latest sample of the usage."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
     async def latest(self) -> SystemMetrics:
-        """Describe what the sandbox uses now."""
+        """Return the latest sample; sizes in bytes, CPU in percent of the limit."""
         reading, percent = await self._metrics.latest()
         now = dt.datetime.now(dt.UTC)
         return SystemMetrics(
@@ -34,14 +34,14 @@ class SystemUsage:
 
 
 class Gauges:
-    """Turn readings into the metrics the SDK's history shows; called by the exporter's own thread."""
+    """Compute the metrics that the SDKs show as history; called in the thread of the exporter."""
 
     def __init__(self, probe: Probe) -> None:
         self._probe = probe
         self._before: Reading | None = None
 
     def __call__(self) -> dict[str, float]:
-        """Return the values by name, without the common prefix."""
+        """Return the values by name, without the prefix ``daytona.sandbox.``."""
         now = self._probe.read()
         percent = cpu_percent(self._before, now) if self._before is not None else 0.0
         self._before = now

@@ -1,4 +1,4 @@
-"""What the system endpoints send and receive."""
+"""The requests and responses of the system endpoints."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PortText = Annotated[
 
 
 class VersionInfo(wire.Wire, kw_only=True):
-    """The protocol level clients compare with, and the version of this implementation."""
+    """The protocol version that clients compare with, and the version of this implementation."""
 
     additive = frozenset({"toolboxVersion"})
     version: str
@@ -46,13 +46,13 @@ class EnvRequest(wire.Wire, kw_only=True):
 
 
 class EnvNames(wire.Wire, kw_only=True):
-    """Names of the variables that new processes get; never their values."""
+    """Names, but not values, of the variables that new processes get."""
 
     names: list[str]
 
 
 class SystemMetrics(wire.Wire, kw_only=True):
-    """One sample of what the sandbox uses; sizes in bytes, CPU in percent of the limit."""
+    """One sample of the usage of the sandbox; sizes in bytes, CPU in percent of the limit."""
 
     cpu_count: int
     cpu_used_pct: float
@@ -67,7 +67,7 @@ class SystemMetrics(wire.Wire, kw_only=True):
 
 
 class PortList(wire.Wire, kw_only=True):
-    """TCP ports with a listener, in order."""
+    """TCP ports with a listener, in ascending order."""
 
     ports: list[int]
 
@@ -85,7 +85,7 @@ class PortInUse(wire.Wire, kw_only=True):
 
 
 class ListenerState(wire.Wire, kw_only=True):
-    """One thing the daemon serves on: ``listening``, ``failed`` or ``off``."""
+    """One listener of the daemon; ``state`` is ``listening``, ``failed`` or ``off``."""
 
     state: str
     address: str | None = None
