@@ -34,7 +34,7 @@ class Finding:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Program:
+class ProgramCheck:
     """A program that a component uses; one of ``names`` is enough."""
 
     names: tuple[str, ...]
@@ -44,27 +44,27 @@ class Program:
 
 
 PROGRAMS = (
-    Program(("sh",), "running commands", "apt-get install dash", required=True),
-    Program(("zsh", "bash"), "sessions and terminals with an interactive shell", "apt-get install bash"),
-    Program(("git",), "clone, commit, push and the rest of git", "apt-get install git"),
-    Program(("ssh",), "git over SSH", "apt-get install openssh-client"),
-    Program(("git-lfs",), "large files in git repositories", "apt-get install git-lfs"),
-    Program(("rg",), "fast content search", "apt-get install ripgrep"),
-    Program(("python3", "python"), "running Python code", "apt-get install python3"),
-    Program(("node", "bun"), "running JavaScript and TypeScript", "apt-get install nodejs"),
-    Program(("Xvfb", "Xorg"), "the desktop: screen, mouse, keyboard", "apt-get install xvfb xfce4 dbus-x11"),
-    Program(("x11vnc",), "watching the desktop", "apt-get install x11vnc novnc"),
-    Program(("ffmpeg",), "screen recordings", "apt-get install ffmpeg"),
-    Program(("pylsp",), "code intelligence for Python", "pip install python-lsp-server"),
-    Program(
+    ProgramCheck(("sh",), "running commands", "apt-get install dash", required=True),
+    ProgramCheck(("zsh", "bash"), "sessions and terminals with an interactive shell", "apt-get install bash"),
+    ProgramCheck(("git",), "clone, commit, push and the rest of git", "apt-get install git"),
+    ProgramCheck(("ssh",), "git over SSH", "apt-get install openssh-client"),
+    ProgramCheck(("git-lfs",), "large files in git repositories", "apt-get install git-lfs"),
+    ProgramCheck(("rg",), "fast content search", "apt-get install ripgrep"),
+    ProgramCheck(("python3", "python"), "running Python code", "apt-get install python3"),
+    ProgramCheck(("node", "bun"), "running JavaScript and TypeScript", "apt-get install nodejs"),
+    ProgramCheck(("Xvfb", "Xorg"), "the desktop: screen, mouse, keyboard", "apt-get install xvfb xfce4 dbus-x11"),
+    ProgramCheck(("x11vnc",), "watching the desktop", "apt-get install x11vnc novnc"),
+    ProgramCheck(("ffmpeg",), "screen recordings", "apt-get install ffmpeg"),
+    ProgramCheck(("pylsp",), "code intelligence for Python", "pip install python-lsp-server"),
+    ProgramCheck(
         ("typescript-language-server",),
         "code intelligence for TypeScript",
         "npm install -g typescript typescript-language-server",
     ),
-    Program(("tar",), "unpacking archives in commands", "apt-get install tar"),
-    Program(("zip",), "packing archives in commands", "apt-get install zip unzip"),
-    Program(("sudo",), "commands that need root", "apt-get install sudo"),
-    Program(("tini", "docker-init"), "an init in front of the daemon in containers", "apt-get install tini"),
+    ProgramCheck(("tar",), "unpacking archives in commands", "apt-get install tar"),
+    ProgramCheck(("zip",), "packing archives in commands", "apt-get install zip unzip"),
+    ProgramCheck(("sudo",), "commands that need root", "apt-get install sudo"),
+    ProgramCheck(("tini", "docker-init"), "an init in front of the daemon in containers", "apt-get install tini"),
 )
 # Inside the daemon's own interpreter.
 MODULES = (
@@ -95,7 +95,7 @@ def examine(settings: Settings) -> list[Finding]:
     ]
 
 
-def _program(program: Program, path: str) -> Finding:
+def _program(program: ProgramCheck, path: str) -> Finding:
     beside = pathlib.Path(sys.executable).parent
     found = next(filter(None, (shutil.which(name, path=f"{path}:{beside}") for name in program.names)), None)
     return Finding(

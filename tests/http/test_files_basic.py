@@ -32,7 +32,7 @@ NAMES += [
 
 
 async def call(api: aiohttp.ClientSession, method: str, path: str, status: int = 200, **options: Any) -> Any:
-    """Send a request whose query is encoded here, byte for byte, and decode the answer."""
+    """Send a request with a percent-encoded query, byte for byte; return the decoded response."""
     query = options.pop("query", {})
     text = "&".join(f"{key}={quote(value, safe='')}" for key, value in query.items())
     from yarl import URL
@@ -201,7 +201,7 @@ async def test_old_go_clients_get_no_additive_fields(api: aiohttp.ClientSession,
 async def test_names_of_any_bytes_survive_every_operation(
     api: aiohttp.ClientSession, work: pathlib.Path, name: bytes
 ) -> None:
-    """Upload, list, info, download, move, search, find, delete, addressing the file only by what the list says."""
+    """Every operation, addressing the file only by the name and ``rawName`` of the listing."""
     raw = os.fsdecode(name).encode("utf-8", "surrogateescape")
     await call(api, "POST", "/files/upload-v2", query={"path": b"d/" + raw}, data=b"needle")
     (entry,) = await call(api, "GET", "/files", query={"path": "d"})
@@ -367,7 +367,7 @@ async def test_the_root_is_not_deleted(api: aiohttp.ClientSession, path: str) ->
 
 @pytest.fixture
 def grove(work: pathlib.Path) -> pathlib.Path:
-    """Make a tree with everything that upsets a walk."""
+    """Create a tree with links, FIFOs, devices and binary files, which a walk must survive."""
     root = work / "grove"
     (root / "a" / "deep").mkdir(parents=True)
     (root / "a" / "one.py").write_text("needle one\nnothing\n")
@@ -486,7 +486,7 @@ async def test_replace_dry_run_changes_nothing(api: aiohttp.ClientSession, work:
 
 
 async def test_the_search_of_a_client_that_left_is_stopped(files: Files, work: pathlib.Path) -> None:
-    """A huge file keeps ripgrep busy for far longer than the test may take."""
+    """The file is so large that ripgrep is busy for longer than the time limit of the test."""
     with (work / "huge").open("wb") as file:
         file.write(b"text\n" * 4096)
         file.truncate(200 << 30)

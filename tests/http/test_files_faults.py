@@ -1,4 +1,4 @@
-"""What is left on disk when the daemon is killed, and what an unprivileged daemon meets in a tree."""
+"""Files left on disk when the daemon is killed, and permission errors of an unprivileged daemon."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from typing import Any
 import pytest
 
 MIB = 1024 * 1024
-# The flags of a directory that must not exist: the answer is that of a file system without O_TMPFILE.
+# open() with these flags fails as on a file system without O_TMPFILE.
 NAMED = "import os; os.O_TMPFILE = os.O_DIRECTORY | os.O_RDWR; "
-# Root that is bound by permissions like anybody else.
+# Root without the capabilities that bypass file permissions.
 BOUND = ("setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner,-chown", "--inh-caps=-all")
 MAIN = "import sys; from toolbox.__main__ import main; sys.exit(main())"
 
 
 class Daemon:
-    """A daemon in a process of its own, as it is started in a sandbox."""
+    """A daemon in its own process, started as in a sandbox."""
 
     def __init__(self, home: pathlib.Path, work: pathlib.Path, *, named: bool = False, bound: bool = False) -> None:
         code = (NAMED if named else "") + MAIN
@@ -172,7 +172,7 @@ NOBODY = 65534
 
 @pytest.fixture
 def guarded(tmp_path: pathlib.Path) -> pathlib.Path:
-    """Make a tree in which somebody bound by permissions may not read everything."""
+    """Create a tree that a process without root capabilities can read only in part."""
     if os.geteuid() or shutil.which("setpriv") is None:
         pytest.skip("needs root and setpriv")
     work = tmp_path / "work"

@@ -1,4 +1,4 @@
-"""Uploads and downloads over HTTP: every body shape, ranges, conditions, and what a failure half-way leaves."""
+"""Uploads and downloads over HTTP: kinds of body, ranges, conditions, and the state after a failure."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ BIG = random.Random(1).randbytes(9 * MIB + 7)
 
 
 def left_over(folder: pathlib.Path) -> list[str]:
-    """List what no upload should leave behind."""
+    """List the temporary files in a directory."""
     return [name for name in os.listdir(folder) if name.startswith(".toolbox-")]
 
 
 def long(data: Any) -> Any:
-    """Wrap bytes: the client warns about large ones."""
+    """Wrap bytes in a file object: aiohttp warns about a large ``bytes`` body."""
     return io.BytesIO(data) if isinstance(data, bytes) else data
 
 
@@ -91,7 +91,7 @@ async def test_legacy_upload_answers_with_nothing(api: aiohttp.ClientSession, wo
 async def test_a_refused_upload_is_read_and_explained(
     api: aiohttp.ClientSession, work: pathlib.Path, path: str, status: int, code: str, size: int
 ) -> None:
-    """A client that is still sending must get the reason and not a reset connection."""
+    """The body is read to its end: a client that is still sending would see a reset connection, not the error."""
     (work / "dir").mkdir()
     (work / "file").touch()
     assert (await upload(api, path, BIG[:size], status))["code"] == code
@@ -164,7 +164,7 @@ async def test_two_uploads_to_one_path_do_not_mix(api: aiohttp.ClientSession, wo
 
 
 def bulk(parts: list[tuple[str, bytes]], boundary: str = "B") -> tuple[bytes, dict[str, str]]:
-    """Build a form exactly as given: (name, content), a file name on everything that ends in .file."""
+    """Build a form of (name, content) parts; a part whose name ends in .file gets a file name."""
     body = b""
     for name, content in parts:
         extra = '; filename="../../evil"' if name.endswith(".file") else ""
@@ -362,7 +362,7 @@ async def test_special_files_are_refused_at_once(api: aiohttp.ClientSession, wor
 
 
 async def slow_download(files: Files, request: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Ask for a file and read only its beginning."""
+    """Request a file and read only the headers of the response."""
     import socket
 
     sock = socket.socket()
@@ -379,7 +379,7 @@ async def slow_download(files: Files, request: bytes) -> tuple[asyncio.StreamRea
 
 @pytest.fixture
 def large(work: pathlib.Path) -> pathlib.Path:
-    """Make a file that no socket buffer holds."""
+    """Create a file larger than any socket buffer."""
     with (work / "large").open("wb") as file:
         file.truncate(200 * MIB)
     return work / "large"
@@ -550,7 +550,7 @@ async def test_full_disk_during_upload(api: aiohttp.ClientSession, tiny: pathlib
 
 
 async def test_full_disk_with_hard_links(api: aiohttp.ClientSession, tiny: pathlib.Path) -> None:
-    """These are overwritten in place, and even so the old content outlives a full disk."""
+    """A file with hard links is overwritten in place; the old content survives a full disk there too."""
     old = BIG[: 3 * MIB]
     (tiny / "a").write_bytes(old)
     os.link(tiny / "a", tiny / "b")

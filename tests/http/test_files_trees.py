@@ -1,4 +1,4 @@
-"""Archives and watching over HTTP."""
+"""Archives and watches over HTTP."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from toolbox.fs.watch_feed import RING
 
 @pytest.fixture
 def tree(work: pathlib.Path) -> pathlib.Path:
-    """Make a tree with modes, links, strange names and things that do not belong into an archive."""
+    """Create a tree with modes, links, unusual names and a FIFO, which archives skip."""
     root = work / "tree"
     (root / "inner" / "deep").mkdir(parents=True)
     (root / "inner" / "deep" / "a.txt").write_bytes(os.urandom(100_000))
@@ -39,7 +39,7 @@ def tree(work: pathlib.Path) -> pathlib.Path:
 
 
 def facts(root: pathlib.Path) -> dict[str, tuple[str, int, bytes]]:
-    """Describe everything an archive has to keep."""
+    """Return type, mode and content of every entry that an archive must preserve."""
     found = {}
     for path in sorted(root.rglob("*")):
         status = path.lstat()
@@ -229,7 +229,7 @@ class Events:
                     return json.loads(line[6:])
 
     async def until(self, *wanted: tuple[str, str]) -> list[dict[str, Any]]:
-        """Read until every (type, path) has come."""
+        """Read until every (type, path) was received."""
         missing, seen = set(wanted), []
         while missing:
             seen.append(await self.next())
@@ -242,7 +242,7 @@ Watching = Callable[..., Awaitable[Events]]
 
 @pytest.fixture
 async def watching(api: aiohttp.ClientSession) -> AsyncIterator[Watching]:
-    """Return a function that starts to watch; all end with the test."""
+    """Return a function that starts a watch; all are closed after the test."""
     answers = []
 
     async def start(headers: dict[str, str] | None = None, **query: Any) -> Events:
@@ -256,7 +256,7 @@ async def watching(api: aiohttp.ClientSession) -> AsyncIterator[Watching]:
         answer.close()
 
 
-async def test_watch_tells_what_happens(watching: Watching, work: pathlib.Path) -> None:
+async def test_watch_reports_changes(watching: Watching, work: pathlib.Path) -> None:
     events = await watching(path=".")
     ready = await events.next()
     assert (ready["type"], ready["isDir"]) == ("READY", True)
@@ -270,7 +270,7 @@ async def test_watch_tells_what_happens(watching: Watching, work: pathlib.Path) 
 
 
 async def test_watch_does_not_miss_what_is_in_a_new_directory(watching: Watching, work: pathlib.Path) -> None:
-    """Files made before the new directory is watched are found by looking into it."""
+    """A file created before the watch of its new directory is active is found by a scan of the directory."""
     events = await watching(path=".")
     await events.next()
     for number in range(5):
@@ -321,7 +321,7 @@ async def test_watch_resumes_after_a_cursor(watching: Watching, work: pathlib.Pa
     assert (await unknown.next())["type"] == "OVERFLOW"
 
 
-async def test_slow_watcher_is_told_that_it_missed_changes(files: Files, work: pathlib.Path) -> None:
+async def test_slow_watcher_learns_that_changes_are_lost(files: Files, work: pathlib.Path) -> None:
     from toolbox.fs.watch_feed import Change, WatchFeed
     from toolbox.host.worker_pool import WorkerPool
 
@@ -365,7 +365,7 @@ async def test_watch_failures(api: aiohttp.ClientSession, path: str, status: int
 
 @pytest.fixture
 def few_watches() -> Iterator[None]:
-    """Take nearly all inotify watches away."""
+    """Lower the limit of inotify watches to 1."""
     knob = pathlib.Path("/proc/sys/fs/inotify/max_user_watches")
     before = knob.read_text()
     try:
@@ -393,5 +393,5 @@ async def test_watchers_share_a_thread(files: Files, watching: Watching, work: p
     (work / "a").touch()
     for events in streams:
         await events.until(("CREATE", "a"))
-    # One that waits, and those that the pool keeps from looking the path up.
+    # One thread waits for changes; the pool keeps some idle that resolved paths.
     assert len([thread for thread in threading.enumerate() if thread.name.startswith("fs-watch")]) < len(streams)

@@ -1,4 +1,4 @@
-"""The README's curl examples, run as they stand against a real server."""
+"""The curl examples of the README, run unchanged against a real server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ README = (pathlib.Path(__file__).parents[2] / "README.md").read_text(encoding="u
 BLOCK = re.search(r"tests/http/test_readme.py -->\n```sh\n(.*?)```", README, re.DOTALL)
 COMMANDS = BLOCK[1].splitlines() if BLOCK else []
 
-# What each example must show, in order.
+# The check of the output of each example, in order.
 SHOWN = [
     lambda text: json.loads(text)["version"],
     lambda text: json.loads(text)["dir"],

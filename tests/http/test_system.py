@@ -1,4 +1,4 @@
-"""The system endpoints as a client sees them."""
+"""The system endpoints over HTTP."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TOKEN = "correct horse battery staple"
 
 
 class System:
-    """The system component on a port."""
+    """The system component, served on a port."""
 
     def __init__(self, token: str = "") -> None:
         self.env = Environment({"PATH": "/bin", "HOME": "/home/me", "TOOLBOX_TOKEN": "x"})
@@ -68,7 +68,7 @@ async def get(http: aiohttp.ClientSession, path: str) -> tuple[int, Any]:
 
 
 async def post(http: aiohttp.ClientSession, path: str, body: bytes) -> tuple[int, Any]:
-    # The Python SDK names no content type here.
+    # The Python SDK sends no Content-Type with these requests.
     async with http.post(path, data=body, skip_auto_headers=["Content-Type"]) as answer:
         return answer.status, await answer.json()
 
@@ -170,7 +170,7 @@ async def test_ports_hold_our_own_and_are_in_order(system: System, http: aiohttp
 
 async def test_port_in_use(system: System, http: aiohttp.ClientSession) -> None:
     assert await get(http, f"/port/{system.port}/in-use") == (200, {"isInUse": True})
-    with socket.socket() as unused:  # bound, so that nobody else takes it; not listening
+    with socket.socket() as unused:  # bound, so that no other process gets the port; not listening
         unused.bind(("127.0.0.1", 0))
         assert await get(http, f"/port/{unused.getsockname()[1]}/in-use") == (200, {"isInUse": False})
 

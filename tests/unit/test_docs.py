@@ -1,4 +1,4 @@
-"""The documents stay true: tests they name exist, files they name exist."""
+"""The documents are consistent with the tree: the tests and files they name exist."""
 
 from __future__ import annotations
 

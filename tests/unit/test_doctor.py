@@ -1,4 +1,4 @@
-"""What the doctor says about machines made of a few files."""
+"""The findings of ``toolbox doctor`` on directories that imitate a machine."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def test_program_on_the_path_is_found(bin_folder: pathlib.Path) -> None:
     assert not found["git"].ok
 
 
-def test_any_of_several_names_will_do(bin_folder: pathlib.Path) -> None:
+def test_one_of_several_names_is_enough(bin_folder: pathlib.Path) -> None:
     program(bin_folder, "Xorg")
     assert findings(bin_folder)["Xvfb or Xorg"].ok
 
 
-def test_everything_that_is_missing_names_its_fix(bin_folder: pathlib.Path) -> None:
+def test_every_missing_item_has_a_fix(bin_folder: pathlib.Path) -> None:
     missing = [finding for finding in findings(bin_folder).values() if not finding.ok]
     assert len(missing) > 10
     assert all(finding.fix and finding.needed_for for finding in missing)
@@ -55,7 +55,7 @@ def test_everything_that_is_missing_names_its_fix(bin_folder: pathlib.Path) -> N
     assert re.match("apt-get install .*xvfb", fixes["Xvfb or Xorg"])
 
 
-def test_packages_are_looked_for_in_the_sandbox_python(bin_folder: pathlib.Path) -> None:
+def test_packages_are_searched_in_the_python_of_the_sandbox(bin_folder: pathlib.Path) -> None:
     program(bin_folder, "python3")
     for name in ("lib/python3/dist-packages/numpy", "lib/python3.12/site-packages/ipykernel"):
         (bin_folder.parent / name).mkdir(parents=True)
@@ -75,7 +75,7 @@ def test_virtual_environment_is_found_through_its_link(bin_folder: pathlib.Path,
     assert findings(venv)["python package numpy"].ok
 
 
-def test_python_behind_a_launcher_is_unknown_and_not_called_missing(bin_folder: pathlib.Path) -> None:
+def test_packages_behind_a_launcher_script_are_unknown(bin_folder: pathlib.Path) -> None:
     program(bin_folder, "python3", b"#!/bin/sh\nexec real-python\n")
     assert findings(bin_folder)["python package numpy"].ok is None
 
@@ -89,18 +89,18 @@ def test_this_machine_is_measured(bin_folder: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize(("shell", "status"), [(True, 0), (False, 1)])
-def test_status_is_about_what_is_required(
+def test_status_is_1_if_a_required_program_is_missing(
     bin_folder: pathlib.Path, capsys: pytest.CaptureFixture[str], shell: bool, status: int
 ) -> None:
     for name in ["sh"] * shell:
         program(bin_folder, name)
     assert doctor.run([], read({"PATH": str(bin_folder)}, [])) == status
-    told = capsys.readouterr().out
-    assert ("MISSING  sh" in told) is not shell
-    assert "missing  git: not found\n         for clone" in told
+    shown = capsys.readouterr().out
+    assert ("MISSING  sh" in shown) is not shell
+    assert "missing  git: not found\n         for clone" in shown
 
 
-def test_json_holds_every_finding(bin_folder: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_contains_every_finding(bin_folder: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     doctor.run(["--json"], read({"PATH": str(bin_folder)}, []))
     rows = json.loads(capsys.readouterr().out)
     assert {"name", "ok", "detail", "needed_for", "fix", "required"} == set(rows[0])

@@ -1,4 +1,4 @@
-"""The lock files that set-up installs from hold everything that the project asks for."""
+"""The lock files contain every dependency of ``pyproject.toml``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TEST = [*RUN, *(item for group in GROUPS.values() for item in group if isinstanc
 
 
 @pytest.mark.parametrize(("lock", "wanted"), [("run", RUN), ("test", TEST)])
-def test_lock_holds_every_dependency(lock: str, wanted: list[str]) -> None:
+def test_lock_contains_every_dependency(lock: str, wanted: list[str]) -> None:
     text = (ROOT / "requirements" / f"{lock}.lock").read_text(encoding="utf-8")
     locked = {_name(line) for line in text.splitlines() if re.match(r"[a-zA-Z0-9]", line)}
     assert {_name(item) for item in wanted} - locked == set()

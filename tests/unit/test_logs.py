@@ -1,4 +1,4 @@
-"""Logging: one line per record, stamped with the request, without credentials."""
+"""Logging: one line per record, with the request id, without credentials."""
 
 from __future__ import annotations
 

@@ -11,13 +11,11 @@ PACKAGE = pathlib.Path(__file__).parents[2] / "toolbox"
 PENDING = {
     "Access",
     "Channel",
-    "Connection",
     "Entry",
-    "Job",
     "Plan",
-    "Run",
     "Services",
     "Worker",
+    "_Started",
 }
 
 
@@ -45,4 +43,4 @@ def test_class_name_is_defined_once() -> None:
 
 
 def test_pending_names_are_still_duplicates() -> None:
-    assert not PENDING - DUPLICATES.keys()
+    assert not PENDING - DUPLICATES.keys(), "remove these from PENDING"

@@ -1,4 +1,4 @@
-"""The OpenAPI document: complete, consistent, and the same every time."""
+"""The OpenAPI document is complete, consistent and reproducible."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_document_is_the_same_every_time() -> None:
     )
 
 
-def test_references_lead_somewhere() -> None:
+def test_references_have_a_target() -> None:
     known = {f"#/components/schemas/{name}" for name in DOCUMENT["components"]["schemas"]}
     assert references(DOCUMENT) <= known
 
@@ -59,7 +59,7 @@ def test_every_visible_route_is_in_the_document() -> None:
 
 
 def test_fields_that_may_not_be_empty_are_required() -> None:
-    """Their structs give them an empty default, so that the service can say what is missing in its own words."""
+    """Their structs have an empty default, so that the service reports a missing one in its own wording."""
     parameters = {item["name"]: item for item in DOCUMENT["paths"]["/files/search"]["get"]["parameters"]}
     assert {name for name, item in parameters.items() if item["required"]} == {"path", "pattern"}
     assert parameters["path"]["schema"] == {"type": "string", "minLength": 1}
@@ -70,7 +70,7 @@ def test_fields_that_may_not_be_empty_are_required() -> None:
     ("method", "path", "statuses"),
     [("post", "/process/session/{sessionId}/exec", {"200", "202"}), ("get", "/files/download", {"200", "206", "304"})],
 )
-def test_every_status_of_a_success_is_told(method: str, path: str, statuses: set[str]) -> None:
+def test_every_success_status_is_documented(method: str, path: str, statuses: set[str]) -> None:
     answers = DOCUMENT["paths"][path][method]["responses"]
     assert {status for status in answers if status < "400"} == statuses
     assert "content" not in answers.get("304", {})

@@ -1,4 +1,4 @@
-"""Settings: flags over environment over defaults, and nothing secret that leaks."""
+"""Settings: precedence, malformed values, and secrets that must not leak."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def test_flag_wins_over_environment_over_default() -> None:
 @pytest.mark.parametrize(
     ("text", "seconds"), [("5s", 5.0), ("1500ms", 1.5), ("1m30s", 90.0), ("1m", 60.0), ("7", 7.0), ("1.5h", 5400.0)]
 )
-def test_durations_are_read_like_go_does(text: str, seconds: float) -> None:
+def test_durations_have_the_syntax_of_go(text: str, seconds: float) -> None:
     assert duration(text) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize("text", ["", "5x", "s", "1m30", "-5s", "5 s"])
-def test_unclear_durations_are_refused(text: str) -> None:
+def test_malformed_durations_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="expected a duration"):
         duration(text)
 
@@ -92,7 +92,7 @@ def test_secrets_are_shown_as_set_only(setting: object) -> None:
     ("host", "exposed"),
     [("127.0.0.1", False), ("127.9.9.9", False), ("localhost", False), ("::1", False), ("0.0.0.0", True), ("::", True)],
 )
-def test_exposed_means_reachable_from_elsewhere(host: str, exposed: bool) -> None:
+def test_exposed_means_reachable_from_other_machines(host: str, exposed: bool) -> None:
     assert read({"TOOLBOX_HOST": host}, []).exposed is exposed
 
 

@@ -11,7 +11,7 @@ from toolbox.host.env import Environment
 from toolbox.host.ports import Ports, parse_port
 from toolbox.http.endpoint import endpoint
 from toolbox.http.signing import SigningKeys
-from toolbox.system.counters import TEXT, Counters
+from toolbox.system.counters import TEXT, PrometheusMetrics
 from toolbox.system.health import Health
 from toolbox.system.usage import SystemUsage
 from toolbox.system.wire import (
@@ -49,7 +49,7 @@ class SystemApi:
         usage: SystemUsage,
         ports: Ports,
         health: Health,
-        counters: Counters,
+        counters: PrometheusMetrics,
         telemetry: Telemetry,
     ) -> None:
         self._identity = identity

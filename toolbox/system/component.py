@@ -12,7 +12,7 @@ from toolbox.host.worker_pool import WorkerPool
 from toolbox.http.server import Finished
 from toolbox.http.signing import SigningKeys
 from toolbox.system.api import Identity, SystemApi
-from toolbox.system.counters import Counters
+from toolbox.system.counters import PrometheusMetrics
 from toolbox.system.health import Health
 from toolbox.system.usage import Gauges, SystemUsage
 from toolbox.telemetry import RequestRecord, Telemetry
@@ -35,7 +35,7 @@ class SystemComponent:
     ) -> None:
         self._workers = WorkerPool("system", 2)
         self.health = Health()
-        self.counters = Counters(self._workers)
+        self.counters = PrometheusMetrics(self._workers)
         self.telemetry = Telemetry(otel_endpoint, resource or {}, Gauges(Probe()))
         api = SystemApi(
             identity=identity,

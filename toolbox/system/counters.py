@@ -56,7 +56,7 @@ class _Snapshot(msgspec.Struct, frozen=True):
     numbers: list[_Sample]
 
 
-class Counters:
+class PrometheusMetrics:
     """Count requests and render everything as Prometheus text."""
 
     def __init__(self, workers: WorkerPool, *, proc: str = "/proc") -> None:

@@ -1,4 +1,4 @@
-"""What goes into an archive while the tree changes below it."""
+"""The members of an archive of a tree that changes meanwhile."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pathlib
 from toolbox.fs import archive
 
 
-def test_entries_that_vanish_meanwhile_are_left_out(tmp_path: pathlib.Path) -> None:
+def test_entries_deleted_meanwhile_are_skipped(tmp_path: pathlib.Path) -> None:
     root = tmp_path / "root"
     root.mkdir()
     for name in ("a", "b", "c"):
@@ -19,7 +19,7 @@ def test_entries_that_vanish_meanwhile_are_left_out(tmp_path: pathlib.Path) -> N
     assert [name for name, _, _ in members] == [b"c"]
 
 
-def test_link_to_a_file_is_packed_as_what_it_names(tmp_path: pathlib.Path) -> None:
+def test_link_as_root_is_packed_as_its_target(tmp_path: pathlib.Path) -> None:
     """Contents are opened without following links, so the member has to be the file itself."""
     (tmp_path / "file").write_text("x")
     (tmp_path / "link").symlink_to("file")

@@ -1,4 +1,4 @@
-"""Both engines of find give the same answer on generated trees."""
+"""Both engines of find return the same matches on generated trees."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def test_engines_agree(tmp_path: pathlib.Path, procs: Procs) -> None:
     @settings(max_examples=60, deadline=None, database=None)
     @given(TREES, PATTERNS, st.booleans(), st.booleans())
     def collect(tree: dict[bytes, bytes], pattern: str, ignore_case: bool, regex: bool) -> None:
-        # "." is a character to ripgrep and a byte to ours: they differ on a line of nothing but broken characters.
+        # "." matches a character in ripgrep and a byte in our scanner: they differ on a line of invalid UTF-8 only.
         broken = pattern == "." and any(b"\xff" in content for content in tree.values())
         cases.append((tree, pattern, ignore_case, regex and pattern != "(" and not broken))
 

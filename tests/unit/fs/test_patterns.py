@@ -1,4 +1,4 @@
-"""Globs, scanning, replacing and diffing as pure functions."""
+"""Globs, the scanner, the replacement and the diff, as pure functions."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_no_glob_is_a_bug(pattern: str, name: str) -> None:
 
 
 @given(st.lists(SMALL, max_size=6), SMALL.filter(bool), SMALL)
-def test_replacing_does_not_see_how_the_stream_is_cut(pieces: list[bytes], old: bytes, new: bytes) -> None:
+def test_replacement_does_not_depend_on_chunks(pieces: list[bytes], old: bytes, new: bytes) -> None:
     whole = b"".join(pieces)
     assert b"".join(replaced(iter(pieces), old[:3], new)) == whole.replace(old[:3], new)
 
@@ -91,7 +91,7 @@ def test_diff_applied_gives_the_replacement(
 
 
 def _applied(data: bytes, diff: str) -> bytes:
-    """Apply a unified diff strictly: every context and removed line must be where it says."""
+    """Apply a unified diff strictly: every context line and removed line must match at its line number."""
     lines = [line + b"\n" for line in data.split(b"\n")]
     lines[-1] = lines[-1][:-1]
     lines = lines if lines[-1] else lines[:-1]
@@ -137,7 +137,7 @@ def test_scan_shows_a_window_of_an_endless_line(tmp_path: pathlib.Path) -> None:
     assert (second.line, second.content, second.truncated) == (2, b"needle", False)
 
 
-def test_scan_leaves_binary_files_out(tmp_path: pathlib.Path) -> None:
+def test_scan_skips_binary_files(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"needle\n\0needle\n")
     assert hits(path, b"needle") == []
@@ -161,7 +161,7 @@ def test_scan_patterns(tmp_path: pathlib.Path, pattern: bytes, options: dict[str
 
 
 def test_scan_uses_little_memory_on_a_sparse_file(tmp_path: pathlib.Path) -> None:
-    """5 GiB without a line end: refused by its first block, and bounded if that block is text."""
+    """300 MB without a line end; the first block is text, so the file is not skipped as binary."""
     path = tmp_path / "a"
     with path.open("wb") as file:
         file.write(b"text" * 4096)

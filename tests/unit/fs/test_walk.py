@@ -1,4 +1,4 @@
-"""The walk below the root: what never ends there is left out, and only there."""
+"""The walk skips pseudo file systems directly below the root directory, and only there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ print(*sorted(found), sep="\\n")
 TREE = ("a/proc/x", "proc/1/environ", "sys/y", "dev/zero", "deep/sys/z")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="a root of its own needs root")
+@pytest.mark.skipif(os.geteuid() != 0, reason="chroot needs root")
 @pytest.mark.parametrize(
     ("root", "expected"),
     [
@@ -31,7 +31,7 @@ TREE = ("a/proc/x", "proc/1/environ", "sys/y", "dev/zero", "deep/sys/z")
         ("/a", ["/a/proc", "/a/proc/x"]),
     ],
 )
-def test_what_never_ends_below_the_root_is_left_out(tmp_path: pathlib.Path, root: str, expected: list[str]) -> None:
+def test_pseudo_file_systems_are_skipped_below_the_root(tmp_path: pathlib.Path, root: str, expected: list[str]) -> None:
     top = tmp_path / "top"
     for name in TREE:
         (top / name).parent.mkdir(parents=True, exist_ok=True)

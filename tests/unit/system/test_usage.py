@@ -1,4 +1,4 @@
-"""What the gauges of telemetry and the metrics endpoint make of readings."""
+"""The gauges of telemetry, computed from readings."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def at(clock: float, seconds: float, *, total: int = 4 * GIB) -> Reading:
 
 
 class Script:
-    """A probe that plays readings back."""
+    """A probe that returns the given readings."""
 
     def __init__(self, *readings: Reading) -> None:
         self._readings: Iterator[Reading] = iter(readings)
@@ -38,7 +38,7 @@ class Script:
         return next(self._readings)
 
 
-def test_use_of_cpu_is_that_of_the_time_between_two_exports() -> None:
+def test_cpu_usage_is_measured_between_two_exports() -> None:
     gauges = Gauges(Script(at(0, 0), at(10, 5), at(20, 25)))  # type: ignore[arg-type]
     assert [gauges()["cpu.utilization"] for _ in range(3)] == [0.0, 25.0, 100.0]
 
