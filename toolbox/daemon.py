@@ -113,14 +113,14 @@ def read_token(settings: Settings) -> tuple[str, bool]:
     return secrets.token_urlsafe(24), True
 
 
-class Part(Protocol):
+class OwnedPart(Protocol):
     """Something that the daemon owns and closes."""
 
     async def close(self) -> None:
         """Release everything; requests are over."""
 
 
-P = TypeVar("P", bound=Part)
+P = TypeVar("P", bound=OwnedPart)
 
 
 @runtime_checkable

@@ -25,7 +25,7 @@ _ROUNDS = 20
 _OURS = re.compile(r"toolbox-(\d+)-[0-9a-f]{16}")
 
 
-class Group:
+class Cgroup:
     """One command's cgroup."""
 
     def __init__(self, path: str, controllers: Collection[str] = CONTROLLERS) -> None:
@@ -99,9 +99,9 @@ class Cgroups:
         self._controllers = controllers
         self._base: str | None = None
         self._looked = False
-        self._groups: list[Group] = []
+        self._groups: list[Cgroup] = []
 
-    def make(self) -> Group | None:
+    def make(self) -> Cgroup | None:
         """Return a new group, None where that is not possible."""
         self.sweep()
         if not self._looked:
@@ -117,8 +117,8 @@ class Cgroups:
         """Remove the groups of commands that are done with and whose last process has ended."""
         self._groups = [group for group in self._groups if not ((everything or group.done) and group.remove())]
 
-    def _make(self, base: str) -> Group:
-        group = Group(f"{base}/toolbox-{os.getpid()}-{secrets.token_hex(8)}", self._controllers)
+    def _make(self, base: str) -> Cgroup:
+        group = Cgroup(f"{base}/toolbox-{os.getpid()}-{secrets.token_hex(8)}", self._controllers)
         os.mkdir(group.path)
         return group
 
@@ -144,7 +144,7 @@ class Cgroups:
         for name in os.listdir(base):
             match = _OURS.fullmatch(name)
             if match and not os.path.exists(f"/proc/{match[1]}"):
-                Group(f"{base}/{name}").remove()
+                Cgroup(f"{base}/{name}").remove()
 
     def _own(self) -> str:
         for line in _text(f"{self._proc}/self/cgroup").splitlines():

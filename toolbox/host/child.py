@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from toolbox.host.cgroups import Group
+from toolbox.host.cgroups import Cgroup
 from toolbox.host.output_log import OutputLog
 from toolbox.host.pipes import PipeReader, PipeWriter, drained
 from toolbox.host.survivors import Survivor
@@ -75,7 +75,7 @@ class Child:
         self.ended = 0.0
         self.status: ExitStatus | None = None
         self.usage: Usage | None = None
-        self.group: Group | None = None
+        self.group: Cgroup | None = None
         self.stdin = pipe_writer
         self._pidfd = pidfd
         self._host = host

@@ -29,7 +29,7 @@ class Counters(NamedTuple):
 class ExitReporter:
     """Report on processes that have ended; the report of an ordinary exit reads no file."""
 
-    def __init__(self, tables: tree.Tables, spawner: WorkerPool) -> None:
+    def __init__(self, tables: tree.ProcessTable, spawner: WorkerPool) -> None:
         self._tables = tables
         self._spawner = spawner
         self._oom = OutOfMemory()

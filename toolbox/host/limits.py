@@ -19,7 +19,7 @@ import signal
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from toolbox.host.cgroups import Cgroups, Group
+from toolbox.host.cgroups import Cgroups, Cgroup
 
 log = logging.getLogger(__name__)
 
@@ -70,13 +70,13 @@ class Limiter:
         self._score_text: bytes | None = None
         self._turn = 0
 
-    def started(self, pid: int, limits: Limits | None) -> Group | None:
+    def started(self, pid: int, limits: Limits | None) -> Cgroup | None:
         """See to a child that was just started; return its cgroup, if it was given one."""
         if self._score:
             self._raise_score(pid)
         return self._bind(pid, limits) if limits else None
 
-    def _bind(self, pid: int, limits: Limits) -> Group | None:
+    def _bind(self, pid: int, limits: Limits) -> Cgroup | None:
         """Wait until a gated child has stopped, bound it, and let it go on."""
         os.waitid(os.P_PID, pid, _STOPPED)
         group = None

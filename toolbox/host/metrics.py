@@ -51,7 +51,7 @@ def cpu_percent(before: Reading, after: Reading) -> float:
     return min(100.0, 100.0 * used / (seconds * after.cpu_limit))
 
 
-class _Names(msgspec.Struct, frozen=True):
+class _MemoryFiles(msgspec.Struct, frozen=True):
     """How one cgroup version names what we read."""
 
     limit: str
@@ -60,8 +60,8 @@ class _Names(msgspec.Struct, frozen=True):
     inactive: str
 
 
-_V1 = _Names("memory.limit_in_bytes", "memory.usage_in_bytes", "total_cache", "total_inactive_file")
-_V2 = _Names("memory.max", "memory.current", "file", "inactive_file")
+_V1 = _MemoryFiles("memory.limit_in_bytes", "memory.usage_in_bytes", "total_cache", "total_inactive_file")
+_V2 = _MemoryFiles("memory.max", "memory.current", "file", "inactive_file")
 
 
 class Probe:

@@ -255,10 +255,10 @@ class OutputLog:
             while True:
                 if hold:
                     self._held[key] = offset
-                    self._let_go()
+                    self._resume_producers()
                 page = await self.read(offset)
                 if page and patience is not None:
-                    timer = asyncio.get_running_loop().call_later(patience, self._overtake, key)
+                    timer = asyncio.get_running_loop().call_later(patience, self._release_hold, key)
                 for chunk in page:
                     yield chunk
                     offset = chunk.end
@@ -270,7 +270,7 @@ class OutputLog:
             if timer is not None:
                 timer.cancel()
             self._held.pop(key, None)
-            self._let_go()
+            self._resume_producers()
 
     async def close(self) -> None:
         """End the stream and give back memory and disk; readers get nothing any more."""
@@ -310,15 +310,15 @@ class OutputLog:
             self._readers.discard(waiter)
         return True
 
-    def _overtake(self, key: object) -> None:
+    def _release_hold(self, key: object) -> None:
         """Wait for a reader no longer."""
         self._held.pop(key, None)
-        self._let_go()
+        self._resume_producers()
 
     def _past_gap(self, offset: int) -> int:
         return self._gap_end if self._gap_start <= offset < self._gap_end else offset
 
-    def _let_go(self) -> None:
+    def _resume_producers(self) -> None:
         if self._paused and not self.congested:
             paused, self._paused = self._paused, []
             for resume in paused:
@@ -365,7 +365,7 @@ class OutputLog:
                 self._stored += len(self._batch)
                 self._batch = bytearray()
                 self._index.forget(self._gap_start, self._gap_end)
-                self._let_go()
+                self._resume_producers()
         except OSError as error:
             log.warning("output cannot be spooled, only its end is kept: %s", error)
             self._broken = True
@@ -373,4 +373,4 @@ class OutputLog:
             self._keep_in_memory()
         finally:
             self._writer = None
-            self._let_go()
+            self._resume_producers()

@@ -68,7 +68,7 @@ class PipeReader:
         self._fd = -1
         self.paused = False
         self._ended.set()
-        told, self._on_close = self._on_close, _nobody
+        told, self._on_close = self._on_close, _ignore_close
         told(self)
 
     def _readable(self) -> None:
@@ -120,7 +120,7 @@ class PipeReader:
         self._timer = self._loop.call_later(DISCARD_INTERVAL, self._loop.add_reader, self._fd, self._readable)
 
 
-def _nobody(_: PipeReader) -> None:
+def _ignore_close(_: PipeReader) -> None:
     """Stand in for whoever was told: they know us too, and a circle stays in memory until a collection."""
 
 

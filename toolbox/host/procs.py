@@ -21,7 +21,7 @@ import msgspec
 
 from toolbox.errors import Unavailable
 from toolbox.host import reaper, tree
-from toolbox.host.cgroups import Group
+from toolbox.host.cgroups import Cgroup
 from toolbox.host.child import Child, Completed, ExitStatus, Process
 from toolbox.host.exit_report import ExitReporter
 from toolbox.host.launch import PIPE, ChildPipes, Launch, Stdin
@@ -51,7 +51,7 @@ class _Started(msgspec.Struct):
     stdin: int | None = None
     stdout: int | None = None
     stderr: int | None = None
-    group: Group | None = None
+    group: Cgroup | None = None
 
 
 class Procs:
@@ -72,7 +72,7 @@ class Procs:
         self._limiter = limiter or Limiter()
         self._grace = grace
         self._spawner = WorkerPool("spawn", 1)
-        self._tables = tree.Tables(WorkerPool("process-scan", 2))
+        self._tables = tree.ProcessTable(WorkerPool("process-scan", 2))
         self._live: dict[int, tuple[Child, subprocess.Popen[bytes] | None]] = {}
         self._own: set[int] = set()
         self._pipe_readers: dict[PipeReader, None] = {}
@@ -380,7 +380,7 @@ class Procs:
         if self._pidfds:
             await tree.end(find, self._tables, grace)
         else:
-            await tree.end_blindly(find, self._tables, grace)
+            await tree.end_without_pidfds(find, self._tables, grace)
 
     def _own_task(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)

@@ -24,14 +24,14 @@ def remove(path: bytes, *, recursive: bool) -> None:
         return
     if not recursive:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-    failure = _Emptier(path).run()
+    failure = _TreeRemover(path).run()
     try:
         os.rmdir(path)
     except OSError as error:
         raise failure or error from None
 
 
-class _Emptier:
+class _TreeRemover:
     """Empty one directory, depth first."""
 
     def __init__(self, path: bytes) -> None:

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 ROUNDS = 40
 # SIGKILL takes longer only for a process stuck in the kernel, and then waiting does not help.
 KILL_SECONDS = 2.0
-_BLIND_SECONDS = 0.02
+_POLL_SECONDS = 0.02
 
 
 class ProcessInfo(msgspec.Struct, frozen=True):
@@ -123,7 +123,7 @@ def signal_below(root: int, number: int, since: int) -> int:
     return len(opened)
 
 
-class Tables:
+class ProcessTable:
     """Read the process table once for all who ask at about the same time."""
 
     def __init__(self, workers: WorkerPool) -> None:
@@ -148,7 +148,7 @@ class Tables:
         return await self.workers.run(table)
 
 
-class Member:
+class TreeMember:
     """A process, not necessarily our child, that can be signalled and waited for without confusion."""
 
     def __init__(self, pid: int, pidfd: int) -> None:
@@ -213,11 +213,11 @@ def open_members(found: dict[int, ProcessInfo], known: set[int]) -> list[tuple[i
 Find = Callable[[dict[int, ProcessInfo]], dict[int, ProcessInfo]]
 
 
-async def end(find: Find, tables: Tables, grace: float) -> None:
+async def end(find: Find, tables: ProcessTable, grace: float) -> None:
     """End every process that ``find`` reports: SIGTERM, up to ``grace`` seconds, SIGKILL; until none is left."""
     loop = asyncio.get_running_loop()
     limit = loop.time() + grace
-    members: dict[int, Member] = {}
+    members: dict[int, TreeMember] = {}
 
     try:
         for _ in range(ROUNDS):
@@ -226,7 +226,7 @@ async def end(find: Find, tables: Tables, grace: float) -> None:
             for pid, pidfd in await tables.workers.run(open_members, found, known) if found.keys() - known else ():
                 if pid in members:
                     members[pid].close()
-                members[pid] = Member(pid, pidfd)
+                members[pid] = TreeMember(pid, pidfd)
             alive = [member for member in members.values() if not member.gone]
             if not alive:
                 return
@@ -237,7 +237,7 @@ async def end(find: Find, tables: Tables, grace: float) -> None:
             member.close()
 
 
-async def _signal(alive: list[Member], limit: float) -> None:
+async def _signal(alive: list[TreeMember], limit: float) -> None:
     """Signal members and wait for all of them, or for the time to get harder."""
     left = limit - asyncio.get_running_loop().time()
     number = signal.SIGTERM if left > 0 else signal.SIGKILL
@@ -251,7 +251,7 @@ async def _signal(alive: list[Member], limit: float) -> None:
         pass  # the next round decides
 
 
-async def end_blindly(find: Find, tables: Tables, grace: float) -> None:
+async def end_without_pidfds(find: Find, tables: ProcessTable, grace: float) -> None:
     """Do the same on a kernel without pidfds, where only looking again tells whether a process is gone."""
     loop = asyncio.get_running_loop()
     limit = loop.time() + grace
@@ -265,7 +265,7 @@ async def end_blindly(find: Find, tables: Tables, grace: float) -> None:
                 _kill(pid, number)
         if now > limit + KILL_SECONDS:
             return
-        await asyncio.sleep(_BLIND_SECONDS)
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 def _kill(pid: int, number: int) -> None:

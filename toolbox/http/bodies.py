@@ -21,7 +21,7 @@ from toolbox.host.files import BLOCK, Source
 from toolbox.host.paths import decode, show
 from toolbox.host.sockets import BulkSocket
 from toolbox.host.worker_pool import WorkerPool
-from toolbox.http.body_reader import Inbound, feed
+from toolbox.http.body_reader import BodyReader, feed
 from toolbox.http.connection import envelope
 from toolbox.http.errors import error_response
 from toolbox.http.multipart import (
@@ -60,19 +60,19 @@ class Bodies:
 
     async def receive(self, request: web.BaseRequest, receiver: Receiver[T]) -> T:
         """Hand the raw body to a receiver; a failure undoes its work and takes the rest of the body."""
-        inbound = Inbound(request, self._workers)
+        body = BodyReader(request, self._workers)
         try:
-            last = await inbound.pipe_reader(receiver.feed)
+            last = await body.pipe_to(receiver.feed)
             return await self._workers.run(_complete, receiver, last)
         except BaseException as error:
             raised = await self._workers.run(receiver.abort, error)
             if not isinstance(error, (asyncio.CancelledError, ConnectionError)):
-                await inbound.drain()
+                await body.drain()
             if raised is error:
                 raise
             raise raised from error
         finally:
-            inbound.close()
+            body.close()
 
     async def receive_form(self, request: web.BaseRequest, receiver: PartReceiver[T]) -> T:
         """Hand the parts of a form to a receiver."""

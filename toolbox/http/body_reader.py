@@ -25,7 +25,7 @@ DRAIN_SECONDS = 5.0
 _BATCH = 256 * 1024
 
 
-class Inbound:
+class BodyReader:
     """The body of one request."""
 
     def __init__(self, request: web.BaseRequest, workers: WorkerPool) -> None:
@@ -35,7 +35,7 @@ class Inbound:
         self._bulk: BulkSocket | None = None
         self._rest = 0
 
-    async def pipe_reader(self, sink: Sink) -> list[bytes]:
+    async def pipe_to(self, sink: Sink) -> list[bytes]:
         """Hand the body to ``sink`` in a thread; the last few chunks are returned instead, to save a hop."""
         with _cut_short():
             while True:

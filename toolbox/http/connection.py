@@ -32,7 +32,7 @@ def envelope(status: int, code: str, message: str, *, path: str, method: str, **
     }
 
 
-class Connection(web.RequestHandler):
+class HttpConnection(web.RequestHandler):
     """aiohttp's connection with two additions: ``lost`` and JSON for requests that cannot be parsed."""
 
     __slots__ = ("lost",)
@@ -83,7 +83,7 @@ def _first_line(text: str) -> str:
     return text.strip().partition("\n")[0].rstrip(":").lower()
 
 
-class Request(web.BaseRequest):
+class HttpRequest(web.BaseRequest):
     """A request that carries headers for whatever response it gets, also one a handler prepares itself."""
 
     async def _prepare_hook(self, response: web.StreamResponse) -> None:
@@ -91,8 +91,8 @@ class Request(web.BaseRequest):
             response.headers.setdefault(name, value)
 
 
-def _make_request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> Request:
-    return Request(message, payload, protocol, writer, task, asyncio.get_running_loop())
+def _make_request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> HttpRequest:
+    return HttpRequest(message, payload, protocol, writer, task, asyncio.get_running_loop())
 
 
 class ConnectionServer(web.Server):
@@ -104,4 +104,4 @@ class ConnectionServer(web.Server):
 
     def __call__(self) -> web.RequestHandler:
         """Make the protocol of a new connection."""
-        return Connection(self, loop=asyncio.get_running_loop(), **self._settings)
+        return HttpConnection(self, loop=asyncio.get_running_loop(), **self._settings)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from toolbox.http.connection import Connection
+from toolbox.http.connection import HttpConnection
 
 T = TypeVar("T")
 
@@ -16,14 +16,14 @@ T = TypeVar("T")
 async def disconnected(request: web.BaseRequest) -> None:
     """Wait until the client of a request is gone."""
     protocol = request.protocol
-    if isinstance(protocol, Connection):
+    if isinstance(protocol, HttpConnection):
         await protocol.lost.wait()
 
 
 def gone(request: web.BaseRequest) -> bool:
     """Tell whether the client of a request is gone."""
     protocol = request.protocol
-    return isinstance(protocol, Connection) and protocol.lost.is_set()
+    return isinstance(protocol, HttpConnection) and protocol.lost.is_set()
 
 
 async def while_connected(request: web.BaseRequest, work: Coroutine[Any, Any, T]) -> T:

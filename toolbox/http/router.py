@@ -16,7 +16,7 @@ from toolbox.http.binding import unquote
 from toolbox.http.endpoint import ANY_METHOD, WEBSOCKET, Route
 
 
-class Match(msgspec.Struct):
+class RouteMatch(msgspec.Struct):
     """The routes of a path by method, its captured values, and the raw path without the sandbox prefix."""
 
     routes: dict[str, Route]
@@ -88,7 +88,7 @@ class Router:
             raise ValueError(f"path parameter {segment} is named {{{node.wild.name}}} by another route")
         return node.wild
 
-    def resolve(self, raw_path: str) -> Match | None:
+    def resolve(self, raw_path: str) -> RouteMatch | None:
         """Find the routes of a raw (still percent-encoded) path, with or without the sandbox prefix."""
         found = self._lookup(raw_path)
         if found is None:
@@ -105,16 +105,16 @@ class Router:
             return "/" + re.sub(r"^toolbox(/|$)", "", rest)
         return None
 
-    def _lookup(self, raw_path: str) -> Match | None:
+    def _lookup(self, raw_path: str) -> RouteMatch | None:
         for pattern, route in self._tails:
             match = pattern.fullmatch(raw_path)
             if match:
                 values = {key: value or "" for key, value in match.groupdict().items()}
-                return Match({ANY_METHOD: route}, values, raw_path)
+                return RouteMatch({ANY_METHOD: route}, values, raw_path)
         segments = [segment for segment in raw_path.split("/") if segment]
         captured: dict[str, str] = {}
         node = self._walk(self._root, segments, 0, captured)
-        return Match(node.routes, captured, raw_path) if node is not None else None
+        return RouteMatch(node.routes, captured, raw_path) if node is not None else None
 
     def _walk(self, node: _Node, segments: list[str], at: int, captured: dict[str, str]) -> _Node | None:
         if at == len(segments):

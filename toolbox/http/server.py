@@ -25,7 +25,7 @@ from toolbox.http.binding import arguments, respond
 from toolbox.http.connection import MAX_LINE, REPLY_HEADERS, ConnectionServer
 from toolbox.http.endpoint import ANY_METHOD, WEBSOCKET, Route
 from toolbox.http.errors import error_response, gone, started
-from toolbox.http.router import Match, Router
+from toolbox.http.router import RouteMatch, Router
 from toolbox.http.websocket import WsSession
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ READ_BUFFER = 256 * 1024
 BACKLOG = 512
 LINGER = 0.5
 # Where a raw route finds its captured values and the path without the sandbox prefix.
-MATCH = web.RequestKey("match", Match)
+MATCH = web.RequestKey("match", RouteMatch)
 _REQUEST_ID = re.compile(r"[\w.:-]{1,64}")
 
 
@@ -116,7 +116,7 @@ class HttpServer:
         mark = self._identify(request)
         self.in_flight += 1
         self._idle.clear()
-        match: Match | None = None
+        match: RouteMatch | None = None
         route: Route | None = None
         status = 499
         try:
@@ -142,7 +142,9 @@ class HttpServer:
         request[REPLY_HEADERS] = headers
         return logs.request_id.set(name)
 
-    async def _answer(self, request: web.BaseRequest, match: Match | None, route: Route | None) -> web.StreamResponse:
+    async def _answer(
+        self, request: web.BaseRequest, match: RouteMatch | None, route: Route | None
+    ) -> web.StreamResponse:
         preflight = self._access.preflight(request)
         if preflight is not None:
             return preflight
@@ -161,7 +163,7 @@ class HttpServer:
         bound = await arguments(route, request, match.captured)
         return await respond(route, request, await route.call(**bound))
 
-    async def _websocket(self, route: Route, request: web.BaseRequest, match: Match) -> web.StreamResponse:
+    async def _websocket(self, route: Route, request: web.BaseRequest, match: RouteMatch) -> web.StreamResponse:
         session = WsSession(request, choose=route.mark.subprotocols.choose)
         bound = await arguments(route, request, match.captured)
         self._sockets.add(session)
@@ -222,7 +224,7 @@ def _reason(error: Exception) -> str:
     return "internal error"
 
 
-def _wrong_method(request: web.BaseRequest, match: Match) -> Exception:
+def _wrong_method(request: web.BaseRequest, match: RouteMatch) -> Exception:
     if WEBSOCKET in match.routes and request.method == "GET":
         return NotFound(f"{request.path} is a websocket: send an upgrade request")
     methods = match.allowed()

@@ -21,7 +21,7 @@ class Upgraded(Protocol):
         """Be told that the connection is gone."""
 
 
-class _Early:
+class _EarlyBytes:
     """Stands where aiohttp expects a frame parser, to get what has arrived behind the handshake."""
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class _Early:
         """Do nothing: the transport reports the end."""
 
 
-class _End(asyncio.Protocol):
+class _TunnelEnd(asyncio.Protocol):
     """One end of the tunnel; replaces aiohttp's protocol, which still learns of the end of its connection."""
 
     def __init__(self, before: Upgraded, transport: asyncio.Transport, over: asyncio.Event) -> None:
@@ -43,9 +43,9 @@ class _End(asyncio.Protocol):
         self.lost = asyncio.Event()
         self._before = before
         self._over = over
-        self.peer: _End | None = None
+        self.peer: _TunnelEnd | None = None
 
-    def join(self, peer: _End, early: bytes) -> None:
+    def join(self, peer: _TunnelEnd, early: bytes) -> None:
         """Begin to pass bytes on to ``peer``, first those that came already."""
         self.peer = peer
         self.transport.set_protocol(self)
@@ -90,8 +90,8 @@ class _End(asyncio.Protocol):
 async def join(left: Any, right: Any) -> None:
     """Pass bytes between two of aiohttp's upgraded connections until either hangs up, then close both."""
     over = asyncio.Event()
-    early = _Early(), _Early()
-    ends = [_End(side, _transport(side), over) for side in (left, right)]
+    early = _EarlyBytes(), _EarlyBytes()
+    ends = [_TunnelEnd(side, _transport(side), over) for side in (left, right)]
     left.set_parser(early[0])
     right.set_parser(early[1], None)
     ends[0].join(ends[1], bytes(early[0].data))

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from toolbox.host.cgroups import CONTROLLERS, Cgroups, Group
+from toolbox.host.cgroups import CONTROLLERS, Cgroups, Cgroup
 from toolbox.host.limits import Limiter, Limits
 from toolbox.host.procs import Procs
 from toolbox.host.spool import Spool
@@ -103,11 +103,11 @@ def test_processes_move_aside_before_controllers_are_handed_down(base: pathlib.P
     (top / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in controllers), encoding="ascii")
     process = subprocess.Popen(["sleep", "100"])
     try:
-        Group(str(base)).add(process.pid)
+        Cgroup(str(base)).add(process.pid)
         group = rooted(base, tmp_path, controllers).make()
         assert group is not None
         assert (base / "cgroup.subtree_control").read_text(encoding="ascii").split() == list(controllers)
-        assert Group(str(base / "toolbox")).members() == [process.pid]
+        assert Cgroup(str(base / "toolbox")).members() == [process.pid]
         assert available(pathlib.Path(group.path)) == list(controllers)
     finally:
         process.kill()
@@ -123,7 +123,7 @@ def test_limits_as_the_kernel_reads_them(tmp_path: pathlib.Path) -> None:
     names = ("memory.max", "memory.swap.max", "pids.max", "cpu.max", "cgroup.procs")
     for name in names:
         (tmp_path / name).touch()
-    group = Group(str(tmp_path))
+    group = Cgroup(str(tmp_path))
     group.limit(64 << 20, 20, 1.5)
     group.add(77)
     texts = {name: (tmp_path / name).read_text(encoding="ascii") for name in names}
@@ -138,13 +138,13 @@ def test_limits_as_the_kernel_reads_them(tmp_path: pathlib.Path) -> None:
 
 def test_kernel_without_swap_accounting(tmp_path: pathlib.Path) -> None:
     (tmp_path / "memory.max").touch()
-    Group(str(tmp_path)).limit(64 << 20, None, None)
+    Cgroup(str(tmp_path)).limit(64 << 20, None, None)
     assert (tmp_path / "memory.max").read_text(encoding="ascii") == "67108864"
 
 
 def test_controller_that_is_missing_is_an_error(tmp_path: pathlib.Path) -> None:
     with pytest.raises(FileNotFoundError):
-        Group(str(tmp_path)).limit(None, 5, None)
+        Cgroup(str(tmp_path)).limit(None, 5, None)
 
 
 def test_verdict_from_captured_files(tmp_path: pathlib.Path) -> None:
@@ -156,7 +156,7 @@ def test_verdict_from_captured_files(tmp_path: pathlib.Path) -> None:
     }
     for name, text in files.items():
         (tmp_path / name).write_text(text, encoding="ascii")
-    group = Group(str(tmp_path))
+    group = Cgroup(str(tmp_path))
     report = group.report()
     assert report.usage is not None
     assert (report.usage.cpu_seconds, report.usage.peak_memory) == (1.5, 73400320)
@@ -164,7 +164,7 @@ def test_verdict_from_captured_files(tmp_path: pathlib.Path) -> None:
 
 
 def test_verdict_of_a_group_without_controllers(tmp_path: pathlib.Path) -> None:
-    report = Group(str(tmp_path)).report()
+    report = Cgroup(str(tmp_path)).report()
     assert report.usage is not None
     assert report.usage.peak_memory is None
     assert not report.out_of_memory
@@ -172,7 +172,7 @@ def test_verdict_of_a_group_without_controllers(tmp_path: pathlib.Path) -> None:
 
 
 def test_controllers_that_are_missing_are_left_out(tmp_path: pathlib.Path) -> None:
-    group = Group(str(tmp_path), ["pids"])
+    group = Cgroup(str(tmp_path), ["pids"])
     (tmp_path / "pids.max").touch()
     group.limit(1, 2, 3)
     assert [path.name for path in tmp_path.glob("*.max")] == ["pids.max"]
