@@ -1,7 +1,7 @@
-"""A cgroup (version 2) per command, below our own. Everything here blocks.
+"""One cgroup (version 2) per command, below the daemon's own. Everything here blocks.
 
-Only a cgroup without processes of its own can hand controllers down, so the first command moves everything that is
-in ours into a leaf beside it.
+A cgroup that contains processes cannot enable controllers for its children (the kernel's "no internal processes"
+rule). So the first command with limits moves every process of the daemon's cgroup into a leaf below it.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ import re
 import secrets
 from collections.abc import Collection, Sequence
 
+from toolbox.host.kernel_files import own_cgroups, read_counters, read_text
 from toolbox.host.usage import ExitReport, Usage
 
 log = logging.getLogger(__name__)
 
 CONTROLLERS = ("memory", "pids", "cpu")
 CPU_PERIOD = 100_000
-# A process that forks while it is moved is seen in the next round.
+# A child forked while its parent is moved is missing from the list that was read; the next round moves it.
 _ROUNDS = 20
 _OURS = re.compile(r"toolbox-(\d+)-[0-9a-f]{16}")
 
 
 class Cgroup:
-    """One command's cgroup."""
+    """The cgroup of one command."""
 
     def __init__(self, path: str, controllers: Collection[str] = CONTROLLERS) -> None:
         self.path = path
@@ -34,22 +35,24 @@ class Cgroup:
         self.done = False
 
     def limit(self, memory: int | None, pids: int | None, cpus: float | None) -> None:
-        """Set bounds, those that there is a controller for."""
+        """Set the limits whose controller is available: bytes, number of tasks, number of processors."""
         if memory is not None and "memory" in self.controllers:
             self._write("memory.max", str(memory))
-            with contextlib.suppress(FileNotFoundError):  # a kernel without swap accounting
+            with contextlib.suppress(FileNotFoundError):  # no swap accounting
+                # Swap is accounted separately: without this a command would swap instead of reaching its limit.
                 self._write("memory.swap.max", "0")
         if pids is not None and "pids" in self.controllers:
             self._write("pids.max", str(pids))
         if cpus is not None and "cpu" in self.controllers:
+            # Microseconds of CPU time per period; the kernel refuses a quota below 1 ms.
             self._write("cpu.max", f"{max(round(cpus * CPU_PERIOD), 1000)} {CPU_PERIOD}")
 
     def add(self, pid: int) -> None:
-        """Move a process in."""
+        """Move a process into the cgroup; the children that it forks afterwards start there."""
         self._write("cgroup.procs", str(pid))
 
     def kill(self) -> None:
-        """Kill everything inside at once; before Linux 5.14 one by one."""
+        """Kill every process inside, atomically since Linux 5.14 (``cgroup.kill``), one by one before."""
         try:
             self._write("cgroup.kill", "1")
         except FileNotFoundError:
@@ -58,13 +61,13 @@ class Cgroup:
                     os.kill(pid, 9)
 
     def members(self) -> list[int]:
-        """List what is inside."""
-        return [int(line) for line in _text(f"{self.path}/cgroup.procs").split()]
+        """List the pids of the processes inside."""
+        return [int(line) for line in read_text(f"{self.path}/cgroup.procs").split()]
 
     def report(self) -> ExitReport:
         """Return what everything inside has used and was denied; after this the group may be removed."""
-        peak = _text(f"{self.path}/memory.peak").strip()
-        cpu = _value(f"{self.path}/cpu.stat", "usage_usec") / 1e6
+        peak = read_text(f"{self.path}/memory.peak").strip()
+        cpu = read_counters(f"{self.path}/cpu.stat").get("usage_usec", 0) / 1e6
         oom_kills, refused_forks = self.denials()
         self.done = True
         usage = Usage(cpu, int(peak) if peak.isdecimal() else None)
@@ -72,10 +75,11 @@ class Cgroup:
 
     def denials(self) -> tuple[int, int]:
         """Return how many processes the kernel killed here for lack of memory, and how many forks it refused."""
-        return _value(f"{self.path}/memory.events", "oom_kill"), _value(f"{self.path}/pids.events", "max")
+        memory, pids = (read_counters(f"{self.path}/{name}.events") for name in ("memory", "pids"))
+        return memory.get("oom_kill", 0), pids.get("max", 0)
 
     def remove(self) -> bool:
-        """Remove it; False as long as something is inside."""
+        """Remove the cgroup; False while a process is inside (``rmdir`` answers EBUSY)."""
         try:
             os.rmdir(self.path)
         except FileNotFoundError:
@@ -89,7 +93,7 @@ class Cgroup:
 
 
 class Cgroups:
-    """Make groups where we may, with the controllers there are; else there are none."""
+    """Create cgroups with the available controllers, if the daemon may write to the hierarchy."""
 
     def __init__(
         self, *, root: str = "/sys/fs/cgroup", proc: str = "/proc", controllers: Sequence[str] = CONTROLLERS
@@ -102,7 +106,7 @@ class Cgroups:
         self._groups: list[Cgroup] = []
 
     def make(self) -> Cgroup | None:
-        """Return a new group, None where that is not possible."""
+        """Create a cgroup; None if the daemon cannot."""
         self.sweep()
         if not self._looked:
             self._looked = True
@@ -114,7 +118,7 @@ class Cgroups:
         return group
 
     def sweep(self, *, everything: bool = False) -> None:
-        """Remove the groups of commands that are done with and whose last process has ended."""
+        """Remove the empty cgroups of reported commands; ``everything``: all empty ones."""
         self._groups = [group for group in self._groups if not ((everything or group.done) and group.remove())]
 
     def _make(self, base: str) -> Cgroup:
@@ -126,45 +130,43 @@ class Cgroups:
         base = self._own()
         if not os.path.exists(f"{base}/cgroup.procs"):
             return None
-        available = _text(f"{base}/cgroup.controllers").split()
+        available = read_text(f"{base}/cgroup.controllers").split()
         self._controllers = [name for name in self._controllers if name in available]
         try:
-            if not set(self._controllers) <= set(_text(f"{base}/cgroup.subtree_control").split()):
+            if not set(self._controllers) <= set(read_text(f"{base}/cgroup.subtree_control").split()):
                 self._make_room(base)
                 _write(f"{base}/cgroup.subtree_control", " ".join(f"+{name}" for name in self._controllers))
+            # cgroupfs may be mounted read-only, or mkdir may be denied: only a trial tells.
             self._make(base).remove()
-            self._remove_left(base)
+            self._remove_stale(base)
         except OSError as error:
-            log.info("cgroups cannot be made, commands are limited one process at a time: %s", error)
+            log.info("cgroups are not writable, limits apply per process instead of per command: %s", error)
             return None
         return base
 
-    def _remove_left(self, base: str) -> None:
-        """Remove the empty groups of daemons that were killed."""
+    def _remove_stale(self, base: str) -> None:
+        """Remove the empty cgroups of earlier daemons that were killed."""
         for name in os.listdir(base):
             match = _OURS.fullmatch(name)
             if match and not os.path.exists(f"/proc/{match[1]}"):
                 Cgroup(f"{base}/{name}").remove()
 
     def _own(self) -> str:
-        for line in _text(f"{self._proc}/self/cgroup").splitlines():
-            if line.startswith("0::"):
-                return os.path.normpath(f"{self._mounted()}/{line[3:]}")
-        return self._mounted()
+        return os.path.normpath(f"{self._mounted()}/{own_cgroups(self._proc).get('', '')}")
 
     def _mounted(self) -> str:
-        """Return the top: on a machine of both versions the newer one has a place of its own."""
-        beside = f"{self._root}/unified"
-        return beside if os.path.exists(f"{beside}/cgroup.procs") else self._root
+        """Return the mount point of version 2, which in hybrid mode is ``unified`` below the version 1 mounts."""
+        unified = f"{self._root}/unified"
+        return unified if os.path.exists(f"{unified}/cgroup.procs") else self._root
 
     def _make_room(self, base: str) -> None:
-        """Move every process of ``base`` into a leaf; the root of the hierarchy may keep its own."""
+        """Move every process of ``base`` into a leaf; the root cgroup, which has no ``cgroup.type``, is exempt."""
         if not os.path.exists(f"{base}/cgroup.type"):
             return
         leaf = f"{base}/toolbox"
         os.makedirs(leaf, exist_ok=True)
         for _ in range(_ROUNDS):
-            pids = _text(f"{base}/cgroup.procs").split()
+            pids = read_text(f"{base}/cgroup.procs").split()
             if not pids:
                 return
             for pid in pids:
@@ -174,25 +176,9 @@ class Cgroups:
 
 
 def _write(path: str, value: str) -> None:
-    # Never created: a file that is not there is a feature that this kernel lacks.
+    # No O_CREAT: a missing file means that this kernel lacks the feature.
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.write(fd, value.encode())
     finally:
         os.close(fd)
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""
-
-
-def _value(path: str, key: str) -> int:
-    for line in _text(path).splitlines():
-        name, _, value = line.partition(" ")
-        if name == key and value.isdecimal():
-            return int(value)
-    return 0

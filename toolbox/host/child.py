@@ -1,4 +1,4 @@
-"""A process of ours: its exit, its signals, its end together with everything below it, and its output."""
+"""A child process: exit status, signals, termination of its whole tree, output."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from toolbox.host.usage import ExitReport, Usage
 
 
 class ExitStatus(msgspec.Struct, frozen=True):
-    """How a process ended: ``code`` as a shell reports it (128 + n for signal n), and the signal if there was one."""
+    """Exit code as a shell reports it (128 + n for signal n), and the signal if one ended the process."""
 
     code: int
     signal: int | None = None
@@ -42,7 +42,7 @@ class ExitStatus(msgspec.Struct, frozen=True):
 
 
 class Completed(msgspec.Struct, frozen=True):
-    """What a short-lived program left: its exit and its output, capped."""
+    """Exit status and capped output of a program that was run to its end."""
 
     status: ExitStatus
     stdout: bytes
@@ -66,7 +66,7 @@ class ChildHost(Protocol):
 
 
 class Child:
-    """A spawned process that leads a session; the host reports its exit to it."""
+    """A spawned process that leads a session; ``Procs`` collects its exit status and calls ``reaped``."""
 
     def __init__(self, pid: int, pidfd: int | None, host: ChildHost, pipe_writer: PipeWriter | None = None) -> None:
         self.pid = pid
@@ -83,11 +83,11 @@ class Child:
 
     @property
     def running(self) -> bool:
-        """Tell whether the process has not ended yet."""
+        """Tell whether the process has not been reaped yet."""
         return self.status is None
 
     async def wait(self) -> ExitStatus:
-        """Wait for the process itself; what it left in the background does not count."""
+        """Wait for the exit of the process itself; background processes it left do not count."""
         await self._exit.wait()
         assert self.status is not None
         return self.status
@@ -97,7 +97,7 @@ class Child:
         return self._send(number, group=False)
 
     def signal_group(self, number: int) -> bool:
-        """Send a signal to the process and whatever is in its process group; False if it has ended."""
+        """Send a signal to the process group; False if the process has ended."""
         return self._send(number, group=True)
 
     async def terminate(self, grace: float = 0.0) -> None:
@@ -113,7 +113,7 @@ class Child:
         return await self._host.survivors(self.pid)
 
     def reaped(self, status: ExitStatus, usage: Usage | None) -> None:
-        """Take note of the exit; for the host only."""
+        """Set the exit status and wake waiters; called by ``Procs`` only."""
         self.status = status
         self.usage = usage
         self.ended = time.time()
@@ -123,7 +123,7 @@ class Child:
         self._exit.set()
 
     def _send(self, number: int, *, group: bool) -> bool:
-        # The status is collected on the loop, so while we are here the number cannot be somebody else's.
+        # A pid is reusable only once it is reaped. That happens on the loop, where this runs too, so there is no race.
         if not self.running:
             return False
         try:
@@ -150,14 +150,14 @@ class Process(Child):
 
     @property
     def writers_left(self) -> bool:
-        """Tell whether anything still holds an output pipe."""
+        """Tell whether any process still holds a write end of an output pipe."""
         return any(not pipe_reader.closed for pipe_reader in self.pipe_readers)
 
     async def settle(self, quiet: float = 0.25, cap: float = 1.0) -> ExitStatus:
-        """Wait for the exit and for the rest of the output.
+        """Wait for the exit, then for the rest of the output.
 
-        A background child may hold the pipe for ever, so with the process gone ``quiet`` seconds of silence, or
-        ``cap`` seconds in all, are enough.
+        A background child may keep the pipe open for ever, so reading ends ``quiet`` seconds after the last byte and at
+        most ``cap`` seconds after the exit.
         """
         status = await self.wait()
         await drained(self.pipe_readers, asyncio.get_running_loop().time(), quiet, cap)
@@ -169,6 +169,6 @@ class Process(Child):
             pipe_reader.catch_up()
 
     def release(self) -> None:
-        """Give up the output: what is left in the background may go on writing, it goes nowhere."""
+        """Stop recording output. Background processes are not affected: what they write is read and discarded."""
         for pipe_reader in self.pipe_readers:
             pipe_reader.discard()

@@ -50,7 +50,7 @@ class ExitReporter:
 
         Its peak memory is unknown: the kernel keeps one for the whole life of a process and its children.
         """
-        now = await self._tables.workers.run(read_counters, shell)
+        now = await self._tables.workers.run(shell_counters, shell)
         total = now.cpu_seconds if shell.usage is None else shell.usage.cpu_seconds
         usage = Usage(max(total - before.cpu_seconds, 0.0), None)
         if shell.group is not None:
@@ -58,12 +58,12 @@ class ExitReporter:
         return ExitReport(usage, out_of_memory=code == _KILLED and await self._spawner.run(self._oom.take))
 
     async def survivors(self, leader: int) -> list[Survivor]:
-        """Describe what still runs of the session of a process that has ended."""
+        """Describe the processes of an ended session leader's tree that still run."""
         found = tree.family(leader, await self._tables.read(), exited=True)
         return await self._tables.workers.run(survivors.describe, list(found))
 
 
-def read_counters(shell: Child) -> Counters:
+def shell_counters(shell: Child) -> Counters:
     """Read the counters of a shell, before or after it runs a command; blocks."""
     denials = (0, 0) if shell.group is None else shell.group.denials()
     return Counters(_cpu_seconds(shell.pid), *denials)

@@ -1,4 +1,4 @@
-"""What to start, and the descriptors it starts with."""
+"""What to start: the program, its identity and limits, and the descriptors it gets."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from toolbox.host.users import UserIdentity
 PIPE = -1
 
 Stdin = int | bytes | None
-# Give a session leader its controlling terminal: opening one without O_NOCTTY does it, and unlike a function run
-# between fork and exec this is safe in a process with threads.
+# A session leader without a controlling terminal acquires the terminal that it opens without O_NOCTTY. The usual way,
+# ioctl TIOCSCTTY in preexec_fn, runs Python between fork and exec, which may deadlock in a process with threads.
 _TAKE_TERMINAL = ("/bin/sh", "-c", 'exec "$@" <>"$0" >&0 2>&1')
 
 
 class Launch(msgspec.Struct, frozen=True):
-    """What to start. ``stdin``: a descriptor, bytes (given as a file), ``PIPE``, or None for ``/dev/null``.
+    """What to start. ``stdin``: a descriptor, bytes (passed as a file), ``PIPE``, or None for ``/dev/null``.
 
-    ``stdout`` and ``stderr``: a descriptor, ``PIPE``, or None for ``/dev/null``; ``merge`` sends stderr where
-    stdout goes. ``terminal`` is the path of a terminal to be the controlling one and all three streams; a program
-    that cannot be started there ends with status 126 or 127, as in a shell. ``user``: who to run as, if not as us.
-    With ``limits`` it starts through a gate, and its first argument becomes the path of the program.
+    ``stdout`` and ``stderr``: a descriptor, ``PIPE``, or None for ``/dev/null``; ``merge`` sends stderr to stdout.
+    ``terminal``: path of the controlling terminal, which becomes all three streams; a program that cannot be executed
+    there exits with 126 or 127, as in a shell. ``user``: None for the daemon's own. With ``limits`` a shell stops
+    itself and then executes the program, so ``argv[0]`` becomes the program's path.
     """
 
     argv: Sequence[str | bytes]
@@ -43,19 +43,19 @@ class Launch(msgspec.Struct, frozen=True):
 
     @property
     def command(self) -> tuple[Sequence[str | bytes], str | None]:
-        """Return the arguments to start with, and what to execute if that is not the first of them."""
+        """Return the argv, and the file to execute if it differs from the first argument."""
         argv = [*_TAKE_TERMINAL, self.terminal, *self.argv] if self.terminal else self.argv
         return (gated(argv, self.executable, self.env), None) if self.limits else (argv, self.executable)
 
     @property
     def identity(self) -> tuple[int | None, int | None, Sequence[int] | None]:
-        """Return user, group and groups to run as; None for ours, which starts much faster."""
+        """Return user, group and groups; None for the daemon's, with which ``subprocess`` can use the faster vfork."""
         who = self.user
         return (None, None, None) if who is None else (who.uid, who.gid, who.groups)
 
 
 class ChildPipes:
-    """The pipes of one child while it is being made: on leaving, the child's ends close, and ours unless detached."""
+    """Pipes of a child during spawn. On exit the child's ends are closed, and the daemon's unless detached."""
 
     def __init__(self) -> None:
         self._ours: list[int | None] = []
@@ -70,12 +70,12 @@ class ChildPipes:
                 os.close(fd)
 
     def detach(self) -> list[int | None]:
-        """Hand over our ends, in the order they were asked for; None where there is no pipe."""
+        """Transfer ownership of the daemon's ends, in order of creation; None where there is no pipe."""
         ours, self._ours = self._ours, []
         return ours
 
     def input(self, stdin: Stdin) -> int | None:
-        """Return the child's descriptor for its input, None for none."""
+        """Return the child's stdin, None for ``/dev/null``."""
         if isinstance(stdin, bytes):
             stdin = file_of(stdin)
             self._theirs.append(stdin)
@@ -86,7 +86,7 @@ class ChildPipes:
         return stdin
 
     def output(self, stream: int | None) -> int | None:
-        """Return the child's descriptor for an output stream, None for none."""
+        """Return the child's descriptor of an output stream, None for ``/dev/null``."""
         if stream == PIPE:
             ours, theirs = os.pipe2(os.O_CLOEXEC)
             return self._keep(theirs, ours)
@@ -94,7 +94,7 @@ class ChildPipes:
         return stream
 
     def _keep(self, theirs: int, ours: int) -> int:
-        # Each end has flags of its own: the child's stays blocking.
+        # O_NONBLOCK belongs to one end of a pipe: the child's end stays blocking, as programs expect.
         self._theirs.append(theirs)
         self._ours.append(ours)
         os.set_blocking(ours, False)
@@ -102,10 +102,13 @@ class ChildPipes:
 
 
 def file_of(data: bytes) -> int:
-    """Return a descriptor of a nameless file that holds ``data``, at its start."""
+    """Return a descriptor of an unnamed file with this content, positioned at its start.
+
+    A pipe would need a writer once the data exceeds its capacity; a file in memory needs none.
+    """
     try:
         fd = os.memfd_create("stdin", os.MFD_CLOEXEC)
-    except OSError:  # switched off on hardened kernels
+    except OSError:  # seccomp profiles and hardened kernels may forbid it
         with tempfile.TemporaryFile() as file:
             fd = os.dup(file.fileno())
     try:

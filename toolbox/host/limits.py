@@ -1,9 +1,9 @@
-"""Bounds for one command and everything below it, set while it is stopped before its first instruction.
+"""Memory, process and CPU limits for a command and its descendants, set before the program starts.
 
-In a cgroup of its own (version 2) where we may make one; else with resource limits, which count per process and
-not per tree, and which cannot bound the number of processes of root. Processors are chosen by affinity as well, so
-that ``nproc`` and thread pools inside see as many as there are. Everything here blocks and runs in the thread that
-spawns.
+The command gets a cgroup of its own (version 2). Where cgroups are not writable resource limits replace it: those
+count per process instead of per tree, and RLIMIT_NPROC does not apply to root. A CPU limit also sets the affinity, so
+that ``nproc`` and thread pools inside see the allowed number of processors. Everything here blocks and runs in the
+spawn thread.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ import signal
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from toolbox.host.cgroups import Cgroups, Cgroup
+from toolbox.host.cgroups import Cgroup, Cgroups
 
 log = logging.getLogger(__name__)
 
-# Stopped, a process cannot have children yet that would escape; it goes on as what it is to become.
+# The child stops itself before exec. Moving a running program into a cgroup would miss the children it has forked.
 _GATE = ("/bin/sh", "-c", 'kill -STOP $$; exec "$@"', "sh")
+# WNOWAIT leaves the status in place: if the child was killed meanwhile, its owner still has to collect the exit.
 _STOPPED = os.WSTOPPED | os.WEXITED | os.WNOWAIT
 
 
 class Limits(NamedTuple):
-    """Bounds: bytes of memory, number of processes and threads, processors; None is none."""
+    """Limits: bytes of memory, number of processes and threads, number of processors; None is unlimited."""
 
     memory: int | None = None
     pids: int | None = None
@@ -40,12 +41,12 @@ class Limits(NamedTuple):
 
     @property
     def controllers(self) -> set[str]:
-        """Return the names of the cgroup controllers that would hold them."""
+        """Return the names of the cgroup controllers that enforce these limits."""
         pairs = (("memory", self.memory), ("pids", self.pids), ("cpu", self.cpus))
         return {name for name, value in pairs if value is not None}
 
     def over(self, other: Limits) -> Limits:
-        """Return these, and those of ``other`` where there is none."""
+        """Return these limits, with missing ones taken from ``other``."""
         return Limits(
             memory=other.memory if self.memory is None else self.memory,
             pids=other.pids if self.pids is None else self.pids,
@@ -54,7 +55,7 @@ class Limits(NamedTuple):
 
 
 def gated(argv: Sequence[str | bytes], executable: str | None, env: Mapping[str, str]) -> list[str | bytes]:
-    """Return the arguments of a program that stops itself first; raise ``FileNotFoundError`` as a start would."""
+    """Return the argv of a shell that stops itself, then runs the program; raise ``FileNotFoundError`` like exec."""
     program = executable or shutil.which(os.fsdecode(argv[0]), path=env.get("PATH"))
     if program is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fsdecode(argv[0]))
@@ -62,7 +63,7 @@ def gated(argv: Sequence[str | bytes], executable: str | None, env: Mapping[str,
 
 
 class Limiter:
-    """Put bounds on processes that stopped themselves, and let them go on."""
+    """Set limits on stopped children, then continue them."""
 
     def __init__(self, cgroups: Cgroups | None = None, *, oom_score: int = 0) -> None:
         self._cgroups = cgroups or Cgroups()
@@ -71,13 +72,13 @@ class Limiter:
         self._turn = 0
 
     def started(self, pid: int, limits: Limits | None) -> Cgroup | None:
-        """See to a child that was just started; return its cgroup, if it was given one."""
+        """Set OOM score and limits of a new child; return its cgroup, if it has one."""
         if self._score:
             self._raise_score(pid)
         return self._bind(pid, limits) if limits else None
 
     def _bind(self, pid: int, limits: Limits) -> Cgroup | None:
-        """Wait until a gated child has stopped, bound it, and let it go on."""
+        """Wait until a gated child has stopped, set its limits, continue it."""
         os.waitid(os.P_PID, pid, _STOPPED)
         group = None
         try:
@@ -89,27 +90,27 @@ class Limiter:
             if limits.cpus is not None:
                 self._choose_processors(pid, limits.cpus)
         except OSError as error:
-            # It must not run without the bounds that were asked for.
+            # A command must not run without the limits that were requested.
             os.kill(pid, signal.SIGKILL)
-            log.warning("limits cannot be set, the command is killed: %s", error)
+            log.warning("limits cannot be set, command killed: %s", error)
         os.kill(pid, signal.SIGCONT)
         return group
 
     def _raise_score(self, pid: int) -> None:
-        """Make the kernel prefer a child over us when memory runs out; what it starts inherits that."""
+        """Make the OOM killer prefer a child over the daemon; descendants inherit the score."""
         if self._score_text is None:
             self._score_text = _score_above_ours(self._score)
         if self._score_text:
             _write_locked(b"/proc/%d/oom_score_adj" % pid, self._score_text)
 
     def sweep(self, *, everything: bool = False) -> None:
-        """Remove the cgroups of what has ended."""
+        """Remove the cgroups of commands that have ended."""
         self._cgroups.sweep(everything=everything)
 
     def _choose_processors(self, pid: int, cpus: float) -> None:
         ours = sorted(os.sched_getaffinity(0))
         count = min(math.ceil(cpus), len(ours))
-        # The next command gets the next ones.
+        # Round robin, so that two commands with one processor each do not share it.
         chosen = {ours[(self._turn + number) % len(ours)] for number in range(count)}
         self._turn += count
         os.sched_setaffinity(pid, chosen)
@@ -124,10 +125,10 @@ def _score_above_ours(more: int) -> bytes:
 
 
 def _write_locked(path: bytes, text: bytes) -> None:
-    """Write to a file of the kernel's in microseconds; what fails is left.
+    """Write to a ``/proc`` file without releasing the GIL; errors are ignored.
 
-    With ``os.write`` and its like the thread would give the interpreter to the loop and wait to get it back, three
-    times per command.
+    ``os.open``, ``os.write`` and ``os.close`` release the GIL. While the loop is busy this thread would then wait three
+    times per command to get it back, for calls that take microseconds.
     """
     libc = _libc()
     fd = libc.open(path, os.O_WRONLY | os.O_CLOEXEC)
@@ -140,13 +141,15 @@ def _write_locked(path: bytes, text: bytes) -> None:
 def _libc() -> Any:
     import ctypes
 
+    # PyDLL calls keep the GIL, CDLL calls release it.
     return ctypes.PyDLL(None)
 
 
 def _set_rlimits(pid: int, limits: Limits, held: Collection[str]) -> None:
-    """Set what no controller holds."""
+    """Set resource limits for what no cgroup controller enforces."""
     if limits.memory is not None and "memory" not in held:
-        # What is allocated, not what is reserved: runtimes reserve far more address space than they use.
+        # RLIMIT_DATA counts private writable memory. RLIMIT_AS would count reserved address space, of which Go, Java
+        # and Node take far more than they use.
         resource.prlimit(pid, resource.RLIMIT_DATA, (limits.memory, limits.memory))
     if limits.pids is not None and "pids" not in held:
         resource.prlimit(pid, resource.RLIMIT_NPROC, (limits.pids, limits.pids))

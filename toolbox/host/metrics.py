@@ -1,7 +1,7 @@
-"""CPU, memory and disk as the sandbox sees them: its cgroup (v1 or v2, nested), else the machine.
+"""CPU, memory and disk of the sandbox: those of its cgroup (version 1 or 2, nested), else those of the machine.
 
-The cgroup that counts is the one with the tightest limit between our own and the top of what is mounted. Without
-any limit it is the top itself: in a container that is the container, whatever its parts are called.
+A limit may be set on any level of the hierarchy. The cgroup that is measured is the one with the tightest limit between
+the daemon's own and the mount point; without any limit it is the mount point, which in a container is the container.
 """
 
 from __future__ import annotations
@@ -14,8 +14,11 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from toolbox.host.kernel_files import own_cgroups, read_counters, read_number, read_text
 from toolbox.host.worker_pool import WorkerPool
 
+# Seconds. CPU use is measured against a kept reading that is SHORTEST to STALE old and replaced after WINDOW; without
+# one the answer waits SETTLE for a second reading.
 WINDOW = 5.0
 SHORTEST = 1.0
 STALE = 10.0
@@ -23,7 +26,7 @@ SETTLE = 0.25
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """Counters and sizes at one moment; ``cpu_source`` names where the counter came from."""
+    """Counters and sizes (bytes) at one moment; ``cpu_source`` is the cgroup that the CPU counter was read from."""
 
     clock: float
     cpu_seconds: float
@@ -52,7 +55,7 @@ def cpu_percent(before: Reading, after: Reading) -> float:
 
 
 class _MemoryFiles(msgspec.Struct, frozen=True):
-    """How one cgroup version names what we read."""
+    """File and key names of memory figures in one cgroup version."""
 
     limit: str
     usage: str
@@ -65,7 +68,7 @@ _V2 = _MemoryFiles("memory.max", "memory.current", "file", "inactive_file")
 
 
 class Probe:
-    """Read the counters; blocking, so call it in a thread. The roots are parameters for captured trees."""
+    """Read the counters; blocks. The roots are parameters so that tests can use captured trees."""
 
     def __init__(
         self,
@@ -84,7 +87,7 @@ class Probe:
 
     def read(self) -> Reading:
         """Take a reading."""
-        own = self._own_paths()
+        own = own_cgroups(self._proc)
         seconds, source, limit = self._cpu(own)
         total, used, cache = self._memory(own)
         disk = os.statvfs(self._disk)
@@ -100,15 +103,6 @@ class Probe:
             disk_used=(disk.f_blocks - disk.f_bfree) * disk.f_frsize,
             disk_free=disk.f_bavail * disk.f_frsize,
         )
-
-    def _own_paths(self) -> dict[str, str]:
-        """Map each controller to our cgroup's path; version 2 has the empty name."""
-        paths: dict[str, str] = {}
-        for line in _text(f"{self._proc}/self/cgroup").splitlines():
-            _, _, rest = line.partition(":")
-            names, _, path = rest.partition(":")
-            paths |= dict.fromkeys(names.split(","), path)
-        return paths
 
     def _v2(self) -> bool:
         return os.path.exists(f"{self._cgroup}/cgroup.controllers")
@@ -127,41 +121,41 @@ class Probe:
 
     def _cpu_usage(self, level: str, inside: str) -> float | None:
         if self._v2():
-            microseconds = _stat(f"{level}/cpu.stat").get("usage_usec")
+            microseconds = read_counters(f"{level}/cpu.stat").get("usage_usec")
             return microseconds / 1e6 if microseconds is not None else None
-        # The accounting controller may be mounted apart from the quotas.
-        nanoseconds = _number(os.path.normpath(f"{self._cgroup}/cpuacct/{inside}/cpuacct.usage"))
+        # Version 1 may mount the accounting controller (cpuacct) apart from the one with the quotas (cpu).
+        nanoseconds = read_number(os.path.normpath(f"{self._cgroup}/cpuacct/{inside}/cpuacct.usage"))
         return nanoseconds / 1e9 if nanoseconds is not None else None
 
     def _cpu_of_machine(self) -> float:
-        fields = _text(f"{self._proc}/stat").partition("\n")[0].split()[1:9]
+        fields = read_text(f"{self._proc}/stat").partition("\n")[0].split()[1:9]
         ticks = [int(field) for field in fields]
         # user nice system idle iowait irq softirq steal
         return (sum(ticks) - sum(ticks[3:5])) / os.sysconf("SC_CLK_TCK")
 
     def _memory(self, own: dict[str, str]) -> tuple[int, int, int]:
         """Return total, used without reclaimable file pages, and file cache."""
-        info = _meminfo(_text(f"{self._proc}/meminfo"))
+        info = _meminfo(read_text(f"{self._proc}/meminfo"))
         host = info.get("MemTotal", 0)
         names = _V2 if self._v2() else _V1
         top = self._cgroup if self._v2() else f"{self._cgroup}/memory"
         levels = list(_levels(top, own.get("" if self._v2() else "memory", "/")))
-        limits = [(_number(f"{level}/{names.limit}"), level) for level in levels]
+        limits = [(read_number(f"{level}/{names.limit}"), level) for level in levels]
         # Version 1 writes "no limit" as a number larger than any machine.
         real = [(limit, level) for limit, level in limits if limit is not None and (not host or limit < host)]
         total, level = min(real, default=(host, levels[-1]))
-        usage = _number(f"{level}/{names.usage}")
+        usage = read_number(f"{level}/{names.usage}")
         if usage is None:
             return host, host - info.get("MemAvailable", host), info.get("Cached", 0) + info.get("Buffers", 0)
-        stat = _stat(f"{level}/memory.stat")
+        stat = read_counters(f"{level}/memory.stat")
         return total, max(0, usage - stat.get(names.inactive, 0)), stat.get(names.cache, 0)
 
 
 def _levels(top: str, path: str) -> Iterator[str]:
-    """Yield our cgroup's folder and its parents up to ``top``.
+    """Yield the directory of the daemon's cgroup and its parents up to ``top``.
 
-    The path may begin above what is mounted (a container that shares the host's cgroup namespace): what is not
-    there is cut off from the front.
+    In a container that shares the host's cgroup namespace the path starts at the host's root, while only the
+    container's own cgroup is mounted. Leading parts that do not exist are cut off.
     """
     parts = [part for part in path.split("/") if part not in ("", "..")]
     while parts and not os.path.isdir(os.path.join(top, *parts)):
@@ -171,33 +165,15 @@ def _levels(top: str, path: str) -> Iterator[str]:
 
 
 def _quota(level: str, *, v2: bool) -> float:
-    """Return a cgroup's CPU limit in cores; infinity without one."""
+    """Return the CPU limit of a cgroup in cores; infinity without one."""
     if v2:
-        words = _text(f"{level}/cpu.max").split()
+        words = read_text(f"{level}/cpu.max").split()
         quota, period = (words[0], words[1]) if len(words) == 2 else ("max", "1")
     else:
-        quota, period = _text(f"{level}/cpu.cfs_quota_us").strip(), _text(f"{level}/cpu.cfs_period_us").strip()
+        quota, period = read_text(f"{level}/cpu.cfs_quota_us").strip(), read_text(f"{level}/cpu.cfs_period_us").strip()
     if not (quota.isdecimal() and period.isdecimal() and int(quota) and int(period)):
         return math.inf
     return int(quota) / int(period)
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""
-
-
-def _number(path: str) -> int | None:
-    text = _text(path).strip()
-    return int(text) if text.isdecimal() else None
-
-
-def _stat(path: str) -> dict[str, int]:
-    pairs = (line.split() for line in _text(path).splitlines())
-    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}
 
 
 def _meminfo(text: str) -> dict[str, int]:
@@ -207,10 +183,10 @@ def _meminfo(text: str) -> dict[str, int]:
 
 
 class Metrics:
-    """Answer with a reading and the recent CPU use; nothing is measured before the first question.
+    """Measure on request: a reading, and the recent CPU use.
 
-    The window of the CPU use is the time since a kept reading: 1 to 10 s for whoever asks often enough, else a
-    quarter of a second, which the answer then takes.
+    CPU use is the difference to an earlier reading. A client that polls gets a window of 1 to 10 s; for the first
+    request in a while the call takes two readings a quarter of a second apart.
     """
 
     def __init__(self, probe: Probe, workers: WorkerPool, *, settle: float = SETTLE) -> None:

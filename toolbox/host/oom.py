@@ -1,17 +1,18 @@
-"""Tell whether the kernel killed something of ours because memory ran out.
+"""Detect that the kernel's OOM killer ended a command.
 
-It only counts its victims, so a process that ended by SIGKILL is taken for one if the count has grown. Whoever asks
-takes one from the count: two commands are not blamed on one victim.
+The kernel counts OOM kills and does not say which process it chose. A command that ended by SIGKILL is taken for the
+victim if the counter has increased. Each ``take`` uses up one kill, so two commands do not share one victim.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+
+from toolbox.host.kernel_files import own_cgroups, read_counters
 
 
 class OutOfMemory:
-    """Watch the kernel's counters; every method blocks for as long as reading a small file takes."""
+    """Compare the kernel's OOM kill counters over time; every method blocks for one read of a small file."""
 
     def __init__(self, *, cgroup: str = "/sys/fs/cgroup", proc: str = "/proc") -> None:
         self._cgroup = cgroup
@@ -19,12 +20,12 @@ class OutOfMemory:
         self._known: dict[str, int] | None = None
 
     def prime(self) -> None:
-        """Remember the counts before anything of ours can be a victim."""
+        """Store the baseline, before the first child is spawned; later calls do nothing."""
         if self._known is None:
             self._known = self._counts()
 
     def take(self) -> bool:
-        """Tell whether there is a victim that nobody has asked for yet."""
+        """Use up one OOM kill; False if there is none left since the baseline."""
         known = self._known or {}
         grown = [path for path, count in self._counts().items() if count > known.get(path, count)]
         for path in grown:
@@ -32,36 +33,16 @@ class OutOfMemory:
         return bool(grown)
 
     def _counts(self) -> dict[str, int]:
-        paths = dict(_memberships(f"{self._proc}/self/cgroup"))
-        # Version 2 counts what is below, so it knows of everything in this container and of nothing else.
-        for place in (paths.get("", "/"), "/"):
-            path = os.path.normpath(f"{self._cgroup}/{place}/memory.events")
-            value = _oom_kills(path)
+        paths = own_cgroups(self._proc)
+        # memory.events of version 2 is hierarchical: it counts the kills in this container and nowhere else. Version 1
+        # has a counter per cgroup. The counter of vmstat covers the whole machine.
+        for cgroup in (paths.get("", "/"), "/"):
+            path = os.path.normpath(f"{self._cgroup}/{cgroup}/memory.events")
+            value = read_counters(path).get("oom_kill")
             if value is not None:
                 return {path: value}
-        others = (f"{self._cgroup}/memory{paths.get('memory', '/')}/memory.oom_control", f"{self._proc}/vmstat")
-        return {path: value for path in others if (value := _oom_kills(path)) is not None}
-
-
-def _memberships(path: str) -> Iterator[tuple[str, str]]:
-    """Yield our cgroup of each controller; version 2 has the empty name."""
-    for line in _text(path).splitlines():
-        _, names, place = line.split(":", 2)
-        for name in names.split(","):
-            yield name, os.path.normpath(place)
-
-
-def _oom_kills(path: str) -> int | None:
-    for line in _text(path).splitlines():
-        name, _, value = line.partition(" ")
-        if name == "oom_kill" and value.isdecimal():
-            return int(value)
-    return None
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""
+        others = (
+            f"{self._cgroup}/memory{os.path.normpath(paths.get('memory', '/'))}/memory.oom_control",
+            f"{self._proc}/vmstat",
+        )
+        return {path: value for path in others if (value := read_counters(path).get("oom_kill")) is not None}

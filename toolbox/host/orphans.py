@@ -1,4 +1,8 @@
-"""Reap orphans that the kernel re-parents to us (we are a subreaper), without touching anybody's children."""
+"""Reap orphans: processes whose parent ended and that the kernel re-parents to the daemon, a subreaper.
+
+A zombie occupies a pid until its parent waits for it. Children that a library forked look the same in the process
+table, and their exit status belongs to the library.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +18,16 @@ from toolbox.host.worker_pool import WorkerPool
 
 log = logging.getLogger(__name__)
 
-# Zombies are looked for this long after a SIGCHLD, and reaped when seen twice, so that a library which waits for a
-# child of its own has had the time to.
+# Seconds from SIGCHLD to the search. A zombie is reaped when two searches have seen it, which gives a library the time
+# to wait for its own child.
 SWEEP_DELAY = 0.1
 
 
 class OrphanReaper:
-    """Look for zombies after each SIGCHLD in the thread that spawns, and reap them on the loop, which spawns too.
+    """Search for zombies after SIGCHLD in the spawn thread, and reap them on the loop.
 
-    So in neither place a child exists that is not known.
+    Children are registered in the spawn thread right after fork, so a search there never takes one for an orphan. They
+    are removed from ``own`` on the loop when reaped, so the loop never reaps one of them here.
     """
 
     def __init__(self, own: AbstractSet[int], spawner: WorkerPool) -> None:
@@ -33,11 +38,11 @@ class OrphanReaper:
         self._closed = False
 
     def start(self) -> None:
-        """Listen for SIGCHLD; needs the main thread."""
+        """Handle SIGCHLD; must be called in the main thread."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self._wake)
 
     async def close(self) -> None:
-        """Stop listening and reap what is left."""
+        """Reap all zombies, then stop handling SIGCHLD."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
@@ -46,8 +51,8 @@ class OrphanReaper:
         asyncio.get_running_loop().remove_signal_handler(signal.SIGCHLD)
 
     def _wake(self) -> None:
-        # Until the sweep one signal says as much as a hundred; but not to listen meanwhile would be a race, of which
-        # the interpreter complains, with a signal that is on its way.
+        # Signals coalesce until the search. The handler stays installed meanwhile: a signal that is pending while it is
+        # removed makes the interpreter print a warning.
         if self._timer is None and not self._closed:
             self._timer = asyncio.get_running_loop().call_later(SWEEP_DELAY, self._start_sweep)
 
@@ -61,12 +66,12 @@ class OrphanReaper:
 
     def _found(self, zombies: set[int] | None, error: BaseException | None) -> None:
         if error is not None:
-            log.error("orphans cannot be looked for", exc_info=error)
+            log.error("search for orphans failed", exc_info=error)
         elif zombies is not None and self._reap(zombies):
             self._wake()
 
     def _reap(self, zombies: set[int]) -> bool:
-        """Reap zombies that were zombies the last time too; tell whether to look again."""
+        """Reap the zombies that the previous search found too; tell whether another search is needed."""
         zombies -= self._own
         for pid in zombies & self._zombies:
             with contextlib.suppress(ChildProcessError):

@@ -1,8 +1,8 @@
-"""An output record: what came out of a process, in order, addressed by byte offset.
+"""An append-only log of a process's output, addressed by byte offset.
 
-Whoever produces output only appends; readers are cursors and never hold up each other. The newest bytes are in
-memory, the rest in a spool file that keeps a head and a tail. What fell out between them is the *gap*: a reader
-sees it as a chunk that starts later than the one before ended.
+The producer appends; each reader has its own offset and does not delay the others. The newest bytes are in memory, the
+rest is in a spool file that keeps a head and a tail. The dropped range between them is the *gap*: after it a reader
+gets a chunk whose offset is higher than the end of the previous one.
 """
 
 from __future__ import annotations
@@ -24,20 +24,23 @@ from toolbox.host.worker_pool import WorkerPool
 log = logging.getLogger(__name__)
 
 MIB = 1024 * 1024
+# Bytes of a stream that stay in memory; the rest is written to the spool file.
 IN_MEMORY = MIB
-# What stays in memory of a stream that has ended and is only kept.
+# The same for a stream that has ended.
 RESTING = 64 * 1024
-# Bytes that may wait for the disk before the producer is asked to pause.
+# Bytes waiting for the disk above which the producer has to pause.
 BACKLOG = 4 * MIB
 PAGE = 256 * 1024
-# One record holds what one channel wrote in one go: bounded in size and in time.
+# Appends of one channel share an index record up to this size and age.
 RECORD_BYTES = 32 * 1024
 RECORD_SECONDS = 0.005
+# A stream that switches channel on each byte would need an index larger than the data: above this many records a
+# quarter of them, with their output, is dropped.
 MAX_RECORDS = 128 * 1024
 
 
 class Channel(enum.IntEnum):
-    """Say where bytes came from."""
+    """The stream that bytes were written to; SYSTEM is text of the daemon."""
 
     STDOUT = 1
     STDERR = 2
@@ -46,7 +49,7 @@ class Channel(enum.IntEnum):
 
 
 class Retention(msgspec.Struct, frozen=True):
-    """How much of a stream is kept: ``head`` bytes from its start, ``tail`` bytes up to its end."""
+    """Bytes of a stream to keep: the first ``head`` and the last ``tail``."""
 
     head: int = sys.maxsize
     tail: int = MIB
@@ -58,7 +61,7 @@ class Retention(msgspec.Struct, frozen=True):
 
 
 class Chunk(msgspec.Struct, frozen=True):
-    """Bytes of one channel; ``time`` is when the first of them came, in seconds since 1970."""
+    """Bytes of one channel; ``time`` is the arrival of the first one in seconds since 1970."""
 
     offset: int
     data: bytes
@@ -72,7 +75,7 @@ class Chunk(msgspec.Struct, frozen=True):
 
 
 class Store(Protocol):
-    """Where an output log puts what does not stay in memory; every method blocks."""
+    """Storage of an output log beyond memory; every method blocks."""
 
     def write(self, offset: int, data: bytes | bytearray) -> None:
         """Store data of the stream."""
@@ -82,19 +85,20 @@ class Store(Protocol):
         ...
 
     def close(self) -> None:
-        """Give the space back."""
+        """Free the space."""
 
 
 class _Index:
-    """Where each record starts, its channel and its time, in three columns."""
+    """Offset, channel and time of each record, as arrays: 17 bytes per record instead of an object."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_records: int) -> None:
+        self._max_records = max_records
         self.starts = array.array("q")
         self.channels = array.array("b")
         self.times = array.array("d")
 
     def add(self, offset: int, channel: int) -> None:
-        """Note that bytes of ``channel`` begin at ``offset``; bytes close to the last record extend it."""
+        """Begin a record at ``offset``, unless the bytes extend the last record."""
         now = time.time()
         if (
             self.starts
@@ -108,7 +112,7 @@ class _Index:
         self.times.append(now)
 
     def cut(self, offset: int, data: bytes) -> list[Chunk]:
-        """Split a run of bytes at the borders of its records."""
+        """Split consecutive bytes into one chunk per record."""
         chunks = []
         first = offset
         number = bisect.bisect_right(self.starts, offset) - 1
@@ -121,7 +125,7 @@ class _Index:
         return chunks
 
     def forget(self, start: int, end: int) -> None:
-        """Drop the records that lie inside a gap."""
+        """Drop the records inside a gap."""
         low = bisect.bisect_left(self.starts, start)
         high = bisect.bisect_right(self.starts, end) - 1
         if high > low:
@@ -129,28 +133,36 @@ class _Index:
                 del column[low:high]
 
     def crowded(self) -> tuple[int, int] | None:
-        """Return the range of the middle quarter of the records once there are too many."""
+        """Return the byte range of the records to drop once there are too many."""
         count = len(self.starts)
-        if count < MAX_RECORDS:
+        if count < self._max_records:
             return None
         return self.starts[count // 2], self.starts[count // 2 + count // 4]
 
 
 class OutputLog:
-    """Record output with bounded memory; ``close`` gives back what it holds."""
+    """Record output in bounded memory and disk space; ``close`` frees both."""
 
-    def __init__(self, retention: Retention, make_store: Callable[[], Store], workers: WorkerPool) -> None:
+    def __init__(
+        self,
+        retention: Retention,
+        make_store: Callable[[], Store],
+        workers: WorkerPool,
+        *,
+        in_memory: int = IN_MEMORY,
+        max_records: int = MAX_RECORDS,
+    ) -> None:
         self.size = 0
         self.ended = False
         self._tail = retention.tail
-        # What is kept: before the start of the gap, and from its end on. An end before the start means no gap.
+        # The gap as [start, end); an end before the start means that there is none.
         self._gap_start, self._gap_end = retention.head, 0
         self._make_store = make_store
         self._workers = workers
         self._store: Store | None = None
-        self._index = _Index()
-        # In order of offset: what the store has, what is being written to it, what only memory has.
-        self._in_memory = IN_MEMORY
+        self._index = _Index(max_records)
+        # By offset: [0, _stored) is in the store, _batch is being written to it, _buffer is in memory only.
+        self._max_in_memory = self._in_memory = in_memory
         self._stored = 0
         self._batch = bytearray()
         self._buffer = bytearray()
@@ -162,12 +174,12 @@ class OutputLog:
 
     @property
     def dropped(self) -> int:
-        """Return how many bytes fell out between head and tail."""
+        """Return the number of bytes dropped between head and tail."""
         return max(min(self._gap_end, self.size) - self._gap_start, 0)
 
     @property
     def gap(self) -> tuple[int, int] | None:
-        """Return the range that is not kept any more, if there is one."""
+        """Return the dropped range, None if there is none."""
         start, end = self._gap_start, min(self._gap_end, self.size)
         return (start, end) if start < end else None
 
@@ -176,15 +188,16 @@ class OutputLog:
         """Tell whether the producer should pause until ``on_room`` calls it."""
         if len(self._buffer) >= BACKLOG:
             return True
+        # The producer may append this much before it sees the pause.
         margin = min(BACKLOG, self._tail) // 2
         return bool(self._held) and self.size - min(self._held.values()) > self._tail - margin
 
     def on_room(self, resume: Callable[[], None]) -> None:
-        """Call ``resume`` once, as soon as the output log is not congested."""
+        """Call ``resume`` once when the log is no longer congested."""
         self._paused.append(resume)
 
     def append(self, data: bytes, channel: Channel = Channel.STDOUT) -> None:
-        """Record bytes; never blocks. What comes after the end is ignored."""
+        """Append bytes without blocking; ignored after ``finish``."""
         if self.ended or not data:
             return
         self._index.add(self.size, channel)
@@ -199,24 +212,24 @@ class OutputLog:
         self.wake()
 
     def finish(self) -> None:
-        """Mark the end of the stream: readers that follow it stop there."""
+        """Mark the end of the stream, where followers stop."""
         self.ended = True
         self.wake()
 
     def wake(self) -> None:
-        """Have readers that follow look again."""
+        """Wake followers, which then check for data and for their end condition."""
         for waiter in self._readers:
             if not waiter.done():
                 waiter.set_result(None)
 
     def rest(self) -> None:
-        """Give back most of the memory: nothing more comes, and perhaps nobody reads it."""
+        """Move most of an ended stream from memory to disk."""
         self._in_memory = RESTING
         if len(self._buffer) > RESTING:
             self._shrink()
 
     async def read(self, offset: int = 0, limit: int = PAGE) -> list[Chunk]:
-        """Return chunks from ``offset`` on, at most ``limit`` bytes; nothing if there is nothing yet."""
+        """Return chunks from ``offset`` on, at most ``limit`` bytes; empty if nothing was appended since."""
         while True:
             start = self._past_gap(offset)
             end = min(start + limit, self.size)
@@ -225,12 +238,12 @@ class OutputLog:
             if start >= end:
                 return []
             data = await self._bytes(start, end)
-            # The producer may have overwritten the range while a thread read it.
+            # The tail in the store is a ring: the range may have been overwritten while the thread read it.
             if start >= self._gap_end or end <= self._gap_start:
                 return self._index.cut(start, data)
 
     async def chunks(self, offset: int = 0, stop: int | None = None) -> AsyncGenerator[Chunk, None]:
-        """Yield what is recorded so far, from ``offset`` up to ``stop``."""
+        """Yield what is recorded now, from ``offset`` to ``stop``."""
         stop = self.size if stop is None else stop
         while offset < stop:
             page = await self.read(offset, min(PAGE, stop - offset))
@@ -243,11 +256,11 @@ class OutputLog:
     async def follow(
         self, offset: int = 0, *, hold: bool = False, patience: float | None = None, until: Callable[[], bool] = bool
     ) -> AsyncGenerator[Chunk, None]:
-        """Yield chunks as they come, until the stream has ended, or ``until`` says so, and all is read.
+        """Yield chunks as they arrive, until all is read and the stream has ended or ``until`` returns true.
 
-        Whoever makes ``until`` true calls ``wake``. With ``hold`` the producer waits for this reader, so that nothing
-        is lost to it; close the iterator (``contextlib.aclosing``) as soon as it is not needed, or the producer waits
-        for ever; if a page takes it more than ``patience`` seconds the producer goes on.
+        A change of ``until`` is seen on the next ``wake``. ``hold`` applies back-pressure: the producer pauses instead
+        of dropping bytes that this reader has not read, except while a page takes the reader more than ``patience``
+        seconds. Close a holding iterator (``contextlib.aclosing``), or the producer stays paused for ever.
         """
         key = object()
         timer: asyncio.TimerHandle | None = None
@@ -273,7 +286,7 @@ class OutputLog:
             self._resume_producers()
 
     async def close(self) -> None:
-        """End the stream and give back memory and disk; readers get nothing any more."""
+        """End the stream and free memory and disk space; readers see an empty rest."""
         self.finish()
         if self._writer is not None:
             await asyncio.wait([self._writer])
@@ -284,7 +297,7 @@ class OutputLog:
         self.wake()
 
     def close_at_once(self) -> bool:
-        """Close it if nothing is on disk; tell whether that was so."""
+        """Close a log that has nothing on disk, without awaiting a thread; False if it has."""
         if self._writer is not None or self._store is not None:
             return False
         self._forget()
@@ -297,7 +310,7 @@ class OutputLog:
         self._batch, self._buffer = bytearray(), bytearray()
 
     async def _more(self, offset: int, until: Callable[[], bool]) -> bool:
-        """Wait until there may be bytes after ``offset``; False if there never will be."""
+        """Wait for bytes after ``offset``; False if the stream has ended."""
         if self._past_gap(offset) < self.size:
             return True
         if self.ended or until():
@@ -311,7 +324,7 @@ class OutputLog:
         return True
 
     def _release_hold(self, key: object) -> None:
-        """Wait for a reader no longer."""
+        """End the back-pressure of one reader."""
         self._held.pop(key, None)
         self._resume_producers()
 
@@ -329,7 +342,7 @@ class OutputLog:
         self._gap_end = max(self._gap_end, end)
 
     async def _bytes(self, start: int, end: int) -> bytes:
-        # What memory has is copied before the await: afterwards it may have moved to the store.
+        # Copy the part in memory before the await: during it the writer may move bytes to the store.
         middle = self._stored + len(self._batch)
         parts = [
             bytes(self._batch[max(start - self._stored, 0) : max(end - self._stored, 0)]),
@@ -346,8 +359,8 @@ class OutputLog:
             self._writer = asyncio.create_task(self._write(), name="output_log writer")
 
     def _keep_in_memory(self) -> None:
-        """Without a disk only the newest bytes are kept."""
-        surplus = len(self._buffer) - IN_MEMORY
+        """Drop all but the newest bytes of the buffer, when the disk is full."""
+        surplus = len(self._buffer) - self._max_in_memory
         if surplus > 0:
             self._widen_gap(min(self._gap_start, self._stored), self._stored + surplus)
             self._stored += surplus
@@ -355,7 +368,7 @@ class OutputLog:
             self._index.forget(self._gap_start, self._gap_end)
 
     async def _write(self) -> None:
-        """Move what is in memory to the store until little is left."""
+        """Move the buffer to the store, until it is within its limit."""
         try:
             while len(self._buffer) > self._in_memory:
                 self._batch, self._buffer = self._buffer, bytearray()
@@ -367,7 +380,7 @@ class OutputLog:
                 self._index.forget(self._gap_start, self._gap_end)
                 self._resume_producers()
         except OSError as error:
-            log.warning("output cannot be spooled, only its end is kept: %s", error)
+            log.warning("output cannot be spooled, only the newest part is kept: %s", error)
             self._broken = True
             self._buffer[:0], self._batch = self._batch, bytearray()
             self._keep_in_memory()

@@ -10,15 +10,16 @@ from collections.abc import Callable, Sequence
 
 from toolbox.host.output_log import Channel, OutputLog
 
+# CHUNK is the default capacity of a pipe. A writer that fills it gets a pipe of WIDE bytes.
 CHUNK = 64 * 1024
 WIDE = 256 * 1024
-# Output that nobody reads is thrown away at most this often, a pipe at a time: a chatty leftover must not keep the
-# loop busy.
+# Minimum interval between reads of a pipe whose output is discarded: a background process that writes without pause
+# must not keep the loop busy.
 DISCARD_INTERVAL = 0.01
 
 
 class PipeReader:
-    """Move what a child writes into an output log, or away once nobody wants it; own the descriptor."""
+    """Read a child's output pipe into an output log, or discard what is read; own the descriptor."""
 
     def __init__(
         self, fd: int, output_log: OutputLog, channel: Channel, on_close: Callable[[PipeReader], None]
@@ -38,27 +39,27 @@ class PipeReader:
 
     @property
     def closed(self) -> bool:
-        """Tell whether the last writer is gone, or we closed our end."""
+        """Tell whether the last writer closed the pipe or ``close`` was called."""
         return self._fd < 0
 
     async def ended(self) -> None:
-        """Wait until every writer is gone."""
+        """Wait until the pipe is closed on either side."""
         await self._ended.wait()
 
     def catch_up(self) -> None:
-        """Read what is in the pipe right now, up to its capacity."""
+        """Read what the pipe contains now, up to its capacity."""
         for _ in range(WIDE // CHUNK):
             if self.closed or self.paused or not self._take():
                 return
 
     def discard(self) -> None:
-        """From now on throw away what comes; the writer notices nothing."""
+        """Read and discard from now on, so that the writer neither blocks nor gets SIGPIPE."""
         self.discarding = True
         if self.paused:
             self._resume()
 
     def close(self) -> None:
-        """Close our end; a writer that is left gets SIGPIPE."""
+        """Close the read end; a remaining writer gets SIGPIPE."""
         if self.closed:
             return
         if self._timer is not None:
@@ -68,25 +69,25 @@ class PipeReader:
         self._fd = -1
         self.paused = False
         self._ended.set()
-        told, self._on_close = self._on_close, _ignore_close
-        told(self)
+        on_close, self._on_close = self._on_close, _ignore_close
+        on_close(self)
 
     def _readable(self) -> None:
         self._take()
 
     def _take(self) -> bool:
-        """Read once; tell whether there was anything."""
+        """Read once; tell whether there was data."""
         try:
             data = os.read(self._fd, self._size)
         except BlockingIOError:
             return False
         except OSError:
-            data = b""  # EIO: the other side of a terminal was closed
+            data = b""  # a terminal reports the end as EIO
         if not data:
             self.close()
             return False
         if self.discarding:
-            self._rest(len(data))
+            self._delay_discard(len(data))
             return True
         self.last = self._loop.time()
         self._output_log.append(data, self._channel)
@@ -97,9 +98,9 @@ class PipeReader:
         return True
 
     def _widen(self) -> None:
-        """Give a writer that fills the pipe a larger one: fewer switches between the two of us."""
+        """Enlarge the pipe of a writer that fills it: fewer context switches between writer and daemon."""
         self._size = WIDE
-        with contextlib.suppress(OSError):  # not a pipe, or the user's share of pipe memory is used up
+        with contextlib.suppress(OSError):  # not a pipe, or the user is over pipe-user-pages-soft
             fcntl.fcntl(self._fd, fcntl.F_SETPIPE_SZ, WIDE)
 
     def _pause(self) -> None:
@@ -113,7 +114,7 @@ class PipeReader:
             self.last = self._loop.time()
             self._loop.add_reader(self._fd, self._readable)
 
-    def _rest(self, size: int) -> None:
+    def _delay_discard(self, size: int) -> None:
         if size < CHUNK:
             return
         self._loop.remove_reader(self._fd)
@@ -121,14 +122,15 @@ class PipeReader:
 
 
 def _ignore_close(_: PipeReader) -> None:
-    """Stand in for whoever was told: they know us too, and a circle stays in memory until a collection."""
+    """Replace the callback after close: it refers back to this reader, and the cycle would outlive both."""
 
 
 async def drained(pipe_readers: Sequence[PipeReader], since: float, quiet: float = 0.25, cap: float = 1.0) -> None:
-    """Wait for the rest of the output of what ended at ``since``, in the loop's time.
+    """Wait for the rest of the output of a process that ended at ``since`` (loop time).
 
-    Something in the background may hold a pipe for ever, so ``quiet`` seconds of silence, or ``cap`` seconds in all,
-    are enough. A paused pipe reader waits for the disk or for a held reader; what is in its pipe belongs to what ended.
+    A background process may keep a pipe open for ever, so waiting ends after ``quiet`` seconds without data and after
+    ``cap`` seconds in all. Time during which a reader is paused (back-pressure of the disk or of a client) does not
+    count: its pipe still contains output of the ended process.
     """
     loop = asyncio.get_running_loop()
     while not all(pipe_reader.closed for pipe_reader in pipe_readers):
@@ -159,11 +161,11 @@ class PipeWriter:
 
     @property
     def closed(self) -> bool:
-        """Tell whether the end of input was sent."""
+        """Tell whether the write end is closed."""
         return self._fd < 0
 
     async def write(self, data: bytes) -> None:
-        """Write all of ``data``; raise ``BrokenPipeError`` if the child does not read any more."""
+        """Write all of ``data``; raise ``BrokenPipeError`` if the read end or this one is closed."""
         async with self._lock:
             view = memoryview(data)
             while view:
@@ -175,7 +177,7 @@ class PipeWriter:
                     await self._writable()
 
     def close(self) -> None:
-        """Send the end of input."""
+        """Close the write end, so that the child reads end of file."""
         if self.closed:
             return
         self._loop.remove_writer(self._fd)

@@ -1,9 +1,9 @@
-"""The only place that spawns.
+"""Spawn child processes, collect their exit status, terminate their trees. No other module spawns.
 
-Every child leads a session of its own, has default signals, only the descriptors it was given, and is watched
-through a pidfd. One thread spawns *and* looks for strays, and the loop, which may spawn too, reaps them: so a stray
-reap can never take the status of a child that exists but is not known yet. They are reaped by pid, because
-``waitpid(-1)`` would steal statuses.
+Every child leads a session of its own, has default signal handlers and only the descriptors it was given. Its exit is
+an event on a pidfd. Spawning is a race with the orphan reaper: between fork and registration a child looks like an
+orphan, and reaping it would lose its exit status. Therefore one thread both spawns and searches for orphans. Orphans
+are reaped by pid: ``waitpid(-1)`` would also take the status of our own children.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from toolbox.host.worker_pool import WorkerPool
 
 log = logging.getLogger(__name__)
 
-# Pipes of finished commands that something in the background still holds; beyond it the oldest is closed.
+# Pipes that background processes of finished commands keep open; above this many the oldest is closed.
 MAX_LEFTOVERS = 1024
 C = TypeVar("C", bound=Child)
 
 
 class _Started(msgspec.Struct):
-    """A child that exists, with our ends of its pipes."""
+    """A spawned child, with the daemon's ends of its pipes."""
 
     pid: int
     pidfd: int | None
@@ -55,7 +55,7 @@ class _Started(msgspec.Struct):
 
 
 class Procs:
-    """Spawn, watch, and in the end terminate every process of ours."""
+    """Spawn child processes, watch them, and terminate them on close."""
 
     def __init__(
         self,
@@ -65,24 +65,26 @@ class Procs:
         after_spawn: Callable[[int], None] | None = None,
         limiter: Limiter | None = None,
         grace: float = 0.0,
+        max_leftovers: int = MAX_LEFTOVERS,
     ) -> None:
         self._spool = spool
         self._pidfds = pidfds and hasattr(os, "pidfd_open")
         self._after_spawn = after_spawn
         self._limiter = limiter or Limiter()
         self._grace = grace
+        self._max_leftovers = max_leftovers
         self._spawner = WorkerPool("spawn", 1)
-        self._tables = tree.ProcessTable(WorkerPool("process-scan", 2))
+        self._process_table = tree.ProcessTable(WorkerPool("process-scan", 2))
         self._live: dict[int, tuple[Child, subprocess.Popen[bytes] | None]] = {}
         self._own: set[int] = set()
         self._pipe_readers: dict[PipeReader, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._orphan_reaper: OrphanReaper | None = None
-        self.exit_reporter = ExitReporter(self._tables, self._spawner)
+        self.exit_reporter = ExitReporter(self._process_table, self._spawner)
         self._closing = False
 
     def start_reaping(self) -> None:
-        """Reap what is re-parented to us and reset ignored signals: for the daemon, in its main thread, only."""
+        """Reap orphans and reset ignored signals; only for the daemon, in its main thread."""
         reaper.default_signals()
         self._orphan_reaper = OrphanReaper(self._own, self._spawner)
         self._orphan_reaper.start()
@@ -107,10 +109,10 @@ class Procs:
         user: UserIdentity | None = None,
         limits: Limits | None = None,
     ) -> Process:
-        """Start a program with its output recorded, both streams through one pipe (in order) or one pipe each.
+        """Start a program and record its output. ``merge``: both streams share one pipe, which preserves their order.
 
-        The caller closes ``output``; an output log handed in stays open at the end of the process. ``OSError``: its
-        ``filename`` is the directory if that was the trouble, else the program.
+        The caller closes ``output``. An ``output_log`` passed in is not finished when the process ends. ``OSError``:
+        ``filename`` is the working directory if that caused it, else the program.
         """
         launch = Launch(argv, env, cwd, executable, stdin, PIPE, PIPE, merge, pass_fds, user=user, limits=limits)
 
@@ -121,9 +123,9 @@ class Procs:
         return await self._launch(self._start, launch, build)
 
     async def spawn_raw(self, launch: Launch) -> Child:
-        """Start a program on descriptors of the caller's, who keeps them; no output is recorded."""
+        """Start a program on the caller's descriptors, which stay open; no output is recorded."""
         if PIPE in (launch.stdout, launch.stderr):
-            raise ValueError("a raw child writes to descriptors of the caller's")
+            raise ValueError("spawn_raw records no output: pass descriptors instead of PIPE")
 
         def build(started: _Started) -> Child:
             child = Child(started.pid, started.pidfd, self, _pipe_writer(started))
@@ -141,9 +143,9 @@ class Procs:
         stdin: bytes | None = None,
         limit: int = 64 * 1024 * 1024,
     ) -> Completed:
-        """Run a program to its end and return its output as bytes, at most about ``limit`` of it.
+        """Run a program to its end and return its output, at most about ``limit`` bytes.
 
-        A caller that is cancelled, for example by ``asyncio.timeout``, returns once the tree is dead.
+        On cancellation, for example by ``asyncio.timeout``, the process tree is killed first.
         """
         process = await self.spawn(argv, env=env, cwd=cwd, stdin=stdin, merge=False, retention=Retention.capped(limit))
         try:
@@ -160,9 +162,9 @@ class Procs:
             await process.output.close()
 
     async def adopt(self, make: Callable[[], int]) -> Child:
-        """Watch a child that a library forks: ``make`` runs in the spawning thread and returns its pid.
+        """Watch a child that a library forks: ``make`` runs in the spawn thread and returns its pid.
 
-        The library must not wait for it.
+        The library must not call ``waitpid`` for it: that would take the exit status.
         """
 
         def build(started: _Started) -> Child:
@@ -171,9 +173,9 @@ class Procs:
         return await self._launch(self._adopt, make, build)
 
     async def adopt_process(self, pid: int, stdout: int, *, retention: Retention | None = None) -> Process:
-        """Watch an orphan of ours that leads a session, and record its output, whose pipe becomes ours with the call.
+        """Watch a re-parented process that leads a session, and record its output; takes ownership of ``stdout``.
 
-        Only a process that orphans come to (``reaper.is_subreaper``) may call it.
+        Requires ``reaper.is_subreaper``: only the parent of a process can collect its exit status.
         """
 
         def build(started: _Started) -> Process:
@@ -190,7 +192,7 @@ class Procs:
         """End every process we own, leftovers too when sweeping, and give back every descriptor."""
         grace = self._grace if grace is None else grace
         self._closing = True
-        await self._spawner.run(_nothing)  # what is being spawned has arrived after that
+        await self._spawner.run(_no_op)  # flushes the queue: spawns submitted before it have finished
         await asyncio.gather(*(child.terminate(grace) for child in self.live))
         if self._orphan_reaper is not None:
             await self._end_found(tree.below_self, grace)
@@ -199,12 +201,12 @@ class Procs:
         for pipe_reader in list(self._pipe_readers):
             pipe_reader.close()
         await self._spawner.run(lambda: self._limiter.sweep(everything=True))
-        await self._tables.close()
+        await self._process_table.close()
         if self._orphan_reaper is not None:
             await self._orphan_reaper.close()
         await self._spawner.close()
 
-    # Everything below up to the next comment runs in the spawning thread.
+    # Up to the next such comment everything runs in the spawn thread.
 
     def _start(self, launch: Launch) -> _Started:
         self.exit_reporter.prime()
@@ -234,6 +236,7 @@ class Procs:
         return started
 
     def _register(self, pid: int) -> int | None:
+        # Orphans are searched for in this thread, so the search never sees the child before this line.
         self._own.add(pid)
         if self._after_spawn is not None:
             self._after_spawn(pid)
@@ -242,7 +245,7 @@ class Procs:
         try:
             return os.pidfd_open(pid)
         except OSError as error:
-            log.warning("pidfd cannot be opened, a thread waits instead: %s", error)
+            log.warning("pidfd cannot be opened, waiting in a thread instead: %s", error)
             return None
 
     def _adopt(self, make: Callable[[], int]) -> _Started:
@@ -250,10 +253,10 @@ class Procs:
         self._limiter.started(pid, None)
         return _Started(pid, self._register(pid))
 
-    # From here on everything runs on the loop.
+    # From here on everything runs on the event loop.
 
     async def _launch(self, call: Callable[[Any], _Started], argument: Any, build: Callable[[_Started], C]) -> C:
-        """Start a child in the thread and take it over on the loop, whether or not the caller still waits."""
+        """Start a child in the spawn thread and watch it on the loop, even if the caller was cancelled meanwhile."""
         if self._closing:
             raise Unavailable("daemon is shutting down")
         result: asyncio.Future[C] = asyncio.get_running_loop().create_future()
@@ -278,7 +281,7 @@ class Procs:
             raise
 
     def _abandon(self, child: Child) -> None:
-        """End a child whose caller went away before it learnt of it."""
+        """Terminate a child whose caller was cancelled before it got the child."""
         self._own_task(self._end_abandoned(child), "abandoned child")
 
     async def _end_abandoned(self, child: Child) -> None:
@@ -303,14 +306,14 @@ class Procs:
 
         pipe_reader = PipeReader(fd, process.output, channel, closed)
         self._pipe_readers[pipe_reader] = None
-        if len(self._pipe_readers) > MAX_LEFTOVERS:
+        if len(self._pipe_readers) > self._max_leftovers:
             self._close_oldest()
         return pipe_reader
 
     def _close_oldest(self) -> None:
         leftovers = [pipe_reader for pipe_reader in self._pipe_readers if pipe_reader.discarding]
-        if len(leftovers) > MAX_LEFTOVERS:
-            log.warning("output of a background process is cut off: more than %d of them", MAX_LEFTOVERS)
+        if len(leftovers) > self._max_leftovers:
+            log.warning("output pipe of a background process closed: more than %d are open", self._max_leftovers)
             leftovers[0].close()
 
     def _watch(self, child: Child, started: _Started) -> None:
@@ -322,7 +325,7 @@ class Procs:
             threading.Thread(target=self._wait_in_thread, args=(child, loop), name="waiter", daemon=True).start()
 
     def _wait_in_thread(self, child: Child, loop: asyncio.AbstractEventLoop) -> None:
-        # Only wait: a number that is free again while the loop still signals it could be somebody else's.
+        # WNOWAIT leaves the zombie in place. Reaping it here would free the pid while the loop may still signal it.
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         loop.call_soon_threadsafe(self._collect, child)
 
@@ -335,7 +338,7 @@ class Procs:
         try:
             _, status, used = os.wait4(child.pid, os.WNOHANG)
         except ChildProcessError:
-            log.error("exit status was taken by somebody else: pid %d", child.pid)  # noqa: TRY400 - no use in a trace
+            log.error("exit status lost, process already reaped: pid %d", child.pid)  # noqa: TRY400 - a trace adds nothing
             self._reaped(child, 255 << 8, None)
         else:
             self._reaped(child, status, Usage.of(used))
@@ -344,7 +347,7 @@ class Procs:
         _, popen = self._live.pop(child.pid)
         self._own.discard(child.pid)
         result = ExitStatus.of(status)
-        # Popen would otherwise wait for the pid itself when it is collected.
+        # Popen.__del__ calls waitpid unless it has a return code, and the pid may belong to another child by then.
         if popen is not None:
             popen.returncode = result.code
         child.reaped(result, usage)
@@ -366,21 +369,22 @@ class Procs:
             return tree.family(child.pid, entries, exited=not child.running)
 
         if child.group is not None and not grace:
-            await self._tables.workers.run(child.group.kill)
+            await self._process_table.workers.run(child.group.kill)
         await self._end_found(find, grace)
         if child.group is not None:
-            # Whatever left the tree is in the group still.
-            await self._tables.workers.run(child.group.kill)
-        # It has ended, the event that says so may still be on its way; unless it is stuck in the kernel.
+            # A daemonised process has left the tree (double fork, new session) but not the cgroup.
+            await self._process_table.workers.run(child.group.kill)
+        # The process has ended; its pidfd event may not have been handled yet. The timeout is for a process stuck in
+        # the kernel (state D), which does not end.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(tree.KILL_SECONDS):
                 await child.wait()
 
     async def _end_found(self, find: tree.Find, grace: float) -> None:
         if self._pidfds:
-            await tree.end(find, self._tables, grace)
+            await tree.end(find, self._process_table, grace)
         else:
-            await tree.end_without_pidfds(find, self._tables, grace)
+            await tree.end_without_pidfds(find, self._process_table, grace)
 
     def _own_task(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)
@@ -397,5 +401,5 @@ def _or_null(fd: int | None) -> int:
     return subprocess.DEVNULL if fd is None else fd
 
 
-def _nothing() -> None:
-    """Stand at the end of the queue."""
+def _no_op() -> None:
+    """Do nothing; awaiting it flushes the spawn queue."""

@@ -1,8 +1,8 @@
-"""The daemon's side of a pseudo-terminal: what comes out goes to an output log, what goes in waits for room.
+"""The daemon's side of a pseudo-terminal: output goes to an output log, input waits until the program reads it.
 
-The daemon keeps the other side open too for as long as the program runs: otherwise a program that closes its terminal
-for a moment would look like one that has ended. Once the program has ended that copy is closed, and the kernel then
-says exactly when the last byte was read (EIO).
+The daemon also holds the slave open while the program runs. Reading the master fails with EIO whenever no process has
+the slave open, and a program that closes its terminal for a moment would seem to have ended. After the exit that
+descriptor is closed, and EIO then means that the last byte has been read.
 """
 
 from __future__ import annotations
@@ -20,18 +20,19 @@ import msgspec
 from toolbox.host.output_log import Channel, OutputLog
 from toolbox.host.pipes import PipeWriter
 
-# The kernel gives at most 4 KiB per read. Several reads make one record; other work must get its turn, though.
+# The kernel returns at most 4 KiB per read. Up to BURST bytes are appended at once, then other callbacks get a turn.
 BLOCK = 16 * 1024
 BURST = 64 * 1024
-# A program in the background may hold a terminal for ever: silence, or in any case so much time, is enough.
+# A background process may keep the terminal open for ever: after the exit reading stops QUIET seconds after the last
+# byte, and after CAP seconds at the latest.
 QUIET = 0.2
 CAP = 2.0
-# termios has no name for it: erase whole UTF-8 characters.
+# Missing in the termios module. With it backspace erases a whole UTF-8 character instead of its last byte.
 IUTF8 = 0o40000
 
 
 class Pair(msgspec.Struct, frozen=True):
-    """Both sides of a new terminal, and the path under which a program opens it."""
+    """Both descriptors of a new terminal, and the path of its slave."""
 
     master: int
     slave: int
@@ -39,7 +40,7 @@ class Pair(msgspec.Struct, frozen=True):
 
 
 def open_pair(cols: int, rows: int) -> Pair:
-    """Make a terminal of a size; blocks."""
+    """Open a terminal with a size; blocks."""
     master, slave = os.openpty()
     try:
         os.set_blocking(master, False)
@@ -55,12 +56,12 @@ def open_pair(cols: int, rows: int) -> Pair:
 
 
 def set_size(fd: int, cols: int, rows: int) -> None:
-    """Set the size of a terminal; the kernel tells the program if it changed."""
+    """Set the size of a terminal; on a change the kernel sends SIGWINCH to the foreground group."""
     fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
 
 
 class Gate(Protocol):
-    """Say when output has to wait, and call back once it need not."""
+    """A second source of back-pressure, beside the output log."""
 
     @property
     def congested(self) -> bool:
@@ -68,11 +69,11 @@ class Gate(Protocol):
         ...
 
     def on_room(self, resume: Callable[[], None]) -> None:
-        """Call ``resume`` once, as soon as it may go on."""
+        """Call ``resume`` once when the producer may continue."""
 
 
 class Pty:
-    """Read and write one terminal without blocking the loop; own both of its descriptors."""
+    """Read and write a terminal without blocking the loop; own both descriptors."""
 
     def __init__(self, pair: Pair, output_log: OutputLog, gate: Gate) -> None:
         self.last = 0.0
@@ -88,11 +89,11 @@ class Pty:
 
     @property
     def closed(self) -> bool:
-        """Tell whether our side was closed."""
+        """Tell whether the master was closed."""
         return self._master < 0
 
     async def write(self, data: bytes) -> None:
-        """Type something; wait while the program does not read; raise ``OSError`` once it has ended."""
+        """Send input; wait while the kernel's input buffer is full; raise ``OSError`` after the end."""
         await self._input.write(data)
 
     def resize(self, cols: int, rows: int) -> None:
@@ -101,14 +102,14 @@ class Pty:
             set_size(self._master, cols, rows)
 
     def foreground(self) -> int:
-        """Return the process group that the keyboard belongs to, 0 if there is none."""
+        """Return the foreground process group, 0 if there is none."""
         try:
             return 0 if self.closed else os.tcgetpgrp(self._master)
         except OSError:
             return 0
 
     async def settle(self) -> None:
-        """Read what is left once the program has ended: all of it, unless something else goes on writing."""
+        """Read the rest after the program has ended; bounded in time, as a background process may keep writing."""
         self._draining = True
         self._close_slave()
         self._resume()
@@ -129,7 +130,7 @@ class Pty:
             self._readable()
 
     def close(self) -> None:
-        """Give back both sides; what still runs on the terminal is hung up."""
+        """Close both descriptors; the kernel sends SIGHUP to what still runs on the terminal."""
         if self.closed:
             return
         self._input.close()
@@ -156,18 +157,18 @@ class Pty:
             self._pause_if_congested()
 
     def _take(self) -> bytes:
-        """Read once; nothing if there is nothing now, or never will be."""
+        """Read once; empty if there is no data now, or at the end."""
         try:
             return os.read(self._master, BLOCK)
         except BlockingIOError:
             return b""
-        except OSError:  # EIO: nobody has the other side open any more, and everything was read
+        except OSError:  # EIO: no process has the slave open, and all was read
             self._stop_reading()
             self._ended.set()
             return b""
 
     def _pause_if_congested(self) -> None:
-        # What is left after the end is at most what the kernel holds, and belongs to the program.
+        # After the exit the rest is bounded by the kernel's buffer, so back-pressure is not needed.
         gate = None if self._draining else next((gate for gate in self._gates if gate.congested), None)
         if gate is not None:
             self._paused = True

@@ -1,8 +1,8 @@
-"""What the kernel expects of the first process: reap orphans, pass signals on, exit with the daemon's status.
+"""Duties of PID 1: reap orphans, forward signals, exit with the daemon's status.
 
-Imported before the listening socket exists, so it imports almost nothing. As PID 1 the process splits: the parent
-stays a small init, the daemon is its child. The init is the only place where ``waitpid(-1)`` is right, because it
-has no children whose status anybody else waits for.
+Imported before the listening socket exists, so it imports almost nothing. As PID 1 the process forks: the parent
+becomes a small init, the child is the daemon. Only in the init is ``waitpid(-1)`` correct: no other code there waits
+for a particular child.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 PR_SET_CHILD_SUBREAPER = 36
 PR_GET_CHILD_SUBREAPER = 37
 
-# Faults belong to the process that caused them, and a stopped init would leave its zombies behind.
+# Synchronous faults (SIGSEGV, ...) concern the process that caused them. The job control signals stop a process by
+# default, and a stopped init reaps nothing.
 _NOT_FORWARDED = {
     signal.SIGCHLD,
     signal.SIGKILL,
@@ -38,15 +39,15 @@ _NOT_FORWARDED = {
 
 
 def become_init_if_pid1() -> None:
-    """Return at once unless this is PID 1; there, return only in a child that is to be the daemon."""
+    """As PID 1, fork and return only in the child, which becomes the daemon; otherwise do nothing."""
     if os.getpid() == 1:
         _split()
 
 
 def _split() -> None:
     forwarded = signal.valid_signals() - _NOT_FORWARDED
-    # Blocked before the fork, so that a signal that arrives meanwhile waits instead of being lost: the kernel
-    # drops what an init neither handles nor blocks.
+    # Block before the fork, so that a signal that arrives now stays pending: the kernel discards signals to PID 1
+    # that it neither handles nor blocks.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, forwarded | {signal.SIGCHLD})
     daemon = os.fork()
     if daemon:
@@ -56,9 +57,10 @@ def _split() -> None:
 
 
 def _take_terminal() -> None:
-    """Make the daemon the foreground group, or a Ctrl-C would reach it twice: from the terminal and from the init."""
+    """Make the daemon the foreground process group; otherwise it gets Ctrl-C twice, from the terminal and the init."""
     os.setpgid(0, 0)
     if os.isatty(0):
+        # tcsetpgrp from a background group stops the caller with SIGTTOU unless that is ignored.
         before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
         try:
             os.tcsetpgrp(0, os.getpid())
@@ -69,7 +71,7 @@ def _take_terminal() -> None:
 
 
 def _supervise(daemon: int, forwarded: Iterable[int]) -> NoReturn:
-    """Be the init: reap everything, forward signals, end with the daemon."""
+    """Run the init: reap every child, forward signals, exit when the daemon does."""
     watched = {signal.SIGCHLD, *forwarded}
     while True:
         number = signal.sigwait(watched)
@@ -86,11 +88,11 @@ def _forward(daemon: int, number: int) -> None:
     try:
         os.kill(daemon, number)
     except ProcessLookupError:
-        return  # it ended just now; its status comes with SIGCHLD
+        return  # the daemon has ended; SIGCHLD is pending
 
 
 def _reap(daemon: int) -> int | None:
-    """Collect every ended child; return the wait status of the daemon if it was among them."""
+    """Reap every ended child; return the daemon's wait status if it was one of them."""
     found = None
     while True:
         try:
@@ -104,14 +106,14 @@ def _reap(daemon: int) -> int | None:
 
 
 def exit_code(status: int) -> int:
-    """Turn a wait status into the number a shell would report: 128 + n for signal n."""
+    """Convert a wait status to a shell's exit code: 128 + n for signal n."""
     code = os.waitstatus_to_exitcode(status)
     return 128 - code if code < 0 else code
 
 
 def set_subreaper() -> bool:
-    """Have orphans below this process re-parented to it; tell whether the kernel agreed."""
-    import ctypes  # 5 ms that a process which never serves need not pay
+    """Make this process a child subreaper, to which orphaned descendants are re-parented; False if unsupported."""
+    import ctypes  # takes 5 ms, which an invocation that never serves saves
 
     try:
         return bool(ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
@@ -120,7 +122,7 @@ def set_subreaper() -> bool:
 
 
 def is_subreaper() -> bool:
-    """Tell whether orphans below this process are re-parented to it."""
+    """Tell whether orphaned descendants are re-parented to this process."""
     import ctypes
 
     answer = ctypes.c_int(0)
@@ -132,15 +134,15 @@ def is_subreaper() -> bool:
 
 
 def default_signals() -> None:
-    """Give every ignored signal a handler that does nothing; call it in the main thread.
+    """Replace SIG_IGN by a handler that does nothing; must be called in the main thread.
 
-    For the daemon that is the same, but an ignored signal stays ignored in children across exec, whereas a handled
-    one is reset: a command could otherwise not be interrupted when the daemon was started with ``nohup`` or ``&``.
+    Ignored signals stay ignored across exec, handled ones are reset to the default. A daemon started with ``nohup`` or
+    ``&`` ignores SIGHUP or SIGINT, and its commands could not be interrupted.
     """
     for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:
         if signal.getsignal(number) == signal.SIG_IGN:
-            signal.signal(number, _nothing)
+            signal.signal(number, _no_op)
 
 
-def _nothing(number: int, frame: object) -> None:
-    """Handle a signal by ignoring it."""
+def _no_op(number: int, frame: object) -> None:
+    """Do nothing."""

@@ -1,6 +1,6 @@
-"""Disk space for output: files without a name, written and read off the loop.
+"""Disk space for output logs: unnamed files, written and read in threads.
 
-A spool file is unlinked from the start, so that nothing is left behind however the daemon ends.
+A spool file never has a name (``O_TMPFILE``) or loses it at once, so the kernel frees it even after SIGKILL.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from toolbox.host.output_log import OutputLog, Retention
+from toolbox.host.output_log import IN_MEMORY, MAX_RECORDS, OutputLog, Retention
 from toolbox.host.worker_pool import WorkerPool
 
 WORKERS = 2
@@ -20,7 +20,8 @@ WORKERS = 2
 class SpoolFile:
     """Keep ``head`` bytes from the start of a stream and the newest ``tail`` bytes after them, in one file.
 
-    Every method blocks; the output log calls them in threads, hence the lock: a closed descriptor number is reused.
+    Every method blocks and is called in threads. The lock keeps a read from using a descriptor number that was
+    closed and that the kernel has given to another file.
     """
 
     def __init__(self, directory: Path, retention: Retention) -> None:
@@ -30,39 +31,41 @@ class SpoolFile:
         self._lock = threading.Lock()
 
     def write(self, offset: int, data: bytes | bytearray) -> None:
-        """Store data that starts at ``offset`` of the stream; the oldest bytes of the tail make room."""
+        """Store data that starts at ``offset`` of the stream, over the oldest bytes of the tail."""
         lost = len(data) - max(self._head - offset, 0) - self._tail
         view = memoryview(data)
         with self._lock:
-            for start, length, place in self._places(offset, len(data)):
-                # A piece that a later one overwrites need not touch the disk.
-                if lost <= 0 or place < self._head or start + length > offset + len(data) - self._tail:
-                    _write_all(self._fd, view[start - offset : start - offset + length], place)
+            for start, length, position in self._positions(offset, len(data)):
+                # Skip a piece that a later one of the same data overwrites.
+                if lost <= 0 or position < self._head or start + length > offset + len(data) - self._tail:
+                    _write_all(self._fd, view[start - offset : start - offset + length], position)
 
     def read(self, offset: int, size: int) -> bytes:
-        """Return bytes of the stream that are known to be kept; nothing once closed."""
+        """Return bytes of the stream, which the caller knows to be kept; empty once closed."""
         with self._lock:
             if not self._open:
                 return b""
-            return b"".join(os.pread(self._fd, length, place) for _, length, place in self._places(offset, size))
+            return b"".join(
+                os.pread(self._fd, length, position) for _, length, position in self._positions(offset, size)
+            )
 
     def close(self) -> None:
-        """Give the space back."""
+        """Free the space."""
         with self._lock:
             self._open = False
             os.close(self._fd)
 
-    def _places(self, offset: int, size: int) -> Iterator[tuple[int, int, int]]:
-        """Map a range of the stream to (offset, length, place in the file): the tail is a ring behind the head."""
+    def _positions(self, offset: int, size: int) -> Iterator[tuple[int, int, int]]:
+        """Map a range of the stream to (offset, length, file position); the tail is a ring buffer after the head."""
         end = offset + size
         while offset < end:
             if offset < self._head:
-                place, room = offset, self._head - offset
+                position, room = offset, self._head - offset
             else:
                 turn = (offset - self._head) % self._tail
-                place, room = self._head + turn, self._tail - turn
+                position, room = self._head + turn, self._tail - turn
             length = min(room, end - offset)
-            yield offset, length, place
+            yield offset, length, position
             offset += length
 
 
@@ -71,30 +74,38 @@ def _unnamed(directory: Path) -> int:
     try:
         return os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError:
-        # Not every file system has files without a name (overlayfs before Linux 6.3, NFS).
+        # O_TMPFILE is missing on NFS and on overlayfs before Linux 6.3.
         fd, path = tempfile.mkstemp(dir=directory)
         os.unlink(path)
         return fd
 
 
-def _write_all(fd: int, data: memoryview, place: int) -> None:
+def _write_all(fd: int, data: memoryview, position: int) -> None:
     while data:
-        written = os.pwrite(fd, data, place)
-        data, place = data[written:], place + written
+        written = os.pwrite(fd, data, position)
+        data, position = data[written:], position + written
 
 
 class Spool:
-    """Make output logs that share one folder and one bounded set of threads."""
+    """Create output logs that share a directory and a worker pool."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, in_memory: int = IN_MEMORY, max_records: int = MAX_RECORDS) -> None:
         self._directory = directory
+        self._in_memory = in_memory
+        self._max_records = max_records
         self._workers = WorkerPool("spool", WORKERS)
 
     def output_log(self, retention: Retention | None = None) -> OutputLog:
-        """Return an empty output log; its user closes it."""
+        """Return an empty output log, which the caller closes."""
         kept = retention or Retention()
-        return OutputLog(kept, lambda: SpoolFile(self._directory, kept), self._workers)
+        return OutputLog(
+            kept,
+            lambda: SpoolFile(self._directory, kept),
+            self._workers,
+            in_memory=self._in_memory,
+            max_records=self._max_records,
+        )
 
     async def close(self) -> None:
-        """Wait for the threads to end."""
+        """Stop the threads."""
         await self._workers.close()

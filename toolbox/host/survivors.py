@@ -1,4 +1,4 @@
-"""What a command left running in the background, and the TCP ports it listens on. Everything here blocks."""
+"""Background processes that a command left running, and the TCP ports they listen on. Everything here blocks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import re
 from typing import NamedTuple
 
-# Local address and port in hexadecimal, remote address, 0A for listening, ..., inode.
+# A line of /proc/net/tcp: local address and port in hexadecimal, remote address, state (0A is LISTEN), ..., inode.
 _LISTENER = re.compile(rb"^\s*\d+: [0-9A-F]+:([0-9A-F]{4}) \S+ 0A(?: +\S+){5} +(\d+)", re.MULTILINE)
 _SOCKET = re.compile(r"socket:\[(\d+)\]")
 COMMAND_BYTES = 4096
@@ -14,7 +14,7 @@ MOST = 100
 
 
 class Survivor(NamedTuple):
-    """A process in the background."""
+    """A background process."""
 
     pid: int
     command: str
@@ -22,7 +22,7 @@ class Survivor(NamedTuple):
 
 
 def describe(pids: list[int]) -> list[Survivor]:
-    """Describe processes; those that end meanwhile are left out, as is what is beyond the first hundred."""
+    """Describe at most a hundred processes; those that have ended meanwhile are left out."""
     found = []
     for pid in pids[:MOST]:
         command = _command(pid)
@@ -44,7 +44,7 @@ def _ports(pid: int) -> tuple[int, ...]:
     inodes = _sockets(pid)
     if not inodes:
         return ()
-    # As the process sees them: it may be in a network of its own.
+    # The table of the process, not ours: it may run in another network namespace.
     found: set[int] = set()
     for table in ("tcp", "tcp6"):
         try:

@@ -1,7 +1,7 @@
-"""Process trees: who belongs to whom according to ``/proc``, and how to end all of them.
+"""Process trees, read from ``/proc``, and their termination.
 
-A child of ours leads a session of its own. To its tree belongs whatever is in that session, also what was
-re-parented to us since, and whatever descends from those. The exit of each member is an event on a pidfd.
+Every child leads a session of its own. Its tree consists of the processes in that session, including those re-parented
+to the daemon since, and the descendants of these. The exit of a member is an event on its pidfd.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from toolbox.host.worker_pool import WorkerPool
 
 log = logging.getLogger(__name__)
 
-# A tree that forks faster than it is killed gets this many scans.
+# Scans after which a tree that forks faster than it is killed is given up.
 ROUNDS = 40
-# SIGKILL takes longer only for a process stuck in the kernel, and then waiting does not help.
+# Only a process in uninterruptible sleep (state D) survives SIGKILL for longer; it may stay for ever.
 KILL_SECONDS = 2.0
 _POLL_SECONDS = 0.02
 
 
 class ProcessInfo(msgspec.Struct, frozen=True):
-    """One line of the process table."""
+    """A process: ids, state letter, and start time in clock ticks since boot (the pid is reused, the pair is not)."""
 
     pid: int
     parent: int
@@ -37,7 +37,7 @@ class ProcessInfo(msgspec.Struct, frozen=True):
 
 
 def entry(pid: int) -> ProcessInfo | None:
-    """Read one process; None if it is gone."""
+    """Read one process; None if it does not exist."""
     try:
         fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -48,7 +48,7 @@ def entry(pid: int) -> ProcessInfo | None:
         return None
     finally:
         os.close(fd)
-    # The name, in parentheses, may hold spaces and parentheses itself.
+    # The second field, the program's name in parentheses, may itself contain spaces and parentheses.
     fields = line[line.rindex(b")") + 2 :].split()
     return ProcessInfo(pid, int(fields[1]), int(fields[3]), fields[0].decode(), int(fields[19]))
 
@@ -60,20 +60,20 @@ def table() -> dict[int, ProcessInfo]:
 
 
 def children_of_self() -> set[int]:
-    """Return the direct children of this process, whichever thread made them."""
+    """Return the direct children of this process; the kernel lists them by the thread that forked them."""
     pids: set[int] = set()
     try:
         for task in os.listdir("/proc/self/task"):
             with open(f"/proc/self/task/{task}/children", encoding="ascii") as file:
                 pids.update(map(int, file.read().split()))
-    except OSError:  # a kernel without that file, or a thread that ended meanwhile
+    except OSError:  # no CONFIG_PROC_CHILDREN, or a thread ended meanwhile
         own = os.getpid()
         pids = {item.pid for item in table().values() if item.parent == own}
     return pids
 
 
 def descendants(roots: Iterable[int], entries: dict[int, ProcessInfo]) -> set[int]:
-    """Return ``roots`` and everything below them that still runs."""
+    """Return ``roots`` and their descendants, without zombies."""
     below: dict[int, list[int]] = {}
     for item in entries.values():
         below.setdefault(item.parent, []).append(item.pid)
@@ -88,29 +88,30 @@ def descendants(roots: Iterable[int], entries: dict[int, ProcessInfo]) -> set[in
 
 
 def family(root: int, entries: dict[int, ProcessInfo], *, exited: bool) -> dict[int, ProcessInfo]:
-    """Return the members of the tree of ``root`` that still run, ``exited`` telling whether it was reaped already."""
+    """Return the running members of the tree of ``root``; ``exited``: whether that process was reaped already."""
     if exited and root in entries:
-        return {}  # the number was given to somebody else, which the kernel does only if nothing is left of the session
+        # The pid was reused. The kernel does not reuse a number that is still a session id, so the tree is empty.
+        return {}
     members = {item.pid for item in entries.values() if item.session == root} | {root}
     return _eldest_first(entries[pid] for pid in descendants(members, entries) if pid != os.getpid())
 
 
 def below_self(entries: dict[int, ProcessInfo]) -> dict[int, ProcessInfo]:
-    """Return everything that runs below this process."""
+    """Return the running descendants of this process."""
     own = os.getpid()
     children = {item.pid for item in entries.values() if item.parent == own}
     return _eldest_first(entries[pid] for pid in descendants(children, entries))
 
 
 def _eldest_first(items: Iterable[ProcessInfo]) -> dict[int, ProcessInfo]:
-    # A shell that outlives its children by a moment prints "Killed" for each, into the output.
+    # Signal parents first: a shell that outlives its children prints "Killed" for each of them into the output.
     return {item.pid: item for item in sorted(items, key=lambda item: (item.start, item.pid))}
 
 
 def signal_below(root: int, number: int, since: int) -> int:
-    """Signal what runs below a process, itself excepted, and started at ``since`` (clock ticks since boot) or later.
+    """Signal the descendants of a process that started at ``since`` (clock ticks since boot) or later.
 
-    Return how many were signalled. Blocks.
+    Return the number of processes. Blocks.
     """
     entries = table()
     found = descendants([root], entries) - {root}
@@ -124,7 +125,7 @@ def signal_below(root: int, number: int, since: int) -> int:
 
 
 class ProcessTable:
-    """Read the process table once for all who ask at about the same time."""
+    """Share one scan of the process table between concurrent callers."""
 
     def __init__(self, workers: WorkerPool) -> None:
         self.workers = workers
@@ -132,13 +133,13 @@ class ProcessTable:
         self._next: asyncio.Task[dict[int, ProcessInfo]] | None = None
 
     async def read(self) -> dict[int, ProcessInfo]:
-        """Return a table that was read after this call; one under way may lack what the caller looks for."""
+        """Return a scan that began after this call: one already running may miss a process forked meanwhile."""
         if self._next is None:
             self._next = asyncio.create_task(self._read(self._running), name="process table")
         return await asyncio.shield(self._next)
 
     async def close(self) -> None:
-        """End the threads."""
+        """Stop the threads."""
         await self.workers.close()
 
     async def _read(self, before: asyncio.Task[dict[int, ProcessInfo]] | None) -> dict[int, ProcessInfo]:
@@ -149,7 +150,7 @@ class ProcessTable:
 
 
 class TreeMember:
-    """A process, not necessarily our child, that can be signalled and waited for without confusion."""
+    """A process, not necessarily a child, that is signalled and awaited through a pidfd: its pid may be reused."""
 
     def __init__(self, pid: int, pidfd: int) -> None:
         self.pid = pid
@@ -172,13 +173,14 @@ class TreeMember:
         if self.gone or self.signalled == number:
             return
         self.signalled = number
+        # A stopped process handles SIGTERM only after it is continued.
         for each in (number, signal.SIGCONT) if number == signal.SIGTERM else (number,):
             try:
                 signal.pidfd_send_signal(self._pidfd, each)
             except ProcessLookupError:
                 return
             except PermissionError:
-                log.warning("process cannot be signalled: pid %d belongs to another user", self.pid)
+                log.warning("process cannot be signalled, it runs as another user: pid %d", self.pid)
                 self._gone.set()
                 return
 
@@ -193,7 +195,7 @@ class TreeMember:
 
 
 def open_members(found: dict[int, ProcessInfo], known: set[int]) -> list[tuple[int, int]]:
-    """Open a pidfd for each process that is still the one that was found; blocks."""
+    """Open a pidfd for each process; skip a pid that was reused since the scan. Blocks."""
     opened = []
     for pid, seen in found.items():
         if pid in known:
@@ -202,6 +204,7 @@ def open_members(found: dict[int, ProcessInfo], known: set[int]) -> list[tuple[i
             pidfd = os.pidfd_open(pid)
         except OSError:
             continue
+        # The pidfd refers to whatever has the pid now; the start time tells whether that is the process of the scan.
         now = entry(pid)
         if now is None or now.start != seen.start:
             os.close(pidfd)
@@ -214,7 +217,7 @@ Find = Callable[[dict[int, ProcessInfo]], dict[int, ProcessInfo]]
 
 
 async def end(find: Find, tables: ProcessTable, grace: float) -> None:
-    """End every process that ``find`` reports: SIGTERM, up to ``grace`` seconds, SIGKILL; until none is left."""
+    """End every process that ``find`` selects: SIGTERM, up to ``grace`` seconds, SIGKILL; until none is left."""
     loop = asyncio.get_running_loop()
     limit = loop.time() + grace
     members: dict[int, TreeMember] = {}
@@ -231,14 +234,17 @@ async def end(find: Find, tables: ProcessTable, grace: float) -> None:
             if not alive:
                 return
             await _signal(alive, limit)
-        log.warning("processes do not end: %s", [pid for pid, member in members.items() if not member.gone])
+        log.warning(
+            "processes still running after SIGKILL: pids %s",
+            [pid for pid, member in members.items() if not member.gone],
+        )
     finally:
         for member in members.values():
             member.close()
 
 
 async def _signal(alive: list[TreeMember], limit: float) -> None:
-    """Signal members and wait for all of them, or for the time to get harder."""
+    """Signal members and wait until they have ended, the grace period is over, or SIGKILL had its time."""
     left = limit - asyncio.get_running_loop().time()
     number = signal.SIGTERM if left > 0 else signal.SIGKILL
     for member in alive:
@@ -248,11 +254,11 @@ async def _signal(alive: list[TreeMember], limit: float) -> None:
             for member in alive:
                 await member.wait()
     except TimeoutError:
-        pass  # the next round decides
+        pass  # the next round scans again
 
 
 async def end_without_pidfds(find: Find, tables: ProcessTable, grace: float) -> None:
-    """Do the same on a kernel without pidfds, where only looking again tells whether a process is gone."""
+    """Do the same on a kernel without pidfds (before 5.3), where only polling shows that a process has ended."""
     loop = asyncio.get_running_loop()
     limit = loop.time() + grace
     sent: dict[int, int] = {}

@@ -1,33 +1,34 @@
-"""What a process used while it ran."""
+"""Resource usage of a process that has ended."""
 
 from __future__ import annotations
 
 import resource
 from typing import NamedTuple
 
-# The kernel counts pages per processor and adds them up now and then.
+# The kernel batches page counts per processor, so VmHWM may lag behind the true peak by this much.
 _INEXACT_KIB = 1024
 
 
 class Usage(NamedTuple):
-    """What a process and the children it waited for have used; ``peak_memory`` in bytes where it is known."""
+    """Usage of a process and the children it waited for; ``peak_memory`` in bytes, None if unknown."""
 
     cpu_seconds: float
     peak_memory: int | None
 
     @classmethod
     def of(cls, used: resource.struct_rusage) -> Usage:
-        """Read what ``wait4`` returns.
+        """Convert the usage that ``wait4`` returns.
 
-        The kernel counts the memory that a child shared with us before it became another program, so a peak that is
-        not above our own says nothing. Our own in ``getrusage`` may in the same way be that of whoever started us.
+        ``ru_maxrss`` survives exec: it includes the daemon's pages that the child shared between fork and exec. Only a
+        peak above the daemon's own belongs to the program. The daemon's own is read from ``/proc``, because its
+        ``getrusage`` may in the same way include its parent's.
         """
         peak = used.ru_maxrss * 1024 if _own_peak.exceeded_by(used.ru_maxrss) else None
         return cls(used.ru_utime + used.ru_stime, peak)
 
 
 class _OwnPeak:
-    """The most memory that this program has had, in KiB; it only grows, so it is read only when that may matter."""
+    """Peak memory of the daemon in KiB. It only grows, so it is read again only when the known value is exceeded."""
 
     def __init__(self) -> None:
         self._known = 0
@@ -50,7 +51,7 @@ def _peak() -> int:
 
 
 class ExitReport(NamedTuple):
-    """What a process used, and what it was denied."""
+    """Usage of a process, and which limits it exceeded."""
 
     usage: Usage | None
     out_of_memory: bool = False

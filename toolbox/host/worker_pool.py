@@ -1,10 +1,10 @@
-"""Named, bounded pools of threads: one workers per kind of blocking work.
+"""Named, bounded thread pools, one per kind of blocking work.
 
-A scan of a dead network mount fills its own workers and nothing else. A thread cannot be interrupted, so a
-cancelled caller still waits until its call has returned: whoever cleans up afterwards never races it.
+Calls that hang on a dead network mount use up the threads of their own pool only. A thread cannot be interrupted, so a
+cancelled caller waits until its call has returned: clean-up code never runs at the same time as the call.
 
-An executor of the standard library would cost more than most calls here take: two futures, a lock and three more
-turns of the loop, 0.5 ms beside 0.2 ms.
+``ThreadPoolExecutor`` with ``run_in_executor`` costs two futures, a lock and three more loop iterations per call:
+0.5 ms, for calls that mostly take 0.2 ms.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ class _Work(NamedTuple):
 
 
 class WorkerPool:
-    """Run blocking calls on at most ``size`` threads, which start when needed; the rest wait in order."""
+    """Run blocking calls in order of arrival on at most ``size`` threads, which start on demand."""
 
     def __init__(self, name: str, size: int) -> None:
         self._name = name
         self._size = size
         self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
-        # Calls that are queued or run; for the loop only.
+        # Calls queued or running; used on the loop only.
         self._open = 0
         self._closed = False
 
@@ -49,7 +49,7 @@ class WorkerPool:
             done(result, error)
 
         if self._closed:
-            raise RuntimeError(f"workers is closed: {self._name}")
+            raise RuntimeError(f"worker pool is closed: {self._name}")
         self._queue.put(_Work(call, finished, asyncio.get_running_loop()))
         self._open += 1
         if self._open > len(self._threads) < self._size:
@@ -63,7 +63,7 @@ class WorkerPool:
         return await self._wait(functools.partial(call, *args, **kwargs), None)
 
     async def run_until(self, stop: threading.Event, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Await a long call that looks at ``stop``, which is set if the caller is cancelled."""
+        """Await a long call that checks ``stop``, an event that is set when the caller is cancelled."""
         return await self._wait(functools.partial(call, *args, **kwargs), stop)
 
     async def _wait(self, call: Callable[[], T], stop: threading.Event | None) -> T:
@@ -93,7 +93,7 @@ class WorkerPool:
             raise
 
     async def close(self) -> None:
-        """Drop what is queued and wait for what runs."""
+        """Cancel queued calls and wait for running ones."""
         self._closed = True
         with contextlib.suppress(queue.Empty):
             while work := self._queue.get_nowait():
@@ -105,22 +105,22 @@ class WorkerPool:
             await _joined(threads)
 
     def _work(self) -> None:
-        # Children inherit the mask of the thread that makes them.
+        # Children inherit the signal mask of the thread that forks them.
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         while work := self._queue.get():
             result, error = None, None
             try:
                 result = work.call()
-            except BaseException as caught:  # noqa: BLE001 - it belongs to whoever asked
+            except BaseException as caught:  # noqa: BLE001 - raised again in the caller
                 error = caught
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody asks any more
+            with contextlib.suppress(RuntimeError):  # the loop is closed, so no caller waits
                 work.loop.call_soon_threadsafe(work.done, result, error)
-            # Nothing of it stays alive while the thread waits for the next.
+            # Otherwise these locals keep the result alive until the next call.
             del work, result, error
 
 
 async def _joined(threads: list[threading.Thread]) -> None:
-    """Wait for the end of threads, in a thread of its own."""
+    """Join threads in another thread: ``join`` blocks."""
     loop = asyncio.get_running_loop()
     ended = loop.create_future()
 
@@ -129,5 +129,5 @@ async def _joined(threads: list[threading.Thread]) -> None:
             thread.join()
         loop.call_soon_threadsafe(ended.set_result, None)
 
-    threading.Thread(target=join, name="workers closer", daemon=True).start()
+    threading.Thread(target=join, name="worker-pool-join", daemon=True).start()
     await ended

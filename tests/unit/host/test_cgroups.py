@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from toolbox.host.cgroups import CONTROLLERS, Cgroups, Cgroup
+from toolbox.host.cgroups import CONTROLLERS, Cgroup, Cgroups
 from toolbox.host.limits import Limiter, Limits
 from toolbox.host.procs import Procs
 from toolbox.host.spool import Spool

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from toolbox.host import output_log as output_log_module
 from toolbox.host.output_log import BACKLOG, IN_MEMORY, MIB, Channel, OutputLog, Retention
 from toolbox.host.spool import Spool, SpoolFile
 from toolbox.host.worker_pool import WorkerPool
@@ -97,10 +96,9 @@ async def test_head_and_tail_survive_the_cap(spool: Spool) -> None:
     at=st.integers(0, 3000),
 )
 async def test_any_cap_keeps_exactly_head_and_tail(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, head: int, tail: int, pieces: list[int], at: int
+    tmp_path: pathlib.Path, head: int, tail: int, pieces: list[int], at: int
 ) -> None:
-    monkeypatch.setattr(output_log_module, "IN_MEMORY", 50)
-    space = Spool(tmp_path / "spool")
+    space = Spool(tmp_path / "spool", in_memory=50)
     record = space.output_log(Retention(head, tail))
     for piece in pieces:
         record.append(pattern(piece, record.size))
@@ -222,11 +220,9 @@ async def test_full_disk_keeps_what_fitted_and_the_end(tmp_path: pathlib.Path, r
     await workers.close()
 
 
-async def test_alternating_channels_cannot_grow_the_index_without_bound(
-    spool: Spool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(output_log_module, "MAX_RECORDS", 1000)
-    record = spool.output_log()
+async def test_alternating_channels_cannot_grow_the_index_without_bound(tmp_path: pathlib.Path) -> None:
+    space = Spool(tmp_path / "spool", max_records=1000)
+    record = space.output_log()
     for n in range(50_000):
         record.append(b"%07d\n" % n * 10, Channel.STDOUT if n % 2 else Channel.STDERR)
     await contents(record)
@@ -237,6 +233,7 @@ async def test_alternating_channels_cannot_grow_the_index_without_bound(
     assert (await contents(record)).endswith(b"last")
     assert (await contents(record)).startswith(b"0000000\n")
     await record.close()
+    await space.close()
 
 
 async def test_stream_at_rest_gives_back_its_memory_and_is_still_read(spool: Spool) -> None:

@@ -256,10 +256,8 @@ async def test_leftover_that_is_released_is_never_killed_by_its_pipe(
     assert procs._pipe_readers == {}
 
 
-async def test_too_many_leftovers_close_the_oldest(
-    procs: Procs, path_env: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("toolbox.host.procs.MAX_LEFTOVERS", 2)
+async def test_too_many_leftovers_close_the_oldest(spool: Spool, path_env: dict[str, str]) -> None:
+    procs = Procs(spool, max_leftovers=2)
     left = []
     for _ in range(4):
         process = await shell(procs, path_env, "sleep 100 &")
@@ -270,6 +268,7 @@ async def test_too_many_leftovers_close_the_oldest(
     for process in left:
         await process.terminate()
         await process.output.close()
+    await procs.close()
 
 
 async def test_huge_output_is_held_back_not_buffered(procs: Procs, path_env: dict[str, str]) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from toolbox.host.child import Child, ExitStatus
-from toolbox.host.exit_report import Counters, read_counters
+from toolbox.host.exit_report import Counters, shell_counters
 from toolbox.host.launch import Launch
 from toolbox.host.limits import Limits
 from toolbox.host.pipes import drained
@@ -90,7 +90,7 @@ class SessionShell:
     def _prepare(self, script: bytes, interactive: bool) -> Pipes:
         """Make the script and the pipes of a command, and read the counters before it; blocks."""
         pipes = _prepare(self._folder, script, interactive)
-        self.counters = read_counters(self.child)
+        self.counters = shell_counters(self.child)
         return pipes
 
     async def _report(self) -> int | None:
