@@ -148,30 +148,79 @@ def ts(sdk_environment: dict[str, str], tmp_path: pathlib.Path) -> Callable[[str
     return run
 
 
+# One process per release for all tests: importing an old SDK takes up to seven seconds. What is printed on the way goes
+# to standard error, so that every line of standard output is an answer.
 _OLD_DRIVER = """
-import json, warnings
+import json, os, sys, traceback, warnings
+answers = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
 warnings.simplefilter("ignore")
 from daytona import Daytona
-daytona = Daytona()
-sandbox = daytona.get("box") if hasattr(daytona, "get") else daytona.get_current_sandbox("box")
-result = None
-{code}
-print("\\n@@" + json.dumps(result))
+for line in sys.stdin:
+    try:
+        daytona = Daytona()
+        sandbox = daytona.get("box") if hasattr(daytona, "get") else daytona.get_current_sandbox("box")
+        names = {"daytona": daytona, "sandbox": sandbox, "result": None}
+        exec(json.loads(line), names)
+        answer = json.dumps({"result": names["result"]})
+    except BaseException:
+        answer = json.dumps({"error": traceback.format_exc()})
+    print(answer, file=answers, flush=True)
 """
 
 
+class OldSdk:
+    """A process that has imported an older release of the SDK and runs code with it."""
+
+    def __init__(self, python: pathlib.Path, environ: dict[str, str], folder: pathlib.Path) -> None:
+        command = [python, "-I", "-c", _OLD_DRIVER]
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environ, cwd=folder)
+
+    def run(self, code: str) -> Any:
+        """Return what the code leaves in ``result``."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(code) + "\n")
+        self._process.stdin.flush()
+        answer = json.loads(self._process.stdout.readline() or '{"error": "the process has ended"}')
+        assert "error" not in answer, answer["error"]
+        return answer["result"]
+
+    def close(self) -> None:
+        """End the process."""
+        with self._process as process:
+            process.kill()
+
+
+@pytest.fixture(scope="session")
+def old_sdks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, OldSdk]]:
+    """Hold the processes that were started so far, by version."""
+    found: dict[str, OldSdk] = {}
+    yield found
+    for each in found.values():
+        each.close()
+
+
 @pytest.fixture
-def old_sdk(sdk_environment: dict[str, str], tmp_path: pathlib.Path) -> Callable[[str, str], Any]:
+def old_sdk(
+    old_sdks: dict[str, OldSdk], sdk_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str, str], Any]:
     """Return a function that runs Python code with an older release of the SDK."""
 
     def run(version: str, code: str) -> Any:
         python = SDKS / f"py-{version}" / "bin" / "python"
         if not python.exists():
             pytest.skip(f"sdk {version} is not installed: run scripts/sdks.sh")
-        script = tmp_path / "old.py"
-        script.write_text(_OLD_DRIVER.format(code=code), encoding="utf-8")
-        return _answer(
-            subprocess.run([python, "-I", str(script)], capture_output=True, text=True, env=sdk_environment, timeout=60)
-        )
+        if version not in old_sdks:
+            folder = tmp_path_factory.mktemp(f"sdk-{version}")
+            old_sdks[version] = OldSdk(python, {**sdk_environment, "HOME": str(folder)}, folder)
+        try:
+            return old_sdks[version].run(code)
+        except AssertionError:
+            raise
+        except BaseException:  # a test that took too long: the next one must not get its answer
+            old_sdks.pop(version).close()
+            raise
 
     return run

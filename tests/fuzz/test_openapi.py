@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import statistics
 import subprocess
 import sys
 import time
@@ -46,22 +47,28 @@ def fuzz(server: Process, folder: pathlib.Path, seconds: int, seed: int) -> None
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]
 
 
-def assert_unharmed(server: Process) -> None:
-    """Check that the daemon still answers at once and runs commands."""
-    started = time.perf_counter()
-    assert json.loads(server.get("/version"))["version"]
-    assert time.perf_counter() - started < 1
+def answer_seconds(server: Process) -> float:
+    """Return the median time of a small answer."""
+
+    def one() -> float:
+        started = time.perf_counter()
+        assert json.loads(server.get("/version"))["version"]
+        return time.perf_counter() - started
+
+    return statistics.median(one() for _ in range(21))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_no_request_breaks_the_daemon(jailed: Process, tmp_path: pathlib.Path) -> None:
+    before = answer_seconds(jailed)
     fuzz(jailed, tmp_path, seconds=45, seed=1)
-    assert_unharmed(jailed)
+    assert answer_seconds(jailed) < 5 * before
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(400)
 def test_no_request_breaks_the_daemon_in_two_minutes(jailed: Process, tmp_path: pathlib.Path) -> None:
+    before = answer_seconds(jailed)
     fuzz(jailed, tmp_path, seconds=120, seed=int(time.time()))
-    assert_unharmed(jailed)
+    assert answer_seconds(jailed) < 5 * before

@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.timing import bare_spawn
 from toolbox.host.env import Environment
 from toolbox.host.procs import Procs
 from toolbox.host.shells import Shells
@@ -180,9 +181,10 @@ async def test_no_time_limit_unless_asked(client: aiohttp.ClientSession) -> None
 @pytest.mark.parametrize("limit", [1, 0.4])
 async def test_timeout_kills_the_tree_and_answers_at_once(client: aiohttp.ClientSession, limit: float) -> None:
     command = "echo part; sleep 100 & echo $!; setsid sleep 100 & echo $!; sleep 100"
+    bare = bare_spawn()
     start = time.monotonic()
     body = await execute(client, command, 408, timeout=limit)
-    assert limit <= time.monotonic() - start < limit + 0.4  # 10 ms on a quiet machine, see tests/load
+    assert limit <= time.monotonic() - start < limit + 100 * bare
     assert body["message"] == "command execution timeout"
     assert body["code"] == "PROCESS_EXECUTION_TIMEOUT"
     assert body["source"] == "DAYTONA_DAEMON"
@@ -200,9 +202,10 @@ async def test_kill_grace_lets_a_command_clean_up(client: aiohttp.ClientSession)
 
 
 async def test_kill_grace_ends(client: aiohttp.ClientSession) -> None:
+    bare = bare_spawn()
     start = time.monotonic()
     await execute(client, "trap '' TERM; while :; do sleep 0.02; done", 408, timeout=0.3, killGraceMs=300)
-    assert 0.6 <= time.monotonic() - start < 1.0
+    assert 0.6 <= time.monotonic() - start < 0.6 + 100 * bare
 
 
 async def test_finished_command_is_no_timeout_though_a_child_holds_the_pipe(client: aiohttp.ClientSession) -> None:
@@ -214,9 +217,10 @@ async def test_finished_command_is_no_timeout_though_a_child_holds_the_pipe(clie
 async def test_background_child_survives_and_does_not_block(
     client: aiohttp.ClientSession, tmp_path: pathlib.Path
 ) -> None:
+    bare = bare_spawn()
     start = time.monotonic()
     body = await execute(client, "sleep 60 & echo $!")
-    assert time.monotonic() - start < 0.9
+    assert time.monotonic() - start < 0.25 + 100 * bare  # the pipe has to be silent that long
     pid = int(body["result"])
     assert alive(pid)
     kill(pid)
@@ -226,9 +230,7 @@ async def test_background_writer_is_not_killed_by_its_pipe(
     client: aiohttp.ClientSession, tmp_path: pathlib.Path
 ) -> None:
     loop = f"while [ ! -e {tmp_path}/stop ]; do echo tick; sleep 0.01; done; seq 100000; echo ok > {tmp_path}/done"
-    start = time.monotonic()
     body = await execute(client, f"({loop}) & echo $!")
-    assert time.monotonic() - start < 1.5
     pid = int(body["result"].split()[0])
     assert alive(pid)
     (tmp_path / "stop").touch()

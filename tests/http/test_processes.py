@@ -566,7 +566,7 @@ async def test_signal_escalates(client: Client) -> None:
     process = await client.shell("trap 'echo no' TERM; echo up; while :; do sleep 0.05; done")
     while not (await client.logs(process))["frames"]:
         await asyncio.sleep(0)
-    await client.signal(process, signal="TERM", escalateAfterMs=1500)
+    await client.signal(process, signal="TERM", escalateAfterMs=500)
     assert await client.wait(process) == {"reason": "signaled", "exitCode": 137, "signal": "SIGKILL"}
     assert "no\n" in await client.output(process)
 
@@ -595,7 +595,7 @@ async def test_wait_is_bounded(client: Client) -> None:
 
 
 async def test_time_limit_kills_the_tree(client: Client) -> None:
-    process = await client.shell("echo before; sleep 100 & echo $!; wait", timeoutMs=2000)
+    process = await client.shell("echo before; sleep 100 & echo $!; wait", timeoutMs=1000)
     assert await client.wait(process) == {"reason": "timed_out", "exitCode": 124}
     before, child = (await client.output(process)).split()
     assert before == "before"
@@ -778,7 +778,10 @@ def small_memory() -> Iterator[pathlib.Path]:
     """Return a memory cgroup of 48 MB; skip where none can be made."""
     assert MEMORY is not None
     group = MEMORY / f"toolbox-test-{os.getpid()}"
-    group.mkdir()
+    try:
+        group.mkdir()
+    except OSError as error:  # an empty folder of sysfs, where no cgroups are mounted
+        pytest.skip(f"no cgroup can be made: {error.strerror}")
     try:
         for name in ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "memory.max", "memory.swap.max"):
             if (group / name).exists():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import pathlib
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -164,6 +163,4 @@ async def test_waiting_ends_when_the_client_leaves(api: Session, served: Served)
     async with connected(api, new("gone")):
         with pytest.raises(TimeoutError):
             await api.post("/process/pty/gone/wait", json={"text": "x"}, timeout=aiohttp.ClientTimeout(total=0.2))
-    started = time.monotonic()
-    await served.server.drain(10)
-    assert time.monotonic() - started < 5
+    await served.server.drain(60)  # more than a test may take

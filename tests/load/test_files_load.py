@@ -18,7 +18,7 @@ import pytest
 from bench.workload import Server
 from bench.workloads import files as rows
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.alone, pytest.mark.slow, pytest.mark.timeout(300)]
 # Two cores carry both ends, and other work of the machine: the best of a few tries shows what the code can do.
 TRIES = 7
 
@@ -81,6 +81,7 @@ def test_download_is_as_fast_as_a_bare_socket(served: Server) -> None:
 def test_slow_clients_do_not_hold_up_others(served: Server) -> None:
     """Forty downloads that nobody reads are more than there are threads."""
     rows.gigabyte()
+    alone = rows.download(served)
     slow = [rows.connect(served) for _ in range(40)]
     for sock in slow:
         sock.sendall(f"GET /files/download?path={rows.gigabyte()} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
@@ -90,7 +91,7 @@ def test_slow_clients_do_not_hold_up_others(served: Server) -> None:
         sock.sendall(
             f"POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999999\r\n\r\n".encode() + b"x" * 3000000
         )
-    assert rows.download(served) < 30_000
+    assert rows.download(served) < 20 * alone
     with rows.connect(served) as sock:
         sock.settimeout(5)
         sock.sendall(b"GET /files/info?path=. HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -146,10 +147,13 @@ async def test_listing_of_a_hundred_thousand(served: Server, tmp_path: pathlib.P
             async with session.get(f"{served.url}/files?path=wide") as answer:
                 return await answer.read()
 
+        started = asyncio.get_running_loop().time()
         listing = asyncio.create_task(ask())
         worst = await version()
+        whole = asyncio.get_running_loop().time() - started
         assert len(json.loads(await listing)) == 100_000
-    assert worst < 1.5
+    print(f"\n100,000 entries in {whole:.2f} s, others waited for at most {worst:.3f} s")
+    assert worst < whole / 2
 
 
 @pytest.mark.soak

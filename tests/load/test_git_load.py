@@ -17,6 +17,8 @@ from tests.git_support import repo
 from tests.git_support.repo import git
 from tests.load.test_terminals_load import probing
 
+pytestmark = pytest.mark.alone
+
 MB = 1_000_000
 
 

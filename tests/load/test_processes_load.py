@@ -16,7 +16,7 @@ import pytest
 from tests.daemon_process import Process, serving
 from toolbox.host import tree
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.alone, pytest.mark.slow, pytest.mark.timeout(180)]
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ SECONDS = 60
 PAUSE = 4
 NEWEST = {"X-Daytona-SDK-Version": "0.226.1"}
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.alone, pytest.mark.slow, pytest.mark.timeout(240)]
 
 
 @pytest.fixture(autouse=True)

@@ -23,7 +23,7 @@ SECONDS = 60
 # Pools of threads grow up to their size only when they are busy.
 POOLED = 4
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.alone, pytest.mark.slow, pytest.mark.timeout(150)]
 
 
 @pytest.fixture(autouse=True)

@@ -17,6 +17,8 @@ from tests.daemon_process import Process, serving
 from tests.perf.budgets import BANNED_AT_BOOT, BUDGETS
 from tests.perf.conftest import BUILD, cpu_of, fresh, least, wall_of
 
+pytestmark = pytest.mark.alone
+
 # What runs in the user's interpreter is a program of its own, not a part of the daemon.
 ELSEWHERE = ("__main__", "payload")
 MODULES = sorted(

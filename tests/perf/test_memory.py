@@ -12,6 +12,8 @@ import pytest
 from tests.daemon_process import Process, serving
 from tests.perf.budgets import BUDGETS
 
+pytestmark = pytest.mark.alone
+
 HALF_A_GIGABYTE = 500_000_000
 COMMAND = {"command": f"head -c {HALF_A_GIGABYTE} /dev/zero | tr '\\0' x"}
 MIXED = (

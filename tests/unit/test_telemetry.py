@@ -16,6 +16,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from tests.timing import bare_spawn
 from toolbox.host.env import Environment
 from toolbox.http.access import Access
 from toolbox.http.endpoint import collect
@@ -23,7 +24,7 @@ from toolbox.http.server import HttpServer
 from toolbox.http.signing import SigningKeys
 from toolbox.system.api import Identity
 from toolbox.system.component import SystemComponent
-from toolbox.telemetry import Intervals, RequestRecord, Telemetry
+from toolbox.telemetry import EXPORT_TIMEOUT, Intervals, RequestRecord, Telemetry
 
 QUICK = Intervals(traces=0.05, metrics=0.05, logs=0.05)
 RESOURCE = {"service.name": "sandbox-box", "daytona_region_id": "eu"}
@@ -39,6 +40,8 @@ NAMES = {
     "filesystem.available": 70.0,
     "filesystem.total": 100.0,
 }
+# An export that hangs is reported after the last test, when nothing is captured any more.
+logging.getLogger("toolbox.telemetry").addHandler(logging.NullHandler())
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = "00f067aa0ba902b7"
 
@@ -192,8 +195,9 @@ async def test_log_lines_and_entrypoint_output_are_sent(collector: Collector, te
     telemetry.entrypoint("hello")
     telemetry.entrypoint("oops", error=True)
     await collector.until(lambda: len(collector.all_lines()) >= 3)
+    # Each batch is a request of its own, and of two the later may be served first.
     found = [(line.body.string_value, line.severity_text, plain(line.attributes)) for line in collector.all_lines()]  # type: ignore[attr-defined]
-    assert found == [
+    assert sorted(found) == [
         ("disk is full", "WARNING", {"logger": "toolbox.x", "request_id": "r1"}),
         ("hello", "INFO", {"daytona-entrypoint": "true"}),
         ("oops", "ERROR", {"daytona-entrypoint": "true"}),
@@ -206,10 +210,8 @@ async def test_new_token_replaces_the_exporters(collector: Collector, telemetry:
         telemetry.request(record())
     await collector.until(lambda: len(collector.all_spans()) >= 2)
     assert sorted(token for token, _ in collector.spans) == ["first", "second"]
-    seen = len(collector.metrics)
-    await collector.until(lambda: len(collector.metrics) >= seen + 3)
-    # The first exporter may have flushed in between; the last export is that of the second.
-    assert collector.metrics[-1][0] == "second"
+    # The first one goes on until its turn to be closed comes; while it does, the two of them alternate.
+    await collector.until(lambda: [token for token, _ in collector.metrics[-5:]] == ["second"] * 5)
 
 
 async def test_without_an_endpoint_nothing_is_imported_or_started() -> None:
@@ -233,9 +235,8 @@ async def test_close_gives_a_collector_that_hangs_one_second(hole: str) -> None:
     telemetry = Telemetry(hole, RESOURCE, lambda: NAMES, intervals=QUICK)
     await ready(telemetry)
     telemetry.request(record())
-    started = time.monotonic()
-    await telemetry.close()
-    assert time.monotonic() - started < 1.5
+    async with asyncio.timeout(EXPORT_TIMEOUT / 2):
+        await telemetry.close()
 
 
 async def test_close_flushes_what_is_queued(collector: Collector) -> None:
@@ -244,6 +245,8 @@ async def test_close_flushes_what_is_queued(collector: Collector) -> None:
     telemetry.request(record())
     telemetry.entrypoint("last words")
     await telemetry.close()
+    # On a slow machine the second that closing takes at most may pass before they arrive.
+    await collector.until(lambda: collector.all_spans() and collector.all_lines())
     assert len(collector.all_spans()) == 1
     assert [line.body.string_value for line in collector.all_lines()] == ["last words"]  # type: ignore[attr-defined]
 
@@ -300,14 +303,16 @@ class Served:
 
 async def test_init_over_http_answers_at_once_and_requests_are_traced(collector: Collector) -> None:
     async with Served(collector.url) as served, aiohttp.ClientSession(served.url) as http:
+        bare = bare_spawn()
         started = time.monotonic()
         async with http.post("/init", data=b'{"token": "from init"}') as answer:
             assert answer.status == 200
-        assert time.monotonic() - started < 0.5
+        assert time.monotonic() - started < 100 * bare
         await served.component.telemetry.settled()
         async with http.get("/work-dir", headers={"traceparent": f"00-{TRACE}-{PARENT}-01"}):
             pass
-    spans = collector.all_spans()  # closing flushes
+    await collector.until(collector.all_spans)  # closing flushes
+    spans = collector.all_spans()
     assert [span.name for span in spans] == ["GET /work-dir"]  # type: ignore[attr-defined]
     assert spans[0].trace_id.hex() == TRACE  # type: ignore[attr-defined]
     assert collector.spans[0][0] == "from init"
@@ -315,13 +320,17 @@ async def test_init_over_http_answers_at_once_and_requests_are_traced(collector:
 
 async def test_hanging_collector_slows_no_request(hole: str) -> None:
     async with Served(hole) as served, aiohttp.ClientSession(served.url) as http:
+
+        async def seconds() -> float:
+            started = time.monotonic()
+            for _ in range(300):
+                async with http.get("/version"):
+                    pass
+            return time.monotonic() - started
+
+        without = await seconds()
         async with http.post("/init", data=b'{"token": "t"}'):
             pass
         await served.component.telemetry.settled()
-        slowest = 0.0
-        for _ in range(300):
-            started = time.monotonic()
-            async with http.get("/version"):
-                pass
-            slowest = max(slowest, time.monotonic() - started)
-        assert slowest < 0.25
+        # A single request that waited for the collector would cost five seconds.
+        assert await seconds() < 4 * without

@@ -148,19 +148,20 @@ async def test_work_in_somebodys_repository_is_done_as_its_owner(
 
 
 async def test_loop_goes_on_while_many_files_are_worked_on(served: Git) -> None:
-    """The loop shares two cores with git, hence the generous bound; work on the loop would take seconds."""
+    """Work on the loop would hold it up for as long as the request takes; it shares two cores with git."""
     tree = served.work / "big"
     await asyncio.to_thread(_fill, tree)
+    loop = asyncio.get_running_loop()
     worst = 0.0
 
     async def beat() -> None:
         nonlocal worst
-        loop = asyncio.get_running_loop()
         while True:
             before = loop.time()
             await asyncio.sleep(0.005)
             worst = max(worst, loop.time() - before - 0.005)
 
+    started = loop.time()
     heart = asyncio.create_task(beat())
     for route, fields in (
         ("add", {"files": ["."]}),
@@ -171,7 +172,8 @@ async def test_loop_goes_on_while_many_files_are_worked_on(served: Git) -> None:
     await served.get("status", path="big")
     await served.post("clone", path="copy", url=str(tree))
     heart.cancel()
-    assert worst < 0.6
+    print(f"\nthe loop stood still for at most {worst:.3f} s of {loop.time() - started:.2f} s")
+    assert worst < (loop.time() - started) / 5
 
 
 def _fill(tree: pathlib.Path) -> None:

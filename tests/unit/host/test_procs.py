@@ -229,9 +229,7 @@ async def test_stopped_process_can_be_terminated(procs: Procs, path_env: dict[st
 
 async def test_settle_does_not_wait_for_a_background_child(procs: Procs, path_env: dict[str, str]) -> None:
     process = await shell(procs, path_env, "sleep 100 & echo started")
-    start = asyncio.get_running_loop().time()
-    await process.settle(quiet=0.1, cap=1)
-    assert asyncio.get_running_loop().time() - start < 0.9
+    await process.settle(quiet=0.1, cap=60)  # more than a test may take
     assert await text(process) == "started\n"
     assert process.writers_left
     await process.terminate()
