@@ -1,5 +1,6 @@
-"""What the user's own interpreter runs around a program: any Python from 3.8 on, with nothing of ours installed.
+"""What the user's own interpreter runs around a program: Python 3.8 or newer, with none of our packages installed.
 
-``start`` begins a fresh interpreter, ``server`` keeps one that forks; both end in ``run``. ``hooks`` notices when a
-plotting library is imported, ``capture`` decides when a figure is reported, ``figures`` and ``plotly`` read them.
+``start`` is the script of a fresh interpreter and of the fork server; ``server`` forks, ``worker`` is what it forks;
+every program is executed by ``run``. ``hooks`` patches a plotting library when it is imported, ``capture`` decides when
+a figure is reported, ``figures`` and ``plotly`` read it, ``sink`` writes the chart.
 """

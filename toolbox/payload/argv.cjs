@@ -1,2 +1,2 @@
-// Take the name of standard input out of process.argv: the program's own arguments begin at argv[1].
+// Remove the name of standard input from process.argv: the program's own arguments begin at argv[1].
 if (process.argv[1] === '-' || /\[stdin\]$/.test(process.argv[1] ?? '')) process.argv.splice(1, 1);

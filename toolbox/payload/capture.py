@@ -26,22 +26,22 @@ _main = {"pid": os.getpid()}
 
 
 def axes_loaded(module: "Any") -> None:
-    """Have the axes remember the numbers that drawing throws away."""
+    """Record the numbers that axes are given and do not keep."""
     from . import records
 
     axes = module.Axes
-    for name, note in records.NOTES.items():
+    for name, record in records.RECORDERS.items():
         if hasattr(axes, name):
-            setattr(axes, name, _noting(getattr(axes, name), note))
+            setattr(axes, name, _recording(getattr(axes, name), record))
 
 
-def _noting(original: "Callable[..., Any]", note: "Callable[..., None]") -> "Callable[..., Any]":
+def _recording(original: "Callable[..., Any]", record: "Callable[..., None]") -> "Callable[..., Any]":
     @functools.wraps(original)
     def wrapper(*args: "Any", **kwargs: "Any") -> "Any":
         result = original(*args, **kwargs)
         try:
-            note(result, *args, **kwargs)
-        except Exception:  # a record is missing, which the reader of figures can do without
+            record(result, *args, **kwargs)
+        except Exception:  # figures are read without this record
             return result
         return result
 
@@ -66,12 +66,12 @@ def pyplot_loaded(module: "Any") -> None:
         module.close("all")
 
     module.show = functools.wraps(module.show)(show)
-    # Registered right behind the library's own function that destroys all figures, hence called before it.
+    # Exit handlers run in reverse order: this one before the library's own, which destroys all figures.
     atexit.register(at_end, gcf)
 
 
 def forked() -> None:
-    """Take the process of now for the one whose end counts, after a fork that is not the user's."""
+    """Report at the end of this process, after a fork that is not the user's."""
     _main["pid"] = os.getpid()
 
 
@@ -88,7 +88,7 @@ def report_open(gcf: "Any") -> None:
 
 
 def report(figure: "Any") -> None:
-    """Report one figure, unless it was and has not changed since."""
+    """Report one figure, unless it was reported and has not changed since."""
     try:
         if figure in _reported and not figure.stale:
             return

@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from typing import Any, Dict, List
 
 DPI = 100
-# A figure of more pixels is drawn coarser.
+# A larger figure is drawn with fewer dots per inch.
 MAX_PIXELS = 4_000_000
 
 
 def read(figure: "Any") -> "Dict[str, Any]":
     """Return the chart of a figure; what cannot be read is left out."""
-    # The picture first: drawing is what places ticks and writes their labels.
+    # The picture first: ticks get their places and labels when the figure is drawn.
     png = _picture(figure)
     chart: Dict[str, Any] = {"type": "unknown", "title": _title(figure), "elements": []}
     try:

@@ -1,4 +1,4 @@
-"""Notice the import of a plotting library, whoever imports it, and only then load what reads figures."""
+"""Patch a plotting library when it is imported, and only then load what reads figures."""
 
 import os
 import sys
@@ -18,7 +18,7 @@ _WATCHED = {
 
 
 class Finder:
-    """Find watched modules the usual way, and add a step behind their execution."""
+    """Import finder that finds watched modules the usual way, and patches them once they are executed."""
 
     def find_spec(self, name: str, path: "Optional[Sequence[str]]" = None, target: "Any" = None) -> "Any":
         """Return the spec of a watched module, with our loader around its own."""
@@ -34,7 +34,7 @@ class Finder:
 
 
 class Loader:
-    """Stand in for a loader while its module is executed."""
+    """Wrap the loader of a module until the module is executed."""
 
     def __init__(self, loader: "Any") -> None:
         self._loader = loader
@@ -47,15 +47,15 @@ class Loader:
         return self._loader.create_module(spec)
 
     def exec_module(self, module: "ModuleType") -> None:
-        """Execute the module, then tell that it is there."""
+        """Execute the module, then patch it."""
         spec: Any = module.__spec__
         spec.loader = module.__loader__ = self._loader
         self._loader.exec_module(module)
-        tell(module)
+        patch(module)
 
 
-def tell(module: "ModuleType") -> None:
-    """Patch a library that was just loaded; whatever goes wrong stays here."""
+def patch(module: "ModuleType") -> None:
+    """Patch a library that was just loaded; errors are dropped, because the program must run without charts too."""
     try:
         from . import capture
 
@@ -65,7 +65,7 @@ def tell(module: "ModuleType") -> None:
 
 
 def install(fd: int) -> None:
-    """Watch imports from now on, with charts going to ``fd``; a figure needs no screen."""
+    """Watch imports from now on; charts go to ``fd``."""
     from . import sink
 
     sink.open_on(fd)
@@ -73,13 +73,13 @@ def install(fd: int) -> None:
 
 
 def watch() -> None:
-    """Watch imports; charts have nowhere to go yet."""
+    """Watch imports; figures are drawn without a screen."""
     os.environ.setdefault("MPLBACKEND", "Agg")
     sys.meta_path.insert(0, Finder())
 
 
 def forked() -> None:
-    """Take this process for the one whose charts count."""
+    """Report charts of this process, a new worker, instead of the fork server's."""
     capture: Any = sys.modules.get("toolbox_payload.capture")
     if capture is not None:
         capture.forked()

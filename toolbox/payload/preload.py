@@ -1,4 +1,4 @@
-"""Import what programs usually import, and know when that is out of date."""
+"""Import the usual libraries into the fork server, and detect when that is out of date."""
 
 import importlib
 import os
@@ -20,33 +20,33 @@ _STANDARD = (
     "urllib.request uuid weakref xml.etree.ElementTree zipfile zlib"
 ).split()
 _HEAVY = ("numpy", "pandas", "matplotlib", "matplotlib.pyplot")
-# With less than this share of the memory left, it is better spent on programs.
+# Below a tenth of free memory the imported libraries are given up in favour of programs.
 _SHARE = 10
 
 
 class State:
-    """What was imported, and what it depends on."""
+    """What was imported, and the files it depends on."""
 
     def __init__(self, startup: "Set[str]") -> None:
         loaded = {name.partition(".")[0] for name in sys.modules}
-        # A module in the directory of a program comes before one that would be imported, not before one that was.
+        # A module in the working directory shadows a library in a fresh interpreter, but not one imported already.
         self.shadowable = loaded - {name.partition(".")[0] for name in startup} - {"toolbox_payload"}
         sys.modules[MARK] = type(sys)(MARK)
         self.modules = set(sys.modules)
         self.watched = [(path, _stamp(path)) for path in sorted(set(_watched()))]
 
     def refusal(self) -> bytes:
-        """Return why there can be no children any more; empty if there can."""
+        """Return why no workers can be forked any more; empty if they can."""
         if not self.is_fresh():
             return b"stale"
         return b"memory" if self.memory_is_short() else b""
 
     def is_fresh(self) -> bool:
-        """Tell whether a new interpreter would find the same."""
+        """Tell whether a fresh interpreter would import the same files."""
         return all(_stamp(path) == stamp for path, stamp in self.watched)
 
     def is_shadowed(self) -> bool:
-        """Tell whether the working directory has a module that a program would get instead of one imported here."""
+        """Tell whether a module in the working directory would shadow one that was imported here."""
         try:
             names = os.listdir(".")
         except OSError:
@@ -54,12 +54,12 @@ class State:
         return any(name.partition(".")[0] in self.shadowable for name in names)
 
     def memory_is_short(self) -> bool:
-        """Tell whether the machine or the control group has little left."""
+        """Tell whether the machine or the cgroup has little memory left."""
         return any(left * _SHARE < total for left, total in (_machine(), _group()) if total)
 
 
 def load(plain: bool, start_again: "List[str]") -> State:
-    """Import everything, with ``plain`` only the standard library."""
+    """Import everything, with ``plain`` only the standard library; ``start_again`` is the command for that."""
     from . import hooks
 
     startup = set(sys.modules)
@@ -101,14 +101,14 @@ def _load_heavy(start_again: "List[str]") -> None:
                 if name == "numpy":
                     return
             except BaseException:
-                # Half an import is worse than none: begin again without.
+                # A half-imported library cannot be unloaded: start again without.
                 os.execv(sys.executable, start_again)
         if "matplotlib.pyplot" in sys.modules:
             _draw()
 
 
 def _draw() -> None:
-    """Draw once, which loads fonts and the writer of pictures; nothing of it can be seen afterwards."""
+    """Draw once, which loads the fonts and the PNG writer; the figure is dropped."""
     import io
 
     try:
@@ -127,7 +127,7 @@ def _draw() -> None:
 
 
 def _watched() -> "List[str]":
-    """Return the files and folders whose change makes what was imported out of date."""
+    """Return the files and folders whose change makes the imports out of date."""
     import site
 
     found = [sys.executable, os.path.join(sys.prefix, "pyvenv.cfg"), *filter(None, sys.path)]
@@ -156,7 +156,7 @@ def _stamp(path: str) -> "Optional[Tuple[int, int, int]]":
 
 
 def _machine() -> "Tuple[int, int]":
-    """Return the memory that is left and that there is, zeros if unknown."""
+    """Return the available and the total memory in KiB, zeros if unknown."""
     try:
         with open("/proc/meminfo") as file:
             lines = dict(line.split(":", 1) for line in file)
@@ -166,7 +166,7 @@ def _machine() -> "Tuple[int, int]":
 
 
 def _group() -> "Tuple[int, int]":
-    """Return the same for the control group this runs in."""
+    """Return the available memory and the limit of our cgroup in bytes, zeros if unknown."""
     folder = "/sys/fs/cgroup"
     try:
         with open("/proc/self/cgroup") as file:

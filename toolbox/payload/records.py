@@ -1,4 +1,4 @@
-"""What is noted while axes are drawn on, because it cannot be read off the artists afterwards."""
+"""Records of calls that draw, for what cannot be read from the artists afterwards."""
 
 import weakref
 
@@ -13,7 +13,7 @@ histograms: "Any" = weakref.WeakKeyDictionary()
 pies: "Any" = weakref.WeakKeyDictionary()
 
 
-def _note_boxes(result: "Any", axes: "Any", bxpstats: "List[Dict[str, Any]]", *args: "Any", **kwargs: "Any") -> None:
+def _record_boxes(result: "Any", axes: "Any", bxpstats: "List[Dict[str, Any]]", *args: "Any", **kwargs: "Any") -> None:
     positions = args[0] if args else kwargs.get("positions")
     if positions is None:
         positions = range(1, len(bxpstats) + 1)
@@ -23,7 +23,7 @@ def _note_boxes(result: "Any", axes: "Any", bxpstats: "List[Dict[str, Any]]", *a
     boxes.setdefault(axes, []).append((list(bxpstats), list(positions), bool(vertical)))
 
 
-def _note_histogram(result: "Any", axes: "Any", *args: "Any", **kwargs: "Any") -> None:
+def _record_histogram(result: "Any", axes: "Any", *args: "Any", **kwargs: "Any") -> None:
     counts, edges, artists = result
     many = len(artists) > 0 and hasattr(artists[0], "__len__")
     several = many or getattr(counts, "ndim", 1) == 2
@@ -45,9 +45,9 @@ def _label(artist: "Any") -> str:
     return next((label for label in found if label and not label.startswith("_")), "")
 
 
-def _note_pie(result: "Any", axes: "Any", *args: "Any", **kwargs: "Any") -> None:
+def _record_pie(result: "Any", axes: "Any", *args: "Any", **kwargs: "Any") -> None:
     parts = list(result)
     pies.setdefault(axes, []).append((parts[0], parts[1], parts[2] if len(parts) > 2 else []))
 
 
-NOTES = {"bxp": _note_boxes, "hist": _note_histogram, "pie": _note_pie}
+RECORDERS = {"bxp": _record_boxes, "hist": _record_histogram, "pie": _record_pie}

@@ -1,6 +1,7 @@
-"""Run a program as ``python3 -u -`` would, and see to it that its charts are reported.
+"""Run a program as ``python3 -u -`` would, with its charts reported.
 
-Only what every program needs is imported here: this is most of the time that a cold start takes beyond Python's own.
+Only what every program needs is imported here: imports are most of what a fresh run adds to the
+start of the interpreter.
 """
 
 import os
@@ -34,7 +35,7 @@ def main(argv: "List[str]") -> None:
 
 
 def read(fd: int) -> str:
-    """Return the text of a descriptor that is at its start, and close it."""
+    """Return the text of a file descriptor, and close it."""
     with open(fd, "rb") as file:
         return file.read().decode("utf-8", "surrogatepass")
 
@@ -43,7 +44,7 @@ def execute(text: str, arguments: "Sequence[str]") -> int:
     """Run a program as ``__main__``; return 1 or ``INTERRUPTED`` after an exception, let ``SystemExit`` rise."""
     module = new_main(arguments)
     try:
-        # No flags of this file, no line of this file in a traceback.
+        # ``dont_inherit``: the compiler flags of this file must not apply to the program.
         exec(compile(text, NAME, "exec", dont_inherit=True), module.__dict__)
     except SystemExit:
         raise
@@ -57,7 +58,7 @@ def execute(text: str, arguments: "Sequence[str]") -> int:
 
 
 def execute_to_status(text: str, arguments: "Sequence[str]") -> int:
-    """Do the same and return the exit status, also of ``SystemExit``."""
+    """Run a program and return its exit status, also that of ``SystemExit``."""
     try:
         return execute(text, arguments)
     except SystemExit as error:
@@ -74,7 +75,7 @@ def execute_to_status(text: str, arguments: "Sequence[str]") -> int:
 
 
 def new_main(arguments: "Sequence[str]") -> "ModuleType":
-    """Put a new ``__main__`` in place, with the path and the arguments of a program read from standard input."""
+    """Install a new ``__main__``, with the path and the arguments of a program read from standard input."""
     module = type(sys)("__main__")
     module.__dict__.update(__builtins__=sys.modules["builtins"], __file__=NAME, __cached__=None)
     sys.modules["__main__"] = module
@@ -99,7 +100,7 @@ def report(error: BaseException, text: str) -> None:
         linecache.cache[NAME] = (len(text), None, text.splitlines(True), NAME)
         sys.stderr.write("".join(traceback.format_exception(type(error), error, trace)))
     except Exception:
-        # No standard error any more, or an exception that cannot be printed: the interpreter knows what to do.
+        # No standard error any more, or an exception that cannot be printed: the interpreter handles both.
         sys.__excepthook__(type(error), error, trace)
 
 

@@ -1,9 +1,9 @@
-"""Keep an interpreter with everything imported, and fork a child of it for each run.
+"""Fork server: an interpreter with the usual libraries imported, which forks a worker for each run.
 
-A request on the control socket brings, for each child, its output and the socket on which its program will come.
-Children are forked by a process in between that ends, so that they belong to the daemon, which waits for them as for
-its own; the answer is their pids. A child does all that can be done without knowing the program, then waits: most of
-a start is over before anybody asks for it.
+A request on the control socket carries two descriptors per worker: its output pipe and the socket on which its program
+will arrive. The answer is the pids. Workers are forked by an intermediate process that exits at once, so the kernel
+makes them children of the daemon (a subreaper), which can then read their exit status. A worker prepares everything
+that does not depend on the program, then waits for it.
 """
 
 import array
@@ -18,15 +18,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, List, Optional, Tuple
 
-# How often a server without requests checks the memory.
+# How often a server without requests checks the free memory.
 LOOK_SECONDS = 30.0
 MAX_FDS = 16
-# What happens to be killed first when memory runs out.
+# The kernel kills the process with the highest score first when memory runs out.
 _OOM = "/proc/self/oom_score_adj"
 
 
 def main(argv: "List[str]") -> None:
-    """Serve on descriptor ``argv[1]`` until nobody asks, memory is short, or what was imported has changed."""
+    """Serve on descriptor ``argv[1]`` until it is closed, memory is short, or what was imported has changed."""
     from . import preload
 
     control = socket.socket(fileno=int(argv[1]))
@@ -39,17 +39,17 @@ def main(argv: "List[str]") -> None:
     request = _serve(control, state)
     if request is None:
         os._exit(0)
-    # Only a child gets here: its stack is as short as that of a fresh interpreter.
-    from . import child
+    # Only a worker gets here. Returning this far keeps its stack as short as that of a fresh interpreter.
+    from . import worker
 
     control.close()
     if score is not None:
         _swap_oom_score(score)
-    child.live(request, state)
+    worker.main(request, state)
 
 
 def _serve(control: socket.socket, state: "Any") -> "Optional[socket.socket]":
-    """Answer requests; return None at the end, and in each child the socket its program comes on."""
+    """Answer requests; return None at the end, and in each worker the socket on which its program arrives."""
     while True:
         if not select.select([control], [], [], LOOK_SECONDS)[0]:
             if state.memory_is_short():
@@ -80,16 +80,16 @@ def receive(channel: socket.socket) -> "Tuple[bytes, List[int]]":
 
 
 def _fork(fds: "List[int]") -> "Tuple[Optional[int], bytes]":
-    """Fork twice, for each pair of descriptors once more; return the pids, and in a child the number of its pair."""
+    """Fork one worker per pair of descriptors; return None and the pids, in a worker the number of its pair."""
     ours, theirs = os.pipe()
     with warnings.catch_warnings():
-        # The array library has threads; it handles forks.
+        # Python warns about a fork with threads; those of numpy handle it.
         warnings.simplefilter("ignore")
-        middle = os.fork()
-        number = _fork_children(len(fds) // 2) if middle == 0 else None
+        intermediate = os.fork()
+        number = _fork_workers(len(fds) // 2) if intermediate == 0 else None
     if number is None:
         os.close(theirs)
-        os.waitpid(middle, 0)
+        os.waitpid(intermediate, 0)
         pids = _read_all(ours)
         os.close(ours)
         return None, pids
@@ -111,14 +111,14 @@ def _read_all(fd: int) -> bytes:
         parts.append(part)
 
 
-def _fork_children(count: int) -> int:
-    """Fork children and end, so that they are nobody's; each returns its number."""
+def _fork_workers(count: int) -> int:
+    """Fork workers and exit, which makes them orphans; each returns its number."""
     try:
         for number in range(count):
             if os.fork() == 0:
                 return number
     except OSError:
-        pass  # there are fewer, which the answer says
+        pass  # the answer lists fewer pids
     os._exit(0)
 
 

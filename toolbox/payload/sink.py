@@ -6,7 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Dict, List
 
-# All charts of a run together; the daemon reads no more either.
+# Bytes of all charts of a run together; the daemon reads no more.
 CAPACITY = 64 * 1024 * 1024
 
 _state: "Dict[str, Any]" = {"fd": -1, "identity": None, "left": 0}
@@ -19,7 +19,7 @@ def open_on(fd: int) -> None:
 
 
 def put(chart: "Dict[str, Any]") -> bool:
-    """Write one chart; with too much data it goes without, and if there is no room at all it is left out."""
+    """Write one chart: without its data, or without its picture too, if that would exceed the capacity."""
     import json
 
     tries: List[Dict[str, Any]] = [
@@ -35,7 +35,7 @@ def put(chart: "Dict[str, Any]") -> bool:
 
 
 def _write(line: bytes) -> bool:
-    # A program that closes every descriptor may have opened a file of its own on this number.
+    # A program that closes every descriptor may have opened a file of its own with this number.
     status = os.fstat(_state["fd"])
     if (status.st_dev, status.st_ino) != _state["identity"]:
         return False

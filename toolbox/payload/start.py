@@ -1,12 +1,12 @@
-"""Begin a run, ``start.py CODE_FD CHARTS_FD ARGUMENT...``, or a fork server, ``start.py --serve FD``."""
+"""Start a run, ``start.py CODE_FD CHARTS_FD ARGUMENT...``, or a fork server, ``start.py --serve CONTROL_FD``."""
 
 import sys
 
-# This folder is on the path because the script is in it; the user's programs must not see it.
+# Python puts the folder of the script on the path; the user's program must not import from it.
 _here = __file__.rpartition("/")[0]
 if sys.path and sys.path[0] == _here:
     del sys.path[0]
-# The package is imported under a name that no user's module has, without its folder's parent on the path.
+# A package name that no module of the user has; a normal import would need the parent folder on the path.
 _package = type(sys)("toolbox_payload")
 _package.__path__ = [_here]
 sys.modules["toolbox_payload"] = _package

@@ -1,4 +1,4 @@
-"""Numbers and texts as strict JSON has them: no NaN, no types of anybody's array library."""
+"""Numbers and texts as strict JSON has them: no NaN, no numpy types."""
 
 import math
 
@@ -23,7 +23,7 @@ def number(value: "Any") -> "Optional[float]":
 
 
 def numbers(values: "Iterable[Any]") -> "List[float]":
-    """Return the finite ones."""
+    """Return the finite numbers of a sequence."""
     return [plain for plain in map(number, values) if plain is not None]
 
 

@@ -144,7 +144,7 @@ class SupervisedChild(Generic[T]):
     async def start(self) -> T:
         """Return what ``ready`` returned, after starting the child if it does not run; raise ``ChildUnavailable``.
 
-        Concurrent callers wait for the same start, which goes on if they are cancelled.
+        Concurrent callers wait for the same start, which continues if they are cancelled.
         """
         while self._life is not None and self._life.ending:
             await self._life.ended.wait()

@@ -20,7 +20,7 @@ PYTHON = ("python3", "python")
 _TYPESCRIPT = ("bun", "node", "tsx", "ts-node")
 _QUIET = {"NO_UPDATE_NOTIFIER": "1", "npm_config_loglevel": "error"}
 _TS_NODE = ("-T", "--ignore-diagnostics", "5107", "-O", '{"module":"CommonJS"}')
-# The kernel takes 128 KiB for one argument.
+# The kernel allows 128 KiB for one argument.
 MAX_ARGUMENT = 96 * 1024
 _FLAGS = ("--input-type=commonjs-typescript", "--disable-warning=ExperimentalWarning")
 
@@ -30,7 +30,7 @@ class NoRuntimeError(Exception):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """An argument list, what the program reads at its start, and variables beside those of the request."""
+    """An argument list, the content of standard input, and variables in addition to those of the request."""
 
     argv: Sequence[str]
     stdin: bytes | None = None
@@ -48,7 +48,7 @@ class JavaScript:
         self._stripper = Stripper(procs, env)
 
     async def javascript(self, code: str, argv: Sequence[str], path: str) -> Plan:
-        """Plan a JavaScript program: node, which finds out whether it is CommonJS or an ES module."""
+        """Plan a JavaScript program: node, which detects whether it is CommonJS or an ES module, else bun."""
         node = await self._programs.find(("node",), path)
         if node:
             return _node(node, code, argv)
@@ -67,7 +67,7 @@ class JavaScript:
         raise NoRuntimeError("sh: 1: ts-node: not found\n")
 
     async def close(self) -> None:
-        """End the helper that strips types."""
+        """End the TypeScript helper."""
         await self._stripper.close()
 
     async def _typescript(self, name: str, program: str, code: str, argv: Sequence[str]) -> Plan | None:
@@ -79,7 +79,7 @@ class JavaScript:
         return Plan([program, *loader, *argv], code.encode(), _QUIET)
 
     async def _stripped(self, node: str, code: str, argv: Sequence[str]) -> Plan | None:
-        """Plan for node itself, with the types taken out by a helper that is warm; None if this node cannot."""
+        """Plan for node, with the types stripped by the helper; None if this node is too old for TypeScript."""
         version = await self._version(node)
         if version < (22, 7):
             return None
@@ -87,7 +87,7 @@ class JavaScript:
             plain = await self._stripper.strip(node, code)
             if plain is not None:
                 return _node(node, plain, argv)
-        # Slower by the time it takes to load the stripper; it also words the errors.
+        # Slower, because each process loads the stripper; reports the errors of an invalid program.
         return _node(node, code, argv, "--experimental-transform-types", *_FLAGS)
 
     async def _version(self, node: str) -> tuple[int, int]:
@@ -101,10 +101,10 @@ class JavaScript:
 def _node(node: str, code: str, argv: Sequence[str], *flags: str) -> Plan:
     data = code.encode()
     if code and code[0] != "-" and "\0" not in code and len(data) <= MAX_ARGUMENT:
-        # Saves the tenth of a start that reading standard input takes. Two arguments, not --eval=CODE: node leaves out
-        # only the former when the program forks.
+        # Reading standard input is a tenth of the start. Two arguments instead of --eval=CODE: only the former are left
+        # out of the arguments that node passes on when the program forks.
         return Plan([node, *flags, "-e", code, "--", *argv])
-    # The module takes "-" out of process.argv: programs expect their arguments from argv[1] on.
+    # The module removes "-" from process.argv: programs expect their arguments from argv[1] on.
     return Plan([node, "--require", str(PAYLOAD / "argv.cjs"), *flags, "-", *argv], data)
 
 

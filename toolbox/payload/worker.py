@@ -1,4 +1,4 @@
-"""One run in a forked child: take the program's place in the world, run it, and end as an interpreter ends."""
+"""One run in a forked worker: take over the program's environment, run it, and end as an interpreter ends."""
 
 import gc
 import json
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from typing import Any, Dict, NoReturn
 
 
-def live(channel: socket.socket, state: "Any") -> "NoReturn":
+def main(channel: socket.socket, state: "Any") -> "NoReturn":
     """Prepare, wait for the program, run it."""
     leader = os.getpid()
     _prepare(state)
     message, fds = receive(channel)
     if not message:
-        os._exit(0)  # the daemon needs no more children
+        os._exit(0)  # dismissed by the daemon
     with open(fds[0], "rb") as file:
         program = json.loads(file.read())
     try:
@@ -31,14 +31,14 @@ def live(channel: socket.socket, state: "Any") -> "NoReturn":
         os._exit(1)
     _take_environment(program["env"])
     if state.is_shadowed() or not state.is_fresh():
-        _start_cold(program, fds[1])
+        _exec_fresh(program, fds[1])
     sink.open_on(fds[1])
     status = run.execute_to_status(program["code"], program["argv"])
     end.finish(status, state.modules, channel if os.getpid() == leader else None)
 
 
 def _prepare(state: "Any") -> None:
-    """Do what a fresh interpreter would have done, and what need not wait for the program."""
+    """Do what a fresh interpreter would have done by now, and what does not depend on the program."""
     random = sys.modules.get("numpy.random")
     if random is not None:
         random.seed()
@@ -48,7 +48,7 @@ def _prepare(state: "Any") -> None:
 
 
 def _rehearse(state: "Any") -> None:
-    """Do once what each run does: a page that is written to is copied the first time, and nobody waits yet."""
+    """Do once what each run does: the first write to a page shared with the server copies it, here before the run."""
     _take_environment(json.loads(json.dumps(dict(os.environ))))
     state.is_shadowed()
     state.is_fresh()
@@ -67,8 +67,8 @@ def _take_environment(environ: "Dict[str, str]") -> None:
         time.tzset()
 
 
-def _start_cold(program: "Dict[str, Any]", charts: int) -> "NoReturn":
-    """Become a fresh interpreter: what was imported here is not what this program would find."""
+def _exec_fresh(program: "Dict[str, Any]", charts: int) -> "NoReturn":
+    """Become a fresh interpreter: what was imported here is not what this program would import."""
     source = os.memfd_create("code", 0)
     os.write(source, program["code"].encode("utf-8", "surrogatepass"))
     os.lseek(source, 0, os.SEEK_SET)
