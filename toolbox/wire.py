@@ -6,8 +6,9 @@ Subclasses must repeat ``kw_only``, which msgspec structs do not inherit: ``clas
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import re
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, cast
 
 import msgspec
 
@@ -74,7 +75,13 @@ def _dec_hook(kind: type, value: Any) -> Any:
 
 def decode(data: bytes, kind: type[Any]) -> Any:
     """Decode and validate JSON; raise ``msgspec.MsgspecError``, ``UnicodeDecodeError`` or ``RecursionError``."""
-    return msgspec.json.decode(data, type=kind, dec_hook=_dec_hook)
+    return decoder(cast("Any", kind)).decode(data)
+
+
+@functools.cache
+def decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    """Return the decoder of a type, which is built once."""
+    return msgspec.json.Decoder(kind, dec_hook=_dec_hook)
 
 
 def convert(value: object, kind: type[Any]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import operator
 import os
 import secrets
 import signal
@@ -16,6 +17,9 @@ from toolbox.host.output_log import OutputLog
 from toolbox.host.pipes import PipeReader, PipeWriter, drained
 from toolbox.host.survivors import Survivor
 from toolbox.host.usage import ExitReport, Usage
+
+# The exit code of a process killed by SIGKILL, and of a shell whose child was.
+KILLED_CODE = 128 + signal.SIGKILL
 
 
 class ExitStatus(msgspec.Struct, frozen=True):
@@ -106,6 +110,9 @@ class Child:
 
     async def report(self) -> ExitReport:
         """Return what the process used and was denied; it has ended, and its cgroup may be removed after this."""
+        # The report of an ordinary exit is the usage that was collected with it.
+        if self.group is None and self.status is not None and self.status.code != KILLED_CODE:
+            return ExitReport(self.usage)
         return await self._host.report(self)
 
     async def survivors(self) -> list[Survivor]:
@@ -138,6 +145,9 @@ class Child:
         return True
 
 
+_closed = operator.attrgetter("closed")
+
+
 class Process(Child):
     """A child whose output is recorded."""
 
@@ -151,7 +161,7 @@ class Process(Child):
     @property
     def writers_left(self) -> bool:
         """Tell whether any process still holds a write end of an output pipe."""
-        return any(not pipe_reader.closed for pipe_reader in self.pipe_readers)
+        return not all(map(_closed, self.pipe_readers))
 
     async def settle(self, quiet: float = 0.25, cap: float = 1.0) -> ExitStatus:
         """Wait for the exit, then for the rest of the output.
@@ -159,9 +169,11 @@ class Process(Child):
         A background child may keep the pipe open for ever, so reading ends ``quiet`` seconds after the last byte and at
         most ``cap`` seconds after the exit.
         """
-        status = await self.wait()
-        await drained(self.pipe_readers, asyncio.get_running_loop().time(), quiet, cap)
-        return status
+        await self._exit.wait()
+        if self.writers_left:
+            await drained(self.pipe_readers, asyncio.get_running_loop().time(), quiet, cap)
+        assert self.status is not None
+        return self.status
 
     def catch_up(self) -> None:
         """Read what is in the pipes right now."""
@@ -171,4 +183,5 @@ class Process(Child):
     def release(self) -> None:
         """Stop recording output. Background processes are not affected: what they write is read and discarded."""
         for pipe_reader in self.pipe_readers:
-            pipe_reader.discard()
+            if not pipe_reader.closed:
+                pipe_reader.discard()

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import signal
 from typing import NamedTuple
 
 from toolbox.host import survivors, tree
-from toolbox.host.child import Child
+from toolbox.host.child import KILLED_CODE, Child
 from toolbox.host.oom import OutOfMemory
 from toolbox.host.survivors import Survivor
 from toolbox.host.usage import ExitReport, Usage
 from toolbox.host.worker_pool import WorkerPool
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-# A shell reports a child that was killed with the same number.
-_KILLED = 128 + signal.SIGKILL
 
 
 class Counters(NamedTuple):
@@ -42,7 +39,7 @@ class ExitReporter:
         """Report on a child that has ended; its cgroup is removed as soon as it is empty."""
         if child.group is not None:
             return await self._tables.workers.run(child.group.report)
-        killed = child.status is not None and child.status.code == _KILLED
+        killed = child.status is not None and child.status.code == KILLED_CODE
         return ExitReport(child.usage, out_of_memory=killed and await self._spawner.run(self._oom.take))
 
     async def report_since(self, shell: Child, before: Counters, code: int) -> ExitReport:
@@ -55,7 +52,7 @@ class ExitReporter:
         usage = Usage(max(total - before.cpu_seconds, 0.0), None)
         if shell.group is not None:
             return ExitReport(usage, now.oom_kills > before.oom_kills, now.refused_forks > before.refused_forks)
-        return ExitReport(usage, out_of_memory=code == _KILLED and await self._spawner.run(self._oom.take))
+        return ExitReport(usage, out_of_memory=code == KILLED_CODE and await self._spawner.run(self._oom.take))
 
     async def survivors(self, leader: int) -> list[Survivor]:
         """Describe the processes of an ended session leader's tree that still run."""

@@ -54,6 +54,9 @@ class Limits(NamedTuple):
         )
 
 
+NO_LIMITS = Limits()
+
+
 def gated(argv: Sequence[str | bytes], executable: str | None, env: Mapping[str, str]) -> list[str | bytes]:
     """Return the argv of a shell that stops itself, then runs the program; raise ``FileNotFoundError`` like exec."""
     program = executable or shutil.which(os.fsdecode(argv[0]), path=env.get("PATH"))

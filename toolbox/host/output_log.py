@@ -214,7 +214,8 @@ class OutputLog:
     def finish(self) -> None:
         """Mark the end of the stream, where followers stop."""
         self.ended = True
-        self.wake()
+        if self._readers:
+            self.wake()
 
     def wake(self) -> None:
         """Wake followers, which then check for data and for their end condition."""
@@ -301,7 +302,8 @@ class OutputLog:
         if self._writer is not None or self._store is not None:
             return False
         self._forget()
-        self.finish()
+        if not self.ended:
+            self.finish()
         return True
 
     def _forget(self) -> None:

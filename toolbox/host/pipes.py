@@ -27,6 +27,8 @@ class PipeReader:
         self.last = 0.0
         self.paused = False
         self.discarding = False
+        # The last writer closed the pipe, or ``close`` was called.
+        self.closed = False
         self._fd = fd
         self._output_log = output_log
         self._channel = channel
@@ -35,12 +37,7 @@ class PipeReader:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._ended = asyncio.Event()
-        self._loop.add_reader(fd, self._readable)
-
-    @property
-    def closed(self) -> bool:
-        """Tell whether the last writer closed the pipe or ``close`` was called."""
-        return self._fd < 0
+        self._loop.add_reader(fd, self._take)
 
     async def ended(self) -> None:
         """Wait until the pipe is closed on either side."""
@@ -67,13 +64,11 @@ class PipeReader:
         self._loop.remove_reader(self._fd)
         os.close(self._fd)
         self._fd = -1
+        self.closed = True
         self.paused = False
         self._ended.set()
         on_close, self._on_close = self._on_close, _ignore_close
         on_close(self)
-
-    def _readable(self) -> None:
-        self._take()
 
     def _take(self) -> bool:
         """Read once; tell whether there was data."""
@@ -112,13 +107,13 @@ class PipeReader:
         if self.paused and not self.closed:
             self.paused = False
             self.last = self._loop.time()
-            self._loop.add_reader(self._fd, self._readable)
+            self._loop.add_reader(self._fd, self._take)
 
     def _delay_discard(self, size: int) -> None:
         if size < CHUNK:
             return
         self._loop.remove_reader(self._fd)
-        self._timer = self._loop.call_later(DISCARD_INTERVAL, self._loop.add_reader, self._fd, self._readable)
+        self._timer = self._loop.call_later(DISCARD_INTERVAL, self._loop.add_reader, self._fd, self._take)
 
 
 def _ignore_close(_: PipeReader) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import subprocess
@@ -109,18 +110,22 @@ class Procs:
         user: UserIdentity | None = None,
         limits: Limits | None = None,
     ) -> Process:
-        """Start a program and record its output. ``merge``: both streams share one pipe, which preserves their order.
+        """Start a program and record its output; with ``merge`` both streams share one pipe and keep their order."""
+        launch = Launch(argv, env, cwd, executable, stdin, PIPE, PIPE, merge, pass_fds, user=user, limits=limits)
+        return await self.launch(launch, output_log, retention=retention)
+
+    async def launch(
+        self, launch: Launch, output_log: OutputLog | None = None, *, retention: Retention | None = None
+    ) -> Process:
+        """Start a program and record the streams that are ``PIPE``.
 
         The caller closes ``output``. An ``output_log`` passed in is not finished when the process ends. ``OSError``:
         ``filename`` is the working directory if that caused it, else the program.
         """
-        launch = Launch(argv, env, cwd, executable, stdin, PIPE, PIPE, merge, pass_fds, user=user, limits=limits)
-
-        def build(started: _Started) -> Process:
-            output = self._spool.output_log(retention) if output_log is None else output_log
-            return self._recorded(started, output, last=output_log is None)
-
-        return await self._launch(self._start, launch, build)
+        last = output_log is None
+        output = self._spool.output_log(retention) if output_log is None else output_log
+        build = functools.partial(self._recorded, output=output, last=last)
+        return await self._start_child(self._start, launch, build)
 
     async def spawn_raw(self, launch: Launch) -> Child:
         """Start a program on the caller's descriptors, which stay open; no output is recorded."""
@@ -132,7 +137,7 @@ class Procs:
             child.group = started.group
             return child
 
-        return await self._launch(self._start, launch, build)
+        return await self._start_child(self._start, launch, build)
 
     async def run(
         self,
@@ -170,7 +175,7 @@ class Procs:
         def build(started: _Started) -> Child:
             return Child(started.pid, started.pidfd, self)
 
-        return await self._launch(self._adopt, make, build)
+        return await self._start_child(self._adopt, make, build)
 
     async def adopt_process(self, pid: int, stdout: int, *, retention: Retention | None = None) -> Process:
         """Watch a re-parented process that leads a session, and record its output; takes ownership of ``stdout``.
@@ -183,7 +188,7 @@ class Procs:
             return self._recorded(started, self._spool.output_log(retention), last=False)
 
         try:
-            return await self._launch(self._adopt, lambda: pid, build)
+            return await self._start_child(self._adopt, lambda: pid, build)
         except Unavailable:
             os.close(stdout)
             raise
@@ -255,7 +260,7 @@ class Procs:
 
     # From here on everything runs on the event loop.
 
-    async def _launch(self, call: Callable[[Any], _Started], argument: Any, build: Callable[[_Started], C]) -> C:
+    async def _start_child(self, call: Callable[[Any], _Started], argument: Any, build: Callable[[_Started], C]) -> C:
         """Start a child in the spawn thread and watch it on the loop, even if the caller was cancelled meanwhile."""
         if self._closing:
             raise Unavailable("daemon is shutting down")
@@ -272,7 +277,7 @@ class Procs:
             elif error is not None and not result.cancelled():
                 result.set_exception(error)
 
-        self._spawner.submit(lambda: call(argument), arrived)
+        self._spawner.submit(functools.partial(call, argument), arrived)
         try:
             return await result
         except asyncio.CancelledError:
@@ -291,7 +296,8 @@ class Procs:
             await child.output.close()
 
     def _recorded(self, started: _Started, output: OutputLog, *, last: bool) -> Process:
-        process = Process(started.pid, started.pidfd, self, output, _pipe_writer(started))
+        writer = None if started.stdin is None else PipeWriter(started.stdin)
+        process = Process(started.pid, started.pidfd, self, output, writer)
         process.group = started.group
         for fd, channel in ((started.stdout, Channel.STDOUT), (started.stderr, Channel.STDERR)):
             if fd is not None:
@@ -335,19 +341,17 @@ class Procs:
         os.close(pidfd)
 
     def _collect(self, child: Child) -> None:
+        usage = None
         try:
             _, status, used = os.wait4(child.pid, os.WNOHANG)
+            usage = Usage.of(used)
         except ChildProcessError:
             log.error("exit status lost, process already reaped: pid %d", child.pid)  # noqa: TRY400 - a trace adds nothing
-            self._reaped(child, 255 << 8, None)
-        else:
-            self._reaped(child, status, Usage.of(used))
-
-    def _reaped(self, child: Child, status: int, usage: Usage | None) -> None:
+            status = 255 << 8
         _, popen = self._live.pop(child.pid)
         self._own.discard(child.pid)
         result = ExitStatus.of(status)
-        # Popen.__del__ calls waitpid unless it has a return code, and the pid may belong to another child by then.
+        # Without a return code Popen itself waits for the pid when it is collected.
         if popen is not None:
             popen.returncode = result.code
         child.reaped(result, usage)

@@ -9,6 +9,7 @@ it by ``/dev/null``. Read this way ``$0`` and ``/proc/$$/exe`` are those of the 
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import shutil
 import time
@@ -48,11 +49,18 @@ class Shell(msgspec.Struct, frozen=True):
 
     def script(self, text: bytes) -> tuple[list[str], bytes]:
         """Return the arguments to start with and the standard input to start on."""
-        if self.kind == "bash":
-            return [self.name, "-c", _BASH], text
-        if self.kind == "zsh":
-            return [self.name, "-c", _ZSH], b"setopt functionargzero;" + _QUIET.encode() + text
-        return [self.name, "-c", _SH], _QUIET.encode() + text
+        argv, before = _driver(self)
+        return argv, before + text
+
+
+@functools.cache
+def _driver(shell: Shell) -> tuple[list[str], bytes]:
+    """Return the arguments of a shell, and what precedes its script."""
+    if shell.kind == "bash":
+        return [shell.name, "-c", _BASH], b""
+    if shell.kind == "zsh":
+        return [shell.name, "-c", _ZSH], b"setopt functionargzero;" + _QUIET.encode()
+    return [shell.name, "-c", _SH], _QUIET.encode()
 
 
 class Shells:

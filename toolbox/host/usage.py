@@ -9,6 +9,10 @@ from typing import NamedTuple
 _INEXACT_KIB = 1024
 
 
+# Peak memory of the daemon in KiB.
+_own_peak = 0
+
+
 class Usage(NamedTuple):
     """Usage of a process and the children it waited for; ``peak_memory`` in bytes, None if unknown."""
 
@@ -23,23 +27,12 @@ class Usage(NamedTuple):
         peak above the daemon's own belongs to the program. The daemon's own is read from ``/proc``, because its
         ``getrusage`` may in the same way include its parent's.
         """
-        peak = used.ru_maxrss * 1024 if _own_peak.exceeded_by(used.ru_maxrss) else None
-        return cls(used.ru_utime + used.ru_stime, peak)
-
-
-class _OwnPeak:
-    """Peak memory of the daemon in KiB. It only grows, so it is read again only when the known value is exceeded."""
-
-    def __init__(self) -> None:
-        self._known = 0
-
-    def exceeded_by(self, size: int) -> bool:
-        if size > self._known:
-            self._known = _peak() + _INEXACT_KIB
-        return size > self._known
-
-
-_own_peak = _OwnPeak()
+        global _own_peak  # noqa: PLW0603 - a cache of one number
+        peak = used.ru_maxrss
+        # Our own peak only grows, so it is read again only when the known value is exceeded.
+        if peak > _own_peak:
+            _own_peak = _peak() + _INEXACT_KIB
+        return cls(used.ru_utime + used.ru_stime, peak * 1024 if peak > _own_peak else None)
 
 
 def _peak() -> int:

@@ -32,6 +32,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+@functools.lru_cache(maxsize=64)
 def _hostname(host: str) -> str:
     try:
         return urlsplit(f"//{host}").hostname or ""
@@ -61,7 +62,8 @@ class Access:
         """Let a request through or raise 401 or 403; an unknown route is guarded like any other."""
         if route is not None and route.mark.open:
             return
-        query = parse_query(request.rel_url.raw_query_string)
+        raw_query = request.rel_url.raw_query_string
+        query = parse_query(raw_query) if raw_query else {}
         if route is not None and route.mark.signed and "signature" in query:
             self._keys.verify(request.method, query)
             return

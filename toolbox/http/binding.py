@@ -54,9 +54,28 @@ def describe(error: Exception) -> str:
     return wire.text(f"{where}: {what}" if where else what)
 
 
-def _texts(kind: type[Any], values: dict[str, list[str]]) -> dict[str, Any]:
-    """Pick the first value of each field, or all where the field is a list."""
-    return {name: found if many else found[0] for name, many in _plan(cast(Any, kind)) if (found := values.get(name))}
+def _texts(kind: type[Any], values: dict[str, list[str]]) -> Any:
+    """Read a struct from texts: the first value of each field, or all where the field is a list."""
+    picked: dict[str, Any] = {}
+    for name, many in _plan(cast(Any, kind)):
+        found = values.get(name)
+        if found:
+            picked[name] = found if many else found[0]
+    return _convert(picked, kind)
+
+
+def _headers(kind: type[Any], request: Request) -> Any:
+    values: dict[str, list[str]] = {}
+    for name, _ in _plan(cast(Any, kind)):
+        if name in request.headers:
+            values[name] = request.headers.getall(name)
+    return _texts(kind, values) if values else _empty(cast(Any, kind))
+
+
+@functools.cache
+def _empty(kind: Any) -> Any:
+    """Return the struct of a request that sets none of its fields; handlers never change what they are given."""
+    return _convert({}, kind)
 
 
 @functools.cache
@@ -97,7 +116,7 @@ async def _decode_body(request: Request, kind: type[Any], limit: int) -> Any:
     try:
         if len(data) > OFF_LOOP:
             return await asyncio.to_thread(wire.decode, data, kind)
-        return wire.decode(data, kind)
+        return wire.decoder(cast(Any, kind)).decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidBody(f"invalid request body: {describe(error)}") from error
 
@@ -111,10 +130,10 @@ async def arguments(route: Route, request: Request, captured: dict[str, str]) ->
         elif source == "path":
             bound[source] = _convert(captured, kind)
         elif source == "query":
-            bound[source] = _convert(_texts(kind, parse_query(request.rel_url.raw_query_string)), kind)
+            raw = request.rel_url.raw_query_string
+            bound[source] = _texts(kind, parse_query(raw)) if raw else _empty(kind)
         elif source == "headers":
-            names = {name: request.headers.getall(name, []) for name, _ in _plan(cast(Any, kind))}
-            bound[source] = _convert(_texts(kind, names), kind)
+            bound[source] = _headers(kind, request)
         elif source == "body":
             bound[source] = await _decode_body(request, kind, route.mark.body_limit)
     return bound
@@ -127,8 +146,6 @@ def fields(kind: Any) -> tuple[msgspec.structs.FieldInfo, ...]:
 
 async def respond(route: Route, request: Request, result: Any) -> web.StreamResponse:
     """Turn what a handler returned into a response."""
-    if isinstance(result, web.StreamResponse):
-        return result
     reply = result if isinstance(result, Reply) else Reply(result)
     status = reply.status or route.mark.status
     if reply.value is None:

@@ -57,6 +57,8 @@ class Router:
 
     def __init__(self, routes: Iterable[Route], sandbox_id: str) -> None:
         self._root = _Node()
+        # Most requests are for a path without parameters, as it is written: one look-up finds it.
+        self._exact: dict[str, _Node] = {}
         self._tails: list[tuple[re.Pattern[str], Route]] = []
         self._id = sandbox_id
         self.routes = list(routes)
@@ -73,6 +75,8 @@ class Router:
         node = self._root
         for segment in path.strip("/").split("/"):
             node = self._step(node, segment)
+        if "{" not in path:
+            self._exact[path] = node
         if route.mark.method in node.routes:
             raise ValueError(f"two handlers for {route.mark.method} {path}")
         node.routes[route.mark.method] = route
@@ -90,6 +94,9 @@ class Router:
 
     def resolve(self, raw_path: str) -> RouteMatch | None:
         """Find the routes of a raw (still percent-encoded) path, with or without the sandbox prefix."""
+        exact = self._exact.get(raw_path)
+        if exact is not None:
+            return RouteMatch(exact.routes, {}, raw_path)
         found = self._lookup(raw_path)
         if found is None:
             stripped = self._without_prefix(raw_path)

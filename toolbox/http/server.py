@@ -38,6 +38,8 @@ BACKLOG = 512
 LINGER = 0.5
 # Where a raw route finds its captured values and the path without the sandbox prefix.
 MATCH = web.RequestKey("match", RouteMatch)
+# What the log and the metrics call a request without a route.
+NO_ROUTE = "(no route)"
 _REQUEST_ID = re.compile(r"[\w.:-]{1,64}")
 
 
@@ -121,7 +123,11 @@ class HttpServer:
         status = 499
         try:
             match = self.router.resolve(request.rel_url.raw_path)
-            route = match.pick(request.method, upgrade=_is_upgrade(request)) if match else None
+            route = (
+                match.pick(request.method, upgrade="Upgrade" in request.headers and _is_upgrade(request))
+                if match
+                else None
+            )
             response = await self._answer(request, match, route)
             status = response.status
             return response
@@ -130,13 +136,17 @@ class HttpServer:
             status = response.status
             return response
         finally:
-            self._finish(Finished(request, _template(route), request.method, status, started_ns, _since(clock)), route)
+            template = NO_ROUTE if route is None else route.mark.path
+            seconds = time.perf_counter() - clock
+            self._finish(Finished(request, template, request.method, status, started_ns, seconds), route)
             logs.request_id.reset(mark)
 
     def _identify(self, request: web.BaseRequest) -> contextvars.Token[str]:
         given = request.headers.get("X-Request-Id", "")
         name = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
-        headers = {"Server": "toolbox", "X-Request-Id": name, **self._access.cors(request)}
+        headers = {"Server": "toolbox", "X-Request-Id": name}
+        if "Origin" in request.headers:
+            headers |= self._access.cors(request)
         if self._draining:
             headers["Connection"] = "close"
         request[REPLY_HEADERS] = headers
@@ -145,23 +155,23 @@ class HttpServer:
     async def _answer(
         self, request: web.BaseRequest, match: RouteMatch | None, route: Route | None
     ) -> web.StreamResponse:
-        preflight = self._access.preflight(request)
+        preflight = self._access.preflight(request) if request.method == "OPTIONS" else None
         if preflight is not None:
             return preflight
         self._access.check(request, route)
         if self._draining and not (route is not None and route.mark.open):
             raise Unavailable("daemon is shutting down")
-        if match is None:
-            raise NotFound(f"no such route: {request.path}, see /openapi.json for the list")
-        if route is None:
-            raise _wrong_method(request, match)
-        await _continue(request)
+        if match is None or route is None:
+            raise _no_route(request, match)
+        if "Expect" in request.headers:
+            await _continue(request)
         if route.mark.method == WEBSOCKET:
             return await self._websocket(route, request, match)
         if route.mark.method == ANY_METHOD:
             request[MATCH] = match
         bound = await arguments(route, request, match.captured)
-        return await respond(route, request, await route.call(**bound))
+        result = await route.call(**bound)
+        return result if isinstance(result, web.StreamResponse) else await respond(route, request, result)
 
     async def _websocket(self, route: Route, request: web.BaseRequest, match: RouteMatch) -> web.StreamResponse:
         session = WsSession(request, choose=route.mark.subprotocols.choose)
@@ -205,14 +215,6 @@ class HttpServer:
             observe(done)
 
 
-def _since(clock: float) -> float:
-    return time.perf_counter() - clock
-
-
-def _template(route: Route | None) -> str:
-    return route.mark.path if route is not None else "(no route)"
-
-
 def _is_upgrade(request: web.BaseRequest) -> bool:
     return request.headers.get("Upgrade", "").lower() == "websocket"
 
@@ -224,7 +226,9 @@ def _reason(error: Exception) -> str:
     return "internal error"
 
 
-def _wrong_method(request: web.BaseRequest, match: RouteMatch) -> Exception:
+def _no_route(request: web.BaseRequest, match: RouteMatch | None) -> Exception:
+    if match is None:
+        return NotFound(f"no such route: {request.path}, see /openapi.json for the list")
     if WEBSOCKET in match.routes and request.method == "GET":
         return NotFound(f"{request.path} is a websocket: send an upgrade request")
     methods = match.allowed()

@@ -19,7 +19,9 @@ NDJSON = "application/x-ndjson"
 def wanted_stream(request: web.BaseRequest) -> str | None:
     """Return the streaming media type a client asks for in Accept, if any."""
     accept = request.headers.get("Accept", "")
-    return next((media for media in (SSE, NDJSON) if media in accept), None)
+    if SSE in accept:
+        return SSE
+    return NDJSON if NDJSON in accept else None
 
 
 class EventStream:

@@ -59,8 +59,11 @@ class ExitInfo(NamedTuple):
         """Combine an exit status and the report on what was used and denied."""
         if reason is None:
             reason = Reason.EXITED if status.signal is None else Reason.SIGNALED
-        usage = None if report is None else report.usage
-        return cls(status.code, status.signal_name, reason, _cause(status, report), usage)
+        signal = None if status.signal is None else status.signal_name
+        if report is None:
+            return cls(status.code, signal, reason)
+        cause = _cause(report) if status.code else None
+        return cls(status.code, signal, reason, cause, report.usage)
 
     @classmethod
     def expired(cls, report: ExitReport) -> ExitInfo:
@@ -68,9 +71,7 @@ class ExitInfo(NamedTuple):
         return cls(TIMED_OUT, None, Reason.TIMED_OUT, None, report.usage)
 
 
-def _cause(status: ExitStatus, report: ExitReport | None) -> Cause | None:
-    if report is None or not status.code:
-        return None
+def _cause(report: ExitReport) -> Cause | None:
     if report.out_of_memory:
         return Cause.OUT_OF_MEMORY
     return Cause.PID_LIMIT if report.out_of_pids else None

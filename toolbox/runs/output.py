@@ -36,8 +36,10 @@ class Decoder:
 
 async def text(output: OutputLog, channel: Channel | None = None, limit: int | None = None) -> AsyncIterator[str]:
     """Yield the text of one channel, or of all in order; with ``limit`` only that many bytes of head and tail."""
-    decoder = Decoder()
     expected, size = 0, output.size
+    if not size:
+        return
+    decoder = Decoder()
     async for chunk in _head_and_tail(output, limit):
         if chunk.offset > expected:
             yield decoder.gap(chunk.offset - expected)

@@ -20,9 +20,10 @@ from typing import NamedTuple
 
 from toolbox.errors import NameConflict, ProcessNotFound
 from toolbox.host.child import Child
+from toolbox.host.limits import NO_LIMITS, Limits
 from toolbox.host.output_log import OutputLog
 from toolbox.host.survivors import Survivor
-from toolbox.runs import exit_info
+from toolbox.runs import bounds, exit_info
 from toolbox.runs.exit_info import ExitInfo
 from toolbox.runs.wire import Details, LimitsReport
 
@@ -109,8 +110,9 @@ class Entry:
     size: tuple[int, int] | None = None
     limits: LimitsReport | None = None
     exit: ExitInfo | None = None
-    _holds: int = 0
+    holds: int = 0
     _ended: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
+    # Called when it has ended and nobody holds it; set by the registry.
     _changed: Callable[[Entry], None] | None = None
 
     @property
@@ -121,19 +123,24 @@ class Entry:
     @property
     def held(self) -> bool:
         """Tell whether somebody needs the output."""
-        return self._holds > 0
+        return self.holds > 0
 
-    def began(self, process: Child) -> None:
-        """Record that it runs, as this process."""
+    def began(self, process: Child, limits: Limits | None = None) -> None:
+        """Record that it runs, as this process, with these limits."""
         self.pid, self.started, self.controls = process.pid, process.started, Controls.of(process)
+        if limits is not None and limits != NO_LIMITS:
+            self.limits = bounds.report(limits, process)
 
     def finish(self, end: ExitInfo) -> None:
         """Record the end, once its output is complete; only the first call counts."""
         if self.exit is None:
             self.exit = end._replace(ended=time.time())
             self._ended.set()
-            self.output.wake()
-            self._tell()
+            if not self.output.ended:
+                self.output.wake()
+            # While it is held the registry keeps it anyway; the last release reports the change.
+            if not self.holds and self._changed is not None:
+                self._changed(self)
 
     def details(self, left: list[Survivor] | None = None) -> Details | None:
         """Describe the end, once there is one; ``left`` is what stayed in the background."""
@@ -148,20 +155,13 @@ class Entry:
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
         """Have the output kept meanwhile, whatever else says that it may go."""
-        self._holds += 1
+        self.holds += 1
         try:
             yield
         finally:
-            self._holds -= 1
-            self._tell()
-
-    def watched_by(self, changed: Callable[[Entry], None] | None) -> None:
-        """Have ``changed`` called when it ends or nobody holds it any more; for the registry only."""
-        self._changed = changed
-
-    def _tell(self) -> None:
-        if self._changed is not None:
-            self._changed(self)
+            self.holds -= 1
+            if not self.holds and self._changed is not None:
+                self._changed(self)
 
 
 class Registry:
@@ -183,7 +183,7 @@ class Registry:
         if entry.name and any(other.name == entry.name and other.running for other in self):
             raise NameConflict(f"process name is taken: {entry.name}")
         self._entries[entry.id] = entry
-        entry.watched_by(self._on_change)
+        entry._changed = self._on_change  # noqa: SLF001 - the registry owns its entries
         return entry
 
     def get(self, entry_id: str) -> Entry:
@@ -200,7 +200,7 @@ class Registry:
         """Take an entry out; an owned output log is closed once nobody holds it."""
         if self._entries.pop(entry.id, None) is not None:
             self._kept -= self._ended.pop(entry.id, 0)
-            if not entry.held:
+            if not entry.holds:
                 self._close_output(entry)
 
     async def close(self) -> None:
@@ -209,7 +209,7 @@ class Registry:
             self._timer.cancel()
             self._timer = None
         for entry in self:
-            entry.watched_by(None)
+            entry._changed = None  # noqa: SLF001
             self._close_output(entry)
             entry.finish(ExitInfo.stopped())
         self._entries.clear()
@@ -218,14 +218,14 @@ class Registry:
             await asyncio.wait(self._closing)
 
     def _on_change(self, entry: Entry) -> None:
-        if entry.running:
+        if entry.exit is None:
             return
         if entry.id not in self._entries:
             if not entry.held:
                 self._close_output(entry)
             return
         if entry.ephemeral and entry.keep is Keep.NONE:
-            if not entry.held:
+            if not entry.holds:
                 self.discard(entry)
             return
         self._count(entry)

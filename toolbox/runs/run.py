@@ -162,34 +162,37 @@ class Run:
         if self._process is None:
             await self._end(ExitInfo.failed(self._failed))
             return
+        process, early, status = self._process, None, None
         try:
             async with asyncio.timeout_at(self._deadline):
-                early = None if self._early_exit is None else await self._early_exit()
+                if self._early_exit is not None:
+                    early = await self._early_exit()
                 if early is None:
-                    await self._process.wait()
+                    status = await process.settle()
         except TimeoutError:
-            await self._end(await self._expire(self._process))
+            if process.running:
+                await self._end(await self._expire(process))
+                return
+            # It ended in time; the rest of its output comes from what it left in the background.
+            status = await process.settle()
+        if status is not None:
+            reason = Reason.STOPPED if self._aborted else None
+            await self._end(ExitInfo.of(status, await process.report(), reason=reason))
             return
-        if early is None:
-            await self._end(await self._settled(self._process))
-            return
+        assert early is not None
         # The answer need not wait for the interpreter's shutdown; the record does, for what the process used.
         end = ExitInfo.of(ExitStatus(early))
         if self._at_end is not None:
             await self._at_end(end)
         self.ended.set_result(end)
-        settled = await self._settled(self._process)
-        self._record(end._replace(usage=settled.usage))
+        await process.settle()
+        self._record(end._replace(usage=(await process.report()).usage))
 
     async def _end(self, end: ExitInfo) -> None:
         if self._at_end is not None:
             await self._at_end(end)
         self._record(end)
         self.ended.set_result(end)
-
-    async def _settled(self, process: RunProcess) -> ExitInfo:
-        status = await process.settle()
-        return ExitInfo.of(status, await process.report(), reason=Reason.STOPPED if self._aborted else None)
 
     async def _expire(self, process: RunProcess) -> ExitInfo:
         """Kill the tree at the deadline; what was printed until then goes into the error."""

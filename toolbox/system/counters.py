@@ -71,7 +71,10 @@ class PrometheusMetrics:
         method = method if method in _METHODS else "other"
         key = (method, route, status)
         self._requests[key] = self._requests.get(key, 0) + 1
-        self._durations.setdefault((method, route), _Durations()).add(seconds)
+        durations = self._durations.get((method, route))
+        if durations is None:
+            durations = self._durations[method, route] = _Durations()
+        durations.add(seconds)
 
     def add(self, name: str, text: str, read: Callable[[], float], *, counter: bool = False) -> None:
         """Publish a number as ``toolbox_<name>``; ``read`` runs on the loop at each scrape."""

@@ -19,7 +19,7 @@ from toolbox.process.code.fork_server import ForkServerPool, Worker
 from toolbox.process.code.languages import PYTHON, START, JavaScript, NoRuntimeError
 from toolbox.process.code.programs import Programs
 from toolbox.process.code.wire import CodeRunRequest
-from toolbox.runs import bounds, start_failure
+from toolbox.runs import start_failure
 from toolbox.runs.context import ProcessContext
 from toolbox.runs.registry import Entry, Keep, Kind
 from toolbox.runs.run import EarlyExit, Run, TimeLimit
@@ -187,8 +187,7 @@ class CodeRuns:
         entry.argv, entry.timeout, entry.cwd = list(program.argv), program.timeout, self._context.workdir
         if process is not None:
             entry.id = process.id
-            entry.began(process)
-            entry.limits = bounds.report(self._context.limits, process)
+            entry.began(process, self._context.limits)
         return self._context.registry.add(entry)
 
 

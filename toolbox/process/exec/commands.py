@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import AsyncGenerator, Mapping
 
 import msgspec
@@ -12,12 +13,14 @@ from toolbox import wire
 from toolbox.errors import BadRequest, InvalidBody, Unavailable
 from toolbox.host import env
 from toolbox.host.child import Process
+from toolbox.host.launch import PIPE, Launch
 from toolbox.host.limits import Limits
 from toolbox.host.output_log import Channel, OutputLog, Retention
+from toolbox.host.shells import Shell
 from toolbox.process.exec.wire import ExecuteRequest, ExitEvent, OutputEvent, StartEvent
 from toolbox.runs import bounds, start_failure
 from toolbox.runs.context import ProcessContext
-from toolbox.runs.output import Decoder, json_strings, text
+from toolbox.runs.output import Decoder, text
 from toolbox.runs.registry import Entry, Keep, Kind
 from toolbox.runs.run import Run, TimeLimit
 from toolbox.runs.run_set import RunSet
@@ -62,8 +65,8 @@ class Outcome(msgspec.Struct, frozen=True):
         yield b'{"exitCode":%d' % self.exit_code
         for name, channel in _CHANNELS if self.split else _CHANNELS[:1]:
             yield b',"%s":"' % name
-            async for part in json_strings(text(self.output, channel)):
-                yield part
+            async for part in text(self.output, channel):
+                yield wire.encode(part)[1:-1]
             yield b'"'
         if self.details is not None:
             yield b',"details":' + wire.encode(self.details)
@@ -88,8 +91,9 @@ class Commands:
         if "\0" in request.command or "\0" in cwd:
             raise BadRequest(f"bad request: {'cwd' if chr(0) in cwd else 'command'} contains a nul character")
         envs = {**(request.env or {}), **(request.envs or {})}
-        env.check_names(envs)
-        env.check(envs)
+        if envs:
+            env.check_names(envs)
+            env.check(envs)
         return Command(
             text=request.command.encode(),
             cwd=self._context.resolve(cwd),
@@ -98,9 +102,9 @@ class Commands:
                 min(request.timeout, _FOREVER) if request.timeout else None, (request.kill_grace_ms or 0) / 1000
             ),
             split=split or bool(request.split_output),
-            retention=self._retention(request.max_output_bytes),
+            retention=self._usual if request.max_output_bytes is None else _retention(request.max_output_bytes),
             details=bool(request.details),
-            limits=bounds.wanted(request.limits, self._context.limits),
+            limits=bounds.wanted(request.limits, self._context.limits) if request.limits else self._context.limits,
         )
 
     async def start(self, command: Command, *, two_pipes: bool = False) -> Run:
@@ -111,7 +115,16 @@ class Commands:
         output = self._context.spool.output_log(command.retention)
         process, code = None, 0
         try:
-            process = await self._spawn(command, output, merge=merge)
+            shell = await self._context.shells.choose()
+            try:
+                process = await self._context.procs.launch(self._launch(shell, command, merge=merge), output)
+            except OSError as error:
+                if error.filename == command.cwd:
+                    raise
+                # The shell may have been removed or replaced since it was found.
+                self._context.shells.forget()
+                shell = await self._context.shells.choose()
+                process = await self._context.procs.launch(self._launch(shell, command, merge=merge), output)
         except OSError as error:
             code, text = start_failure.explain(error, command.cwd)
             output.append(text.encode(errors="replace"))
@@ -145,39 +158,37 @@ class Commands:
 
     def _register(self, command: Command, output: OutputLog, process: Process | None) -> Entry:
         text = command.text[:SHOWN].decode("utf-8", "replace")
-        entry = Entry(kind=Kind.EXEC, output=output, keep=Keep.NONE, ephemeral=True, command=text, cwd=command.cwd)
+        entry = Entry(
+            id=secrets.token_hex(16) if process is None else process.id,
+            kind=Kind.EXEC,
+            output=output,
+            keep=Keep.NONE,
+            ephemeral=True,
+            command=text,
+            cwd=command.cwd,
+        )
         if process is not None:
-            entry.id = process.id
-            entry.began(process)
-            entry.limits = bounds.report(command.limits, process)
+            entry.began(process, command.limits)
         return self._context.registry.add(entry)
 
-    async def _spawn(self, command: Command, output: OutputLog, *, merge: bool) -> Process:
-        for last in (False, True):
-            shell = await self._context.shells.choose()
-            argv, script = shell.script(command.text)
-            try:
-                return await self._context.procs.spawn(
-                    argv,
-                    executable=shell.path,
-                    env=self._context.environment.merged(command.envs),
-                    cwd=command.cwd,
-                    stdin=script,
-                    merge=merge,
-                    output_log=output,
-                    limits=command.limits,
-                )
-            except OSError as error:
-                if last or error.filename == command.cwd:
-                    raise
-                # The shell may have been removed or replaced since it was found.
-                self._context.shells.forget()
-        raise AssertionError("unreachable")
+    def _launch(self, shell: Shell, command: Command, *, merge: bool) -> Launch:
+        argv, script = shell.script(command.text)
+        environ = self._context.environment.merged(command.envs)
+        return Launch(
+            argv,
+            environ,
+            command.cwd,
+            shell.path,
+            script,
+            stdout=PIPE,
+            stderr=PIPE,
+            merge=merge,
+            limits=command.limits,
+        )
 
-    def _retention(self, wanted: int | None) -> Retention:
-        if wanted is None:
-            return self._usual
-        return Retention.capped(min(wanted, OUTPUT_CEILING) if wanted else OUTPUT_CEILING)
+
+def _retention(wanted: int) -> Retention:
+    return Retention.capped(min(wanted, OUTPUT_CEILING) if wanted else OUTPUT_CEILING)
 
 
 async def _output_events(output: OutputLog) -> AsyncGenerator[tuple[str, OutputEvent], None]:

@@ -107,8 +107,7 @@ class Launcher:
             if isinstance(error, OSError):
                 raise _failed(error) from error
             raise
-        entry.began(process)
-        entry.limits = bounds.report(limits, process)
+        entry.began(process, limits)
         run = Run(
             entry,
             process,
