@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pathlib
+import select
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 
@@ -67,7 +68,11 @@ async def test_what_escaped_the_tree_is_killed_with_it(host: Procs, path_env: di
             break
     escaped = int(text.split()[0])
     assert escaped in await asyncio.to_thread(process.group.members)
+    pidfd = os.pidfd_open(escaped)
     await process.terminate()
+    # It is no member of the tree, so terminate does not wait for the exit that follows the kill.
+    await asyncio.to_thread(select.select, [pidfd], [], [], 10)
+    os.close(pidfd)
     assert await asyncio.to_thread(process.group.members) == []
     process.release()
     await process.output.close()
