@@ -457,6 +457,35 @@ async def test_token_guards_every_route(headers: dict[str, str], query: str, sta
             assert answer.status == 200
 
 
+@pytest.mark.parametrize(
+    ("token", "path", "headers", "reason"),
+    [
+        ("s3cret", "/things?path=hidden", {"Authorization": "Bearer guessed"}, "token is wrong"),
+        ("s3cret", "/things?DAYTONA_SANDBOX_AUTH_KEY=guessed", {}, "token is wrong"),
+        ("s3cret", "/nowhere", {}, "token is missing: send 'Authorization: Bearer <token>'"),
+        ("", "/things", {"Host": "guessed.example"}, "host or origin is not allowed"),
+        ("", "/things", {"Origin": "https://guessed.example"}, "host or origin is not allowed"),
+    ],
+)
+async def test_refused_credential_is_one_log_line_without_its_text(
+    caplog: pytest.LogCaptureFixture, token: str, path: str, headers: dict[str, str], reason: str
+) -> None:
+    caplog.set_level("INFO", "toolbox.http.access")
+    access = Access(SigningKeys(), token=token)
+    async with (
+        Served(access) as served,
+        aiohttp.ClientSession(served.url) as session,
+        session.get(path, headers=headers) as answer,
+    ):
+        assert answer.status in (401, 403)
+    records = [record for record in caplog.records if record.name == "toolbox.http.access"]
+    assert [(record.levelname, record.getMessage()) for record in records] == [
+        ("INFO", f"credential refused: {reason}")
+    ]
+    assert records[0].__dict__["peer"] == "loopback"
+    assert not any(word in str(records[0].__dict__) for word in ("guessed", "s3cret", "hidden"))
+
+
 async def test_missing_token_is_explained() -> None:
     served = Served(Access(SigningKeys(), token="s3cret"))
     async with served, aiohttp.ClientSession(served.url) as session, session.get("/things/literal") as answer:

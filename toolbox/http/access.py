@@ -1,10 +1,11 @@
-"""Who may call: token, signed URL, and the Host and Origin checks that guard a daemon without a token."""
+"""Authorisation of requests: token, signed URL, or Host and Origin checks where the daemon has no token."""
 
 from __future__ import annotations
 
 import functools
 import hmac
 import ipaddress
+import logging
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -14,6 +15,8 @@ from toolbox.http.binding import parse_query
 from toolbox.http.endpoint import Route
 from toolbox.http.signing import SigningKeys
 
+log = logging.getLogger(__name__)
+
 QUERY_KEY = "DAYTONA_SANDBOX_AUTH_KEY"
 PREVIEW_HEADER = "X-Daytona-Preview-Token"
 CORS_HEADERS = "Authorization, Content-Type, Range, traceparent, tracestate, baggage, X-Request-Id, X-Daytona-*"
@@ -22,7 +25,7 @@ CORS_EXPOSED = "Content-Disposition, Content-Length, Content-Range, ETag, X-Requ
 
 @functools.lru_cache(maxsize=64)
 def is_loopback(host: str) -> bool:
-    """Tell whether a host name or address means this machine only."""
+    """Tell whether a host name or address is a loopback one."""
     name = host.strip("[]").lower().rstrip(".")
     if name == "localhost" or name.endswith(".localhost"):
         return True
@@ -41,7 +44,7 @@ def _hostname(host: str) -> str:
 
 
 class Access:
-    """Decide about every request before its handler runs."""
+    """Check every request before its handler runs."""
 
     def __init__(
         self,
@@ -59,9 +62,19 @@ class Access:
         self._origins = allowed_origins
 
     def check(self, request: web.BaseRequest, route: Route | None) -> None:
-        """Let a request through or raise 401 or 403; an unknown route is guarded like any other."""
+        """Accept a request or raise 401 or 403; an unknown route needs a credential too, so its 404 reveals nothing."""
         if route is not None and route.mark.open:
             return
+        try:
+            self._check_credential(request, route)
+        except (Unauthorized, Forbidden) as error:
+            # The text of a 403 quotes the client, that of a 401 does not. Neither contains a credential.
+            reason = error.message if isinstance(error, Unauthorized) else "host or origin is not allowed"
+            peer = "loopback" if is_loopback(request.remote or "") else "remote"
+            log.info("credential refused: %s", reason, extra={"peer": peer})
+            raise
+
+    def _check_credential(self, request: web.BaseRequest, route: Route | None) -> None:
         raw_query = request.rel_url.raw_query_string
         query = parse_query(raw_query) if raw_query else {}
         if route is not None and route.mark.signed and "signature" in query:
@@ -79,21 +92,22 @@ class Access:
             request.headers.get(PREVIEW_HEADER, ""),
             query.get(QUERY_KEY, [""])[0],
         ]
-        # Every candidate is compared, so that time tells nothing about which one was close.
+        # Compare all candidates in constant time: the duration must not depend on the token.
         matches = [hmac.compare_digest(text.encode("utf-8", "surrogateescape"), self._token) for text in given]
         if not any(matches):
             what = "token is wrong" if any(given) else "token is missing: send 'Authorization: Bearer <token>'"
             raise Unauthorized(what)
 
     def _check_browser(self, request: web.BaseRequest) -> None:
-        """Refuse what only a web page of another site, or a rebound name, would send."""
+        """Refuse requests of other web sites (CSRF), also through a name that resolves to loopback (DNS rebinding)."""
         host = request.headers.get("Host", "")
         name = _hostname(host)
         if self._check_host and host and not (is_loopback(name) or name in self._hosts):
             raise Forbidden(f"host {name or host!r} is not allowed: add it to TOOLBOX_ALLOWED_HOSTS or set a token")
         origin = request.headers.get("Origin")
         if origin is None:
-            # Following a link shows the page to the person only; everything else of another site is refused.
+            # Browsers omit Origin on some requests but send Sec-Fetch-*. Following a link is allowed: the linking site
+            # cannot read the page.
             navigates = request.headers.get("Sec-Fetch-Mode") == "navigate" and request.method == "GET"
             if request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site") and not navigates:
                 raise Forbidden("cross-site browser requests are not allowed: set TOOLBOX_ALLOWED_ORIGINS or a token")
@@ -102,7 +116,7 @@ class Access:
             raise Forbidden(f"origin {origin!r} is not allowed: add it to TOOLBOX_ALLOWED_ORIGINS or set a token")
 
     def cors(self, request: web.BaseRequest) -> dict[str, str]:
-        """Return the CORS headers for an allowed origin; empty for everybody else."""
+        """Return the CORS headers for an allowed origin; empty for others."""
         origin = request.headers.get("Origin", "")
         if not origin or origin not in self._origins:
             return {}

@@ -1,4 +1,4 @@
-"""From a request to a handler's arguments and from its result to a response."""
+"""Convert a request to a handler's arguments, and its result to a response."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from toolbox.errors import BadRequest, InvalidBody, TooLarge
 from toolbox.http.endpoint import Reply, Request, Route
 
 JSON = "application/json; charset=utf-8"
+# JSON above this size is encoded and decoded in a thread.
 OFF_LOOP = 1024 * 1024
+# msgspec's messages: "Expected `int`, got `str` - at `$.depth`".
 _AT = re.compile(r"^(?P<what>.*?)(?: - at (?:key in )?`\$?\.?(?P<where>[^`]*)`)?$", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<field>[^`]+)`")
 
@@ -30,7 +32,7 @@ def unquote(value: str, *, plus: bool = False) -> str:
 
 
 def parse_query(raw: str) -> dict[str, list[str]]:
-    """Split a raw query string into its values by key, in order."""
+    """Parse a raw query string into the values of each key, in order."""
     found: dict[str, list[str]] = {}
     for part in raw.split("&"):
         if part:
@@ -40,7 +42,7 @@ def parse_query(raw: str) -> dict[str, list[str]]:
 
 
 def describe(error: Exception) -> str:
-    """Say what is wrong with a value, naming the field first."""
+    """Describe a validation error, field name first."""
     if isinstance(error, RecursionError):
         return "nested too deeply"
     if isinstance(error, UnicodeDecodeError):
@@ -80,7 +82,7 @@ def _empty(kind: Any) -> Any:
 
 @functools.cache
 def _plan(kind: Any) -> tuple[tuple[str, bool], ...]:
-    """Say for each field its wire name and whether it takes repeated keys."""
+    """Return for each field its wire name and whether it is a list, which takes repeated keys."""
     return tuple((field.encode_name, _is_list(field.type)) for field in fields(kind))
 
 
@@ -111,7 +113,7 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 async def _decode_body(request: Request, kind: type[Any], limit: int) -> Any:
     data = await read_body(request, limit)
-    # The TypeScript client posts nothing at all where every field is optional.
+    # The TypeScript client sends an empty body where every field is optional.
     data = data if data.strip() else b"{}"
     try:
         if len(data) > OFF_LOOP:
@@ -122,7 +124,7 @@ async def _decode_body(request: Request, kind: type[Any], limit: int) -> Any:
 
 
 async def arguments(route: Route, request: Request, captured: dict[str, str]) -> dict[str, Any]:
-    """Build the keyword arguments of a handler; a bad value raises a 400 that names it."""
+    """Build the keyword arguments of a handler; raise ``BadRequest`` that names an invalid value."""
     bound: dict[str, Any] = {}
     for source, kind in route.params.items():
         if source == "request":
@@ -145,7 +147,7 @@ def fields(kind: Any) -> tuple[msgspec.structs.FieldInfo, ...]:
 
 
 async def respond(route: Route, request: Request, result: Any) -> web.StreamResponse:
-    """Turn what a handler returned into a response."""
+    """Convert a handler's result to a response."""
     reply = result if isinstance(result, Reply) else Reply(result)
     status = reply.status or route.mark.status
     if reply.value is None:

@@ -1,7 +1,7 @@
-"""Streamed uploads and downloads at constant memory; the only place where file content meets HTTP.
+"""Streamed uploads and downloads of files in constant memory.
 
-A body is handed to its receiver inside a thread, a file is sent by the kernel. aiohttp's FileResponse is not used:
-it sends a sibling ``name.gz`` in place of the file.
+A body is passed to its receiver in a thread; a file is sent with ``sendfile``. aiohttp's FileResponse is not used: it
+sends ``name.gz`` instead of ``name`` if both exist.
 """
 
 from __future__ import annotations
@@ -41,8 +41,9 @@ T = TypeVar("T")
 
 OCTETS = "application/octet-stream"
 JSON = "application/json; charset=utf-8"
-# Shorter pieces go through memory: the kernel's way costs a flush of the connection.
-_WORTH = 256 * 1024
+# Minimum size for sendfile, which needs a flush of the transport first; shorter spans are read and written.
+_SENDFILE_BYTES = 256 * 1024
+# The headers that the reference server sends with a file.
 _LEGACY = {
     "Content-Description": "File Transfer",
     "Content-Transfer-Encoding": "binary",
@@ -53,13 +54,13 @@ _LEGACY = {
 
 
 class Bodies:
-    """Move bodies through one workers of threads."""
+    """Receive and send bodies, with file I/O in a worker pool."""
 
     def __init__(self, workers: WorkerPool) -> None:
         self._workers = workers
 
     async def receive(self, request: web.BaseRequest, receiver: Receiver[T]) -> T:
-        """Hand the raw body to a receiver; a failure undoes its work and takes the rest of the body."""
+        """Pass the raw body to a receiver; on an error abort the receiver and drain the body."""
         body = BodyReader(request, self._workers)
         try:
             last = await body.pipe_to(receiver.feed)
@@ -75,21 +76,21 @@ class Bodies:
             body.close()
 
     async def receive_form(self, request: web.BaseRequest, receiver: PartReceiver[T]) -> T:
-        """Hand the parts of a form to a receiver."""
+        """Pass the parts of a form to a receiver."""
         boundary = boundary_of(request.headers.get("Content-Type", ""))
         return await self.receive(request, FormReader(boundary, receiver))
 
     async def receive_file(self, request: web.BaseRequest, receiver: Receiver[T]) -> T:
-        """Hand a file to a receiver: the ``file`` field of a form, or the body itself."""
+        """Pass a file to a receiver: the ``file`` field of a form, or the body itself."""
         if is_form(request.headers.get("Content-Type", "")):
             return await self.receive_form(request, FileField(receiver))
         return await self.receive(request, receiver)
 
     async def send_file(self, request: web.BaseRequest, source: Source) -> web.StreamResponse:
-        """Answer with a file: whole, in ranges, or not at all if the client's copy is current."""
+        """Respond with a file: 200, 206 with ranges, or 304 if the client's copy is current."""
         try:
             if source.size is None or source.size != source.status.st_size:
-                # A file of /proc or /sys: its length and time say nothing about its content.
+                # In /proc and /sys neither size nor time change with the content, so ranges and ETags are wrong there.
                 return await self._send_unsized(request, source)
             return await self._send_sized(request, source, source.size)
         finally:
@@ -144,7 +145,7 @@ class Bodies:
         return response
 
     async def _send_unsized(self, request: web.BaseRequest, source: Source) -> web.StreamResponse:
-        """Send a file whose length only its end tells (``/proc``)."""
+        """Send a file of unknown length (``/proc``) until its end."""
         response = web.StreamResponse(headers=_about(source))
         await response.prepare(request)
         if request.method != "HEAD":
@@ -156,9 +157,9 @@ class Bodies:
     async def send_form(
         self, request: web.BaseRequest, parts: AsyncIterator[tuple[str, Source | ToolboxError]]
     ) -> web.StreamResponse:
-        """Answer with one part per file or error, each opened when its turn comes.
+        """Respond with one part per file or error; each file is opened just before it is sent.
 
-        The closing boundary is sent only if every byte announced was; without it clients see a truncation.
+        The closing boundary is sent only after all announced bytes: without it clients detect the truncation.
         """
         boundary = secrets.token_hex(16)
         headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
@@ -179,9 +180,9 @@ class Bodies:
         return response
 
     async def _send_part(
-        self, request: web.BaseRequest, response: web.StreamResponse, place: tuple[str, str, bool], source: Source
+        self, request: web.BaseRequest, response: web.StreamResponse, head_of: tuple[str, str, bool], source: Source
     ) -> None:
-        boundary, name, first = place
+        boundary, name, first = head_of
         headers = {
             "Content-Type": mimetypes.guess_type(show(source.path))[0] or OCTETS,
             "Content-Disposition": disposition("form-data", name, name="file"),
@@ -202,10 +203,10 @@ class Bodies:
     async def _send_span(
         self, request: web.BaseRequest, response: web.StreamResponse, source: Source, offset: int, count: int
     ) -> None:
-        """Send exactly ``count`` bytes or raise, which cuts the connection: a short file never looks complete."""
+        """Send exactly ``count`` bytes or raise, which aborts the connection: a truncated file must not look whole."""
         if len(source.head) == source.size:
             await response.write(source.head[offset : offset + count])
-        elif count >= _WORTH:
+        elif count >= _SENDFILE_BYTES:
             await self._by_kernel(request, response, source, offset, count)
         elif count:
             block = await self._workers.run(source.read, count, offset)
@@ -216,6 +217,7 @@ class Bodies:
     async def _by_kernel(
         self, request: web.BaseRequest, response: web.StreamResponse, source: Source, offset: int, count: int
     ) -> None:
+        # A multipart response has no Content-Length: the span is sent as one chunk of the chunked encoding.
         framed = response.headers.get("Transfer-Encoding") == "chunked"
         transport = await _flushed(request, b"%x\r\n" % count if framed else b"")
         bulk = BulkSocket(transport, self._workers)
@@ -239,7 +241,7 @@ class Bodies:
 async def send_stream(
     request: web.BaseRequest, name: str, blocks: AsyncGenerator[bytes], *, size: int | None = None
 ) -> web.StreamResponse:
-    """Answer with bytes that are made while they are sent; a failure on the way cuts the connection."""
+    """Respond with generated bytes; an error after the headers aborts the connection."""
     headers = {"Content-Type": OCTETS, "Content-Disposition": disposition("attachment", name)}
     response = web.StreamResponse(headers=headers)
     response.content_length = size
@@ -272,11 +274,11 @@ def _error_part(request: web.BaseRequest, boundary: str, name: str, error: Toolb
 
 
 async def _flushed(request: web.BaseRequest, before: bytes) -> asyncio.Transport:
-    """Send ``before`` and wait until the transport holds nothing, so that bytes below it come in order."""
+    """Write ``before`` and empty the transport's buffer: bytes sent on the socket itself would overtake it."""
     request.writer.send_headers()
     transport = request.transport
     if transport is None or transport.is_closing():
-        raise ConnectionResetError("client is gone")
+        raise ConnectionResetError("client disconnected")
     if before:
         transport.write(before)
     transport.set_write_buffer_limits(high=0)

@@ -1,7 +1,7 @@
-"""Reading a request body: through aiohttp's parser, and below it once more than a megabyte is still to come.
+"""Read a request body: through aiohttp's parser, or from the socket once more than a megabyte is outstanding.
 
-The parser copies every byte on the loop (0.9 GB/s); a thread that reads the socket itself is as fast as
-the kernel (2 GB/s). The parser cannot go on after that, so such a connection serves no further request.
+The parser copies every byte on the loop (0.9 GB/s); a thread that reads the socket is as fast as the kernel (2 GB/s).
+The parser's state is lost by that, so the connection is closed after the response.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from toolbox.http.connection import REPLY_HEADERS
 
 log = logging.getLogger(__name__)
 
+# Limits for reading the rest of a refused body.
 DRAIN_BYTES = 64 * 1024 * 1024
 DRAIN_SECONDS = 5.0
 _BATCH = 256 * 1024
@@ -36,10 +37,10 @@ class BodyReader:
         self._rest = 0
 
     async def pipe_to(self, sink: Sink) -> list[bytes]:
-        """Hand the body to ``sink`` in a thread; the last few chunks are returned instead, to save a hop."""
+        """Pass the body to ``sink`` in a thread; return the last chunks, for the caller's own thread call."""
         with _cut_short():
             while True:
-                if self._coming() > BLOCK:
+                if self._outstanding() > BLOCK:
                     await self._take_over(sink)
                     return []
                 chunks = await self._batch()
@@ -50,29 +51,29 @@ class BodyReader:
     async def _batch(self) -> list[bytes]:
         chunks: list[bytes] = []
         size = 0
-        while size < _BATCH and not self._content.at_eof() and self._coming() <= BLOCK:
+        while size < _BATCH and not self._content.at_eof() and self._outstanding() <= BLOCK:
             chunk = await self._content.readany()
             chunks.append(chunk)
             size += len(chunk)
         return chunks
 
-    def _coming(self) -> int:
-        """Tell how many bytes the parser has not seen yet; 0 if nobody knows."""
+    def _outstanding(self) -> int:
+        """Return how many bytes the parser has not received yet; 0 if unknown (chunked encoding)."""
         length = self._request.content_length
         return length - self._content.total_bytes if length is not None and not self._content.is_eof() else 0
 
     async def _take_over(self, sink: Sink) -> None:
         transport = self._request.transport
         if transport is None:
-            raise ConnectionResetError("client is gone")
+            raise ConnectionResetError("client disconnected")
         chunks = []
         while chunk := self._content.read_nowait():
             chunks.append(chunk)
-        # No await from the last read on: what the parser has not seen is still in the socket.
-        self._rest = self._coming()
-        self._content.feed_eof()  # resumes reading
+        # No await after the last read_nowait: bytes that the parser has not received are still in the socket then.
+        self._rest = self._outstanding()
+        self._content.feed_eof()  # also resumes a paused transport
         transport.pause_reading()
-        self._request.protocol.close()
+        self._request.protocol.close()  # no keep-alive
         headers = self._request.get(REPLY_HEADERS)
         if headers is not None:
             headers["Connection"] = "close"
@@ -81,7 +82,7 @@ class BodyReader:
         await self._bulk.receive(self._rest, sink)
 
     async def drain(self) -> None:
-        """Take the rest off the wire, within limits: a client that still sends would not read the answer."""
+        """Read and discard the rest, within limits: many clients read no response before they have sent the body."""
         with contextlib.suppress(EOFError, OSError, ClientPayloadError, http_exceptions.HttpProcessingError):
             try:
                 async with asyncio.timeout(DRAIN_SECONDS):
@@ -98,13 +99,13 @@ class BodyReader:
             taken += len(await self._content.readany())
 
     def close(self) -> None:
-        """Let go of the socket."""
+        """Close the duplicate of the socket."""
         if self._bulk is not None:
             self._bulk.close()
 
 
 def feed(sink: Sink, chunks: list[bytes]) -> None:
-    """Hand chunks over one by one."""
+    """Pass chunks to ``sink`` one by one."""
     for chunk in chunks:
         sink(chunk)
 

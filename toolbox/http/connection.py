@@ -1,4 +1,4 @@
-"""One client connection: knows when the client has gone and answers unreadable requests with the envelope."""
+"""A client connection: reports a disconnect, and answers unparsable requests with the error envelope."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from toolbox import wire
 
 log = logging.getLogger(__name__)
 
-# Long paths travel percent-encoded in the query, and terminal variables (64 KiB) in a header.
+# Long paths are percent-encoded in the query, and terminal variables (64 KiB) are in a header.
 MAX_LINE = 256 * 1024
 REPLY_HEADERS = web.RequestKey("reply_headers", dict[str, str])
 
@@ -33,7 +33,7 @@ def envelope(status: int, code: str, message: str, *, path: str, method: str, **
 
 
 class HttpConnection(web.RequestHandler):
-    """aiohttp's connection with two additions: ``lost`` and JSON for requests that cannot be parsed."""
+    """aiohttp's connection with two additions: the event ``lost``, and JSON for requests that cannot be parsed."""
 
     __slots__ = ("lost",)
 
@@ -42,7 +42,7 @@ class HttpConnection(web.RequestHandler):
         self.lost = asyncio.Event()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Tell whoever waits that the client is gone."""
+        """Set ``lost``."""
         self.lost.set()
         super().connection_lost(exc)
 
@@ -53,10 +53,10 @@ class HttpConnection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer a request that never reached a handler."""
+        """Respond to a request that did not reach a handler."""
         del message
         if isinstance(exc, ConnectionError):
-            # The client left, or the answer was cut on purpose; nobody reads this one.
+            # The client disconnected, or the response was aborted on purpose: no response can be sent.
             log.debug("connection ended: %s", exc)
             return _silent(request)
         if not isinstance(exc, HttpProcessingError):
@@ -84,7 +84,7 @@ def _first_line(text: str) -> str:
 
 
 class HttpRequest(web.BaseRequest):
-    """A request that carries headers for whatever response it gets, also one a handler prepares itself."""
+    """A request with headers for its response, applied also when a handler prepares the response itself."""
 
     async def _prepare_hook(self, response: web.StreamResponse) -> None:
         for name, value in self.get(REPLY_HEADERS, {}).items():
@@ -96,12 +96,12 @@ def _make_request(message: Any, payload: Any, protocol: Any, writer: Any, task: 
 
 
 class ConnectionServer(web.Server):
-    """aiohttp's low-level server, making our connections."""
+    """aiohttp's low-level server with ``HttpConnection`` and ``HttpRequest``."""
 
     def __init__(self, handler: Any, **settings: Any) -> None:
         super().__init__(handler, request_factory=_make_request, **settings)
         self._settings = settings
 
     def __call__(self) -> web.RequestHandler:
-        """Make the protocol of a new connection."""
+        """Create the protocol of a new connection."""
         return HttpConnection(self, loop=asyncio.get_running_loop(), **self._settings)

@@ -1,4 +1,4 @@
-"""The machine- and human-readable description of the API: /openapi.json and an offline Swagger UI."""
+"""API documentation: /openapi.json and an offline Swagger UI."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class AssetPath(wire.Wire, kw_only=True):
 
 
 class DocsApi:
-    """Serve the description of all other endpoints."""
+    """Serve the documentation of all other endpoints."""
 
     def __init__(self, routes: Callable[[], list[Route]], *, pages: bool) -> None:
         self._routes = routes
@@ -58,7 +58,7 @@ class DocsApi:
         """Show the API in a browser."""
         self._check()
         up = "../" * request.rel_url.raw_path.removeprefix("/").count("/")
-        # Where the token came in the query, what the page loads needs it too.
+        # With the token in the query, the assets need it in theirs too.
         query = html.escape(request.rel_url.raw_query_string)
         page = _PAGE.format(up=up, query=f"?{query}" if query else "")
         return web.Response(text=page, content_type="text/html", headers={"Referrer-Policy": "no-referrer"})
@@ -79,6 +79,6 @@ class DocsApi:
 
     @staticmethod
     def _read(name: str) -> bytes:
-        from swagger_ui_bundle import swagger_ui_path  # in the thread that reads: the loop must not import
+        from swagger_ui_bundle import swagger_ui_path  # slow import, done in the thread that reads
 
         return (pathlib.Path(swagger_ui_path) / name).read_bytes()

@@ -1,8 +1,8 @@
-"""The table of endpoints: markers on methods, the records made from them, and how a call is bound.
+"""The table of endpoints: decorators on methods, and the ``Route`` records built from them.
 
-A handler's parameter *names* choose the source of each value (``path``, ``query``, ``headers``, ``body``,
-``request``, ``ws``) and its annotations choose the type. Nothing is registered anywhere else: routing,
-validation, OpenAPI and the SDK parity tests are all made from the records that ``collect`` returns.
+The *name* of a handler's parameter is the source of its value (``path``, ``query``, ``headers``, ``body``, ``request``,
+``ws``), its annotation is the type. There is no other registration: routing, validation, OpenAPI and the SDK parity
+tests use the records that ``collect`` returns.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ANY_METHOD = "*"
 
 
 class Reply(msgspec.Struct, Generic[T], frozen=True):
-    """A JSON answer that also sets headers or replaces the declared status."""
+    """A JSON response with headers, or with a status other than the declared one."""
 
     value: T
     status: int | None = None
@@ -59,7 +59,7 @@ class Subprotocols(msgspec.Struct, frozen=True):
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """What a decorator wrote down about a method."""
+    """Properties of a route, as given to its decorator."""
 
     method: str
     path: str
@@ -79,7 +79,7 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 class Route(msgspec.Struct, frozen=True):
-    """One row of the table: a mark, the bound method, and the types of its parameters."""
+    """One row of the table: its mark, the bound method, and the types of its parameters."""
 
     mark: Mark
     call: Handler
@@ -91,7 +91,7 @@ class Route(msgspec.Struct, frozen=True):
 
     @property
     def head(self) -> bool:
-        """Tell whether HEAD may run this GET handler and drop the body."""
+        """Tell whether HEAD runs this GET handler, without the body."""
         if self.mark.head is not None:
             return self.mark.head
         return self.mark.method == "GET" and not is_stream(self.returns)
@@ -116,9 +116,9 @@ def endpoint(  # noqa: PLR0913 - one keyword per property of a route
 ) -> Callable[[F], F]:
     """Mark a method as an HTTP endpoint.
 
-    ``open`` needs no credential, ``signed`` also takes a signed URL, ``quiet`` logs at DEBUG, ``hidden``
-    stays out of OpenAPI; ``media``/``body_media`` name the content types of raw answers and bodies; ``also`` lists the
-    other statuses of a success.
+    ``open``: no credential needed. ``signed``: a signed URL is accepted. ``quiet``: access log at DEBUG.
+    ``hidden``: not in OpenAPI. ``media``, ``body_media``: content types of raw responses and bodies.
+    ``also``: further success statuses.
     """
     mark = Mark(
         method, path, tag, status, errors, body_limit, open, signed, quiet, head, hidden, media, body_media, also
@@ -138,7 +138,7 @@ def websocket(
 
 
 def raw_route(path: str, *, tag: str) -> Callable[[F], F]:
-    """Mark a method that takes every method below ``path`` (``{tail}`` at its end) and WebSockets too."""
+    """Mark a method that handles all HTTP methods and WebSockets below ``path``, which ends with ``{tail}``."""
     return _marker(Mark(ANY_METHOD, path, tag, hidden=True))
 
 
@@ -151,12 +151,12 @@ def _marker(mark: Mark) -> Callable[[F], F]:
 
 
 def is_stream(returns: Any) -> bool:
-    """Tell whether a return annotation is a ready aiohttp response."""
+    """Tell whether a return annotation is an aiohttp response."""
     return inspect.isclass(returns) and issubclass(returns, web.StreamResponse)
 
 
 def collect(api: object) -> Iterator[Route]:
-    """Yield a route for each marked method of ``api``; a wrong signature fails here, at start."""
+    """Yield the routes of ``api``; raise ``TypeError`` for a wrong signature, which is at startup."""
     for name, function in inspect.getmembers(type(api), inspect.isfunction):
         for mark in reversed(function.__dict__.get("__marks__", ())):
             yield _bind(mark, name, function, getattr(api, name))

@@ -1,4 +1,4 @@
-"""The one place where an exception becomes the error envelope."""
+"""Convert exceptions to the error envelope."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ _BY_STATUS = {
 
 
 def started(request: web.BaseRequest) -> bool:
-    """Tell whether bytes of the answer are out already, so that no other answer can be given."""
+    """Tell whether bytes of the response were sent, after which no other response is possible."""
     return request.writer.output_size > 0
 
 
 def gone(request: web.BaseRequest) -> bool:
-    """Tell whether the client has hung up."""
+    """Tell whether the client has disconnected."""
     return request.transport is None or request.transport.is_closing()
 
 
 def error_response(request: web.BaseRequest, error: Exception) -> web.Response:
-    """Answer with the envelope; 5xx of our own making are logged with an id that the client sees too."""
+    """Build the envelope; an internal error is logged with an id that the client gets too."""
     status, code, message, detail = _explain(error)
     if status >= 500 and not (isinstance(error, ToolboxError) and status != 500):
         detail = {**detail, "errorId": secrets.token_hex(6)}
-        # What is told in words of its own, for example git's about a broken repository, needs no trace.
+        # A ToolboxError explains itself (for example a broken git repository); a stack trace adds nothing.
         trace = None if isinstance(error, ToolboxError) else error
         log.error("request failed: %s", message, exc_info=trace, extra={"error_id": detail["errorId"]})
     body = envelope(status, code, message, path=request.path, method=request.method, **detail)

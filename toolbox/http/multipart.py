@@ -1,4 +1,4 @@
-"""multipart/form-data both ways: a push reader over ``python-multipart``, and the heads of parts we send."""
+"""multipart/form-data: a push parser on ``python-multipart``, and the part headers of responses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Data = bytes | bytearray | memoryview
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
 
-# A file name of thousands of bytes arrives percent-encoded in the part's head.
+# A part header contains the file name percent-encoded: up to 4 KiB of path, three bytes each.
 _MAX_HEAD = 64 * 1024
 _MAX_HEADERS = 32
 _PARAMETER = re.compile(rb';\s*(name|filename)="((?:[^"\\]|\\.)*)"', re.IGNORECASE)
@@ -25,22 +25,22 @@ _ATTR_CHARS = "!#$&+-.^_`|~"
 
 
 class Receiver(Protocol[T_co]):
-    """Takes a body in pieces, in a thread."""
+    """Consumer of a body; called in a thread."""
 
     def feed(self, data: Data) -> None:
-        """Take the next bytes; they are valid only during the call."""
+        """Consume the next bytes, a buffer that is valid only during the call."""
 
     def finish(self) -> T_co:
         """Complete the work after the last byte."""
         ...
 
     def abort(self, error: BaseException) -> BaseException:
-        """Undo the work; return the error to raise instead, or the same."""
+        """Undo the work; return the error to raise, usually the same."""
         ...
 
 
 class PartReceiver(Receiver[T_co], Protocol[T_co]):
-    """Takes the parts of a form one after the other, each with ``feed`` between ``begin`` and ``end``."""
+    """Consumer of the parts of a form, each with ``feed`` calls between ``begin`` and ``end``."""
 
     def begin(self, part: Part) -> None:
         """Start a part."""
@@ -50,7 +50,7 @@ class PartReceiver(Receiver[T_co], Protocol[T_co]):
 
 
 class Part(msgspec.Struct, frozen=True):
-    """The head of a part."""
+    """The header fields of a part."""
 
     name: str
     filename: str | None
@@ -70,7 +70,7 @@ def is_form(content_type: str) -> bool:
 
 
 class FormReader(Generic[T]):
-    """Parse a form as it arrives and hand its parts to a receiver; any split of the bytes gives the same calls."""
+    """Parse a form incrementally and pass its parts to a receiver, independent of how the bytes are split."""
 
     def __init__(self, boundary: str, receiver: PartReceiver[T]) -> None:
         self._boundary = boundary
@@ -121,13 +121,13 @@ class FormReader(Generic[T]):
         if self._parser is None:
             self._parser = self._load()
         try:
-            # The parser searches, which a memoryview cannot.
+            # The parser calls ``find``, which memoryview lacks.
             self._parser.write(bytes(data) if isinstance(data, memoryview) else data)
         except MultipartParseError as error:
             raise BadRequest(f"invalid multipart form: {error}".lower()) from error
 
     def finish(self) -> T:
-        """Complete the form; a body without its closing boundary was cut short."""
+        """Complete the form; a body without closing boundary is truncated."""
         if not self._ended:
             raise BadRequest("invalid multipart form: body ends before the closing boundary")
         return self._receiver.finish()
@@ -142,7 +142,7 @@ def _unescape(value: bytes) -> str:
 
 
 class FileField(Generic[T]):
-    """Take the content of the first ``file`` field of a form and nothing else."""
+    """Pass on the first ``file`` field of a form; ignore others."""
 
     def __init__(self, receiver: Receiver[T]) -> None:
         self._receiver = receiver
@@ -155,7 +155,7 @@ class FileField(Generic[T]):
         self._seen = self._seen or self._inside
 
     def feed(self, data: Data) -> None:
-        """Take content of the file; other fields are dropped."""
+        """Pass on content of the file; ignore other fields."""
         if self._inside:
             self._receiver.feed(data)
 
@@ -177,8 +177,7 @@ class FileField(Generic[T]):
 def disposition(kind: str, filename: str, *, name: str | None = None) -> str:
     """Build a Content-Disposition whose ``filename*`` decodes to ``filename`` byte for byte.
 
-    ``filename`` comes first, ASCII and not empty: browsers take the first match, and the Python SDK fails on
-    anything else.
+    ``filename`` is first, ASCII and not empty: browsers use the first match, and the Python SDK fails on anything else.
     """
     kept = re.sub(r"[\r\n\0]", "", wire.text(filename))
     fallback = re.sub(r"[^\x20-\x7e]", "_", kept).replace("\\", "\\\\").replace('"', '\\"') or "_"
@@ -194,5 +193,5 @@ def part_head(boundary: str, headers: dict[str, str], *, first: bool) -> bytes:
 
 
 def closing(boundary: str) -> bytes:
-    """Build the closing delimiter, whose absence tells a client that the body was cut."""
+    """Build the closing delimiter, whose absence shows a client that the body is truncated."""
     return f"\r\n--{boundary}--\r\n".encode("latin-1")

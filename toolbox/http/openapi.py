@@ -1,4 +1,4 @@
-"""From the endpoint table to OpenAPI 3.1; built on first request, off the loop."""
+"""Generate OpenAPI 3.1 from the endpoint table; on first request, in a thread."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def build(routes: list[Route]) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for route in visible:
         for method, operation in _operation(route, known, components).items():
-            # A path may take GET both ways; the plain one describes it, whichever comes first in the table.
+            # A path may have a GET and a WebSocket route: the GET route is documented, regardless of their order.
             if method not in paths.setdefault(route.mark.path, {}) or route.mark.method != WEBSOCKET:
                 paths[route.mark.path][method] = operation
     return {
@@ -61,7 +61,7 @@ def build(routes: list[Route]) -> dict[str, Any]:
 
 
 def _require(schema: dict[str, Any]) -> None:
-    """Turn the mark of fields that may not be empty into what it means."""
+    """Replace the NEEDED marker of a field by ``required`` and ``minLength: 1``."""
     needed = [name for name, prop in schema.get("properties", {}).items() if prop.pop(NEEDED, False)]
     for name in needed:
         schema["properties"][name].pop("default", None)

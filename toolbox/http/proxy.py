@@ -1,7 +1,7 @@
-"""``/proxy/{port}/…``: pass requests and WebSockets on to a port of this machine, byte for byte.
+"""``/proxy/{port}/…``: forward requests and WebSockets to a local port, unchanged.
 
-Fresh connections only: a pooled one that the upstream has just closed would force a choice between failing and
-running a request twice.
+Upstream connections are not reused. An upstream may close a pooled connection just as a request is sent; the proxy
+would have to fail the request or to repeat one that may already have been executed.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ HOP_BY_HOP = frozenset(
         "upgrade",
     }
 )
-# Sent by aiohttp unless told not to.
+# Headers that aiohttp adds by default.
 AUTOMATIC = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 SWITCHING = 101
 _UNSAFE = re.compile(rb"[^\x21-\x7e]|#")
 
 
 class PortProxy:
-    """Forward requests to loopback ports; ``token`` is our own credential, which no upstream may see."""
+    """Forward requests to loopback ports; ``token`` is the daemon's credential, which is removed from requests."""
 
     def __init__(self, own_port: Callable[[], int], *, token: str = "") -> None:
         self._own_port = own_port
@@ -62,12 +62,12 @@ class PortProxy:
 
     @raw_route("/proxy/{port}/{tail}", tag="port")
     async def handle(self, request: Request) -> web.StreamResponse:
-        """Forward one request; the upstream connection ends when the client leaves."""
+        """Forward one request; close the upstream connection when the client disconnects."""
         match = request[MATCH]
         port = self._port(match.captured["port"])
         path, query = _split(request, match.captured["tail"])
         if not path:
-            # Relative, so that it is right behind any prefix.
+            # A relative Location is correct behind any path prefix.
             return web.Response(status=307, headers={"Location": f"{port}/{query and '?'}{query}"})
         url = URL.build(
             scheme="http", host="localhost", port=port, path=path, query_string=self._without_key(query), encoded=True
@@ -77,7 +77,7 @@ class PortProxy:
         try:
             await asyncio.wait((work, left), return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
-                raise ConnectionResetError("client left")
+                raise ConnectionResetError("client disconnected")
             return await work
         finally:
             left.cancel()
@@ -85,10 +85,10 @@ class PortProxy:
             await asyncio.wait((work, left))
             self._endless.discard(work)
             if not work.cancelled():
-                work.exception()  # retrieved, so that the loop does not report it as lost
+                work.exception()  # otherwise asyncio logs "exception was never retrieved"
 
     async def stop(self) -> None:
-        """Cut what never ends by itself (upgraded connections and event streams), as the daemon goes away."""
+        """Cancel upgraded connections and event streams, which have no end, before the drain."""
         for task in self._endless:
             task.cancel()
 
@@ -124,7 +124,7 @@ class PortProxy:
             upstream.close()
 
     async def _ask(self, request: Request, url: URL, headers: CIMultiDict[str]) -> aiohttp.ClientResponse:
-        """Send the request; return once the head of the answer is there."""
+        """Send the request; return after the response headers."""
         body = request.content if request.body_exists else None
         try:
             return await self._client().request(request.method, url, headers=headers, data=body, allow_redirects=False)
@@ -154,7 +154,7 @@ class PortProxy:
         return headers
 
     def _credentials(self, request: Request) -> Iterator[str]:
-        """Name the headers that carry our own credential."""
+        """Yield the names of headers that contain the daemon's token."""
         if self._token:
             yield PREVIEW_HEADER
             scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
@@ -162,9 +162,9 @@ class PortProxy:
                 yield "Authorization"
 
     async def _relay(self, request: Request, upstream: aiohttp.ClientResponse) -> web.StreamResponse:
-        """Send status, headers and body on, each piece as it comes."""
+        """Forward status, headers and body, each chunk as it arrives."""
         if upstream.content_type == EVENTS:
-            self._keep_in_mind()
+            self._mark_endless()
         response = _Relayed(upstream)
         await response.prepare(request)
         async for chunk in upstream.content.iter_any():
@@ -173,10 +173,10 @@ class PortProxy:
         return response
 
     async def _tunnel(self, request: Request, upstream: aiohttp.ClientResponse) -> web.StreamResponse:
-        """Accept the client as the upstream did, then pass bytes both ways."""
+        """Answer with the upstream's 101, then forward bytes both ways."""
         if upstream.connection is None or not _is_websocket(request):
             raise BadGateway("port switched to another protocol unasked")
-        self._keep_in_mind()
+        self._mark_endless()
         response = _Relayed(upstream)
         response.headers.update({"Connection": "Upgrade", "Upgrade": upstream.headers.get("Upgrade", "websocket")})
         await response.prepare(request)
@@ -184,14 +184,14 @@ class PortProxy:
         response.force_close()
         return response
 
-    def _keep_in_mind(self) -> None:
+    def _mark_endless(self) -> None:
         task = asyncio.current_task()
         if task is not None:
             self._endless.add(task)
 
 
 class _Relayed(web.StreamResponse):
-    """A response with the status and headers of another, and a Content-Type only if that has one."""
+    """A response with the upstream's status and headers; aiohttp would add a Content-Type if there is none."""
 
     def __init__(self, upstream: aiohttp.ClientResponse) -> None:
         super().__init__(status=upstream.status, reason=upstream.reason, headers=_end_to_end(upstream.headers))
@@ -223,13 +223,13 @@ def _session(loopback: _Loopback) -> aiohttp.ClientSession:
         max_field_size=MAX_LINE,
         max_headers=MAX_HEADERS,
     )
-    # It would ask a second time, even for a PUT whose body is spent, where an upstream hangs up without an answer.
+    # aiohttp repeats a request if the upstream closes without a response, even a PUT whose body is consumed.
     session._retry_connection = False  # noqa: SLF001 - there is no public switch
     return session
 
 
 class _Loopback(AbstractResolver):
-    """Both loopback addresses for every port, first the one that answered last."""
+    """Resolve every name to both loopback addresses, the one that worked last for the port first."""
 
     def __init__(self) -> None:
         self._on_v6: set[int] = set()
@@ -246,13 +246,13 @@ class _Loopback(AbstractResolver):
         ]
 
     def open(self, address: aiohttp.AddrInfoType) -> socket.socket:
-        """Make the socket of one attempt; the last attempt for a port is the one that was answered."""
+        """Open the socket of one attempt and remember its family: the last attempt for a port is the successful one."""
         family, kind, protocol, _, where = address
         (self._on_v6.add if family == socket.AF_INET6 else self._on_v6.discard)(int(where[1]))
         return socket.socket(family, kind, protocol)
 
     async def close(self) -> None:
-        """Hold nothing."""
+        """Do nothing."""
 
 
 def _is_websocket(request: Request) -> bool:
@@ -260,7 +260,7 @@ def _is_websocket(request: Request) -> bool:
 
 
 def _split(request: Request, tail: str) -> tuple[str, str]:
-    """Return path and query as they stand in the request line; only what cannot be sent is encoded."""
+    """Return path and query as in the request line; only bytes invalid in a URL are encoded."""
     target = request.raw_path
     _, _, query = target.partition("?")
     return _sendable(tail), _sendable(query)
@@ -272,7 +272,7 @@ def _sendable(text: str) -> str:
 
 
 def _end_to_end(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
-    """Copy headers without those that are about one connection only."""
+    """Copy headers without the hop-by-hop ones (RFC 9110, 7.6.1)."""
     copied: CIMultiDict[str] = CIMultiDict(headers)
     named = {name.strip().lower() for line in copied.getall("Connection", []) for name in line.split(",")}
     for name in {name for name in copied if name.lower() in HOP_BY_HOP | named}:

@@ -1,4 +1,4 @@
-"""What a client with a partial or older copy gets: byte ranges and conditional requests (RFC 9110)."""
+"""Byte ranges and conditional requests (RFC 9110)."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from aiohttp import web
 
 from toolbox.errors import RangeNotSatisfiable
 
-# More ranges than a person or a player asks for; the whole file is then the better answer.
+# With more ranges than a media player requests the whole file is sent.
 MAX_RANGES = 32
+# Two writes within the granularity of file times leave the same one, so a fresh time does not identify the content.
 _FRESH_NS = 2_000_000_000
 _RANGE = re.compile(r"(\d*)-(\d*)")
 
 
 class Version(msgspec.Struct, frozen=True):
-    """Which content of a file this is."""
+    """Validators of a file's content: entity tag and modification time (Unix seconds)."""
 
     etag: str
     weak: bool
@@ -28,7 +29,7 @@ class Version(msgspec.Struct, frozen=True):
 
     @property
     def headers(self) -> dict[str, str]:
-        """Return the headers that name this content."""
+        """Return the validator headers."""
         tag = f'"{self.etag}"'
         return {
             "ETag": f"W/{tag}" if self.weak else tag,
@@ -38,21 +39,21 @@ class Version(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """The status and the spans (offset, length) to send; no spans means no body."""
+    """Status and spans (offset, length) to send; no spans: no body."""
 
     status: int
     spans: Sequence[tuple[int, int]] = ()
 
 
 def version(status: os.stat_result) -> Version:
-    """Tag a content; weakly while it is so fresh that another write could get the same time stamp."""
+    """Derive validators from a status; the tag is weak while the modification time is fresh."""
     weak = time.time_ns() - status.st_mtime_ns < _FRESH_NS
     tag = f"{status.st_mtime_ns:x}-{status.st_size:x}-{status.st_ino:x}"
     return Version(tag, weak, int(status.st_mtime_ns // 1_000_000_000))
 
 
 def answer(request: web.BaseRequest, current: Version, size: int) -> Answer:
-    """Decide between the whole file, parts of it, nothing (304) and a refusal (412, 416)."""
+    """Choose 200, 206, 304, or raise 412 or 416."""
     if _precondition_failed(request, current):
         raise web.HTTPPreconditionFailed(text="file has changed: precondition failed")
     if _unchanged(request, current):
@@ -85,7 +86,7 @@ def _unchanged(request: web.BaseRequest, current: Version) -> bool:
 
 
 def _same_version(request: web.BaseRequest, current: Version) -> bool:
-    """Tell whether the copy a client wants to continue is of this content."""
+    """Tell whether If-Range, if given, matches the current content."""
     condition = request.headers.get("If-Range", "").strip()
     if not condition:
         return True
@@ -96,7 +97,7 @@ def _same_version(request: web.BaseRequest, current: Version) -> bool:
 
 
 def parse(header: str, size: int) -> list[tuple[int, int]] | None:
-    """Read a Range header into satisfiable spans; None if it is to be ignored."""
+    """Parse a Range header into satisfiable spans; None for an invalid one, which RFC 9110 says to ignore."""
     unit, equals, rest = header.partition("=")
     parts = [part.strip() for part in rest.split(",") if part.strip()]
     if unit.strip().lower() != "bytes" or not equals or not 0 < len(parts) <= MAX_RANGES:
@@ -125,6 +126,6 @@ def _span(first: str, last: str, size: int) -> tuple[int, int] | None:
 
 
 def content_range(span: tuple[int, int], size: int) -> str:
-    """Name a span in a header."""
+    """Format a Content-Range header."""
     offset, length = span
     return f"bytes {offset}-{offset + length - 1}/{size}"

@@ -1,7 +1,7 @@
-"""From a raw path to a row of the endpoint table.
+"""Find the route of a raw path.
 
-Literal segments win over ``{names}``; slashes at the end or doubled do not matter; ``/{own id}`` and
-``/toolbox/{own id}`` in front reach the same routes. The tail of a raw route is kept byte for byte.
+Literal segments take precedence over ``{names}``. Trailing and doubled slashes are ignored. The prefixes ``/{own id}``
+and ``/toolbox/{own id}`` are optional. The tail of a raw route is not decoded.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class RouteMatch(msgspec.Struct):
     raw_path: str
 
     def allowed(self) -> list[str]:
-        """List the HTTP methods this path takes."""
+        """List the HTTP methods of this path."""
         methods = {"GET" if name == WEBSOCKET else name for name in self.routes}
         if "GET" in self.routes and self.routes["GET"].head:
             methods.add("HEAD")
@@ -53,7 +53,7 @@ class _Node:
 
 
 class Router:
-    """Hold the table as a tree of path segments."""
+    """The endpoint table as a tree of path segments."""
 
     def __init__(self, routes: Iterable[Route], sandbox_id: str) -> None:
         self._root = _Node()

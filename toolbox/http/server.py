@@ -1,7 +1,7 @@
-"""The HTTP server: every request passes through here once, in this order.
+"""The HTTP server, through which every request passes in these steps.
 
-request id → route → drain gate → access → arguments → handler → response, and any exception on the way becomes
-the envelope. Owns the listening sites, the open WebSockets and the drain.
+request id → route → access → drain check → arguments → handler → response. An exception in any step becomes the error
+envelope. Owns the listening sockets, the open WebSockets and the drain.
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ from toolbox.http.websocket import WsSession
 log = logging.getLogger(__name__)
 access_log = logging.getLogger("toolbox.access")
 
-# The Python SDK keeps idle connections for 30 s; the client must be the one to close first.
+# Seconds. The Python SDK keeps idle connections for 30 s. The client has to close first: a request sent on a connection
+# that the server is closing fails.
 KEEP_ALIVE = 90.0
 READ_BUFFER = 256 * 1024
 BACKLOG = 512
 LINGER = 0.5
-# Where a raw route finds its captured values and the path without the sandbox prefix.
+# For raw routes: the captured values and the path without the sandbox prefix.
 MATCH = web.RequestKey("match", RouteMatch)
 # What the log and the metrics call a request without a route.
 NO_ROUTE = "(no route)"
@@ -44,7 +45,7 @@ _REQUEST_ID = re.compile(r"[\w.:-]{1,64}")
 
 
 class Finished(msgspec.Struct, frozen=True):
-    """What an observer learns about a request once it is over."""
+    """A finished request, as reported to observers."""
 
     request: web.BaseRequest
     route: str
@@ -58,7 +59,7 @@ Observer = Callable[[Finished], None]
 
 
 class HttpServer:
-    """Serve the endpoint table on sockets until it is drained."""
+    """Serve the endpoint table."""
 
     def __init__(self, routes: Iterable[Route], access: Access, *, sandbox_id: str) -> None:
         self.router = Router(routes, sandbox_id)
@@ -89,7 +90,7 @@ class HttpServer:
             await web.SockSite(self._runner, sock, backlog=BACKLOG).start()
 
     async def drain(self, seconds: float) -> None:
-        """Stop accepting, refuse new requests and wait for those under way."""
+        """Stop accepting, refuse new requests, wait for running ones."""
         self._draining = True
         if self._runner is not None:
             for site in list(self._runner.sites):
@@ -98,22 +99,22 @@ class HttpServer:
             async with asyncio.timeout(seconds):
                 await self._idle.wait()
         except TimeoutError:
-            log.warning("requests are still running after %.0f s of drain", seconds, extra={"requests": self.in_flight})
+            log.warning("requests still running after drain of %.0f s", seconds, extra={"requests": self.in_flight})
 
     async def close_websockets(self) -> None:
-        """Close every WebSocket with 1001, as the daemon goes away."""
+        """Close every WebSocket with code 1001, going away."""
         self._draining = True
         closing = [session.close(WSCloseCode.GOING_AWAY, "daemon is shutting down") for session in self._sockets]
         await asyncio.gather(*closing, return_exceptions=True)
 
     async def close(self) -> None:
-        """Drop what is still connected."""
+        """Close all connections."""
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request; the only entry from aiohttp."""
+        """Respond to one request; called by aiohttp."""
         started_ns, clock = time.time_ns(), time.perf_counter()
         mark = self._identify(request)
         self.in_flight += 1
@@ -131,7 +132,7 @@ class HttpServer:
             response = await self._answer(request, match, route)
             status = response.status
             return response
-        except Exception as error:  # noqa: BLE001 - the one place where every failure becomes an answer
+        except Exception as error:  # noqa: BLE001 - any exception becomes a response
             response = self._failed(request, error)
             status = response.status
             return response
@@ -179,8 +180,8 @@ class HttpServer:
         self._sockets.add(session)
         try:
             await route.call(**bound, ws=session)
-        except ConnectionError:  # aiohttp raises the plain one where a send waits for room
-            log.debug("websocket client left: %s", request.path)
+        except ConnectionError:  # aiohttp raises the base class if a send waits for the buffer
+            log.debug("websocket client disconnected: %s", request.path)
         except Exception as error:
             if not session.accepted:
                 raise
@@ -196,12 +197,12 @@ class HttpServer:
 
     def _failed(self, request: web.BaseRequest, error: Exception) -> web.StreamResponse:
         if started(request) or gone(request):
-            # Nothing true can be said any more: cut the connection so that no client takes the rest for complete.
+            # Headers are sent, so no error response is possible: abort, or the client takes the part for complete.
             if not gone(request):
-                log.warning("response cut short: %s", error, exc_info=not isinstance(error, (ToolboxError, OSError)))
+                log.warning("response aborted: %s", error, exc_info=not isinstance(error, (ToolboxError, OSError)))
             if request.transport is not None:
                 request.transport.abort()
-            raise ConnectionResetError("response cut short") from error
+            raise ConnectionResetError("response aborted") from error
         return error_response(request, error)
 
     def _finish(self, done: Finished, route: Route | None) -> None:
@@ -238,7 +239,7 @@ def _no_route(request: web.BaseRequest, match: RouteMatch | None) -> Exception:
 
 
 async def _continue(request: web.BaseRequest) -> None:
-    """Ask for the body of a client that waits for permission to send it."""
+    """Send 100 Continue to a client that expects it before the body."""
     if request.headers.get("Expect", "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0
+        request.writer.output_size = 0  # ``started`` must not count the interim response

@@ -1,4 +1,4 @@
-"""Signed file URLs: HMAC over method, path and expiry, with a key that can be replaced at any time."""
+"""Signed file URLs: HMAC over method, path and expiry, with a replaceable key."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ PREFIX = "v1_"
 
 
 def sign(key: str, method: str, path: str, expires: int) -> str:
-    """Return the signature the SDKs put into a file URL."""
+    """Return the signature that the SDKs put into a file URL."""
     text = f"v1:files:{method}:{path}:{expires}".encode("utf-8", "surrogateescape")
     digest = hmac.new(key.encode(), text, hashlib.sha256).digest()
     return PREFIX + base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 class SigningKeys:
-    """Hold the current signing key; replacing it ends every URL signed before."""
+    """The current signing key. Replacing it invalidates all URLs signed before."""
 
     def __init__(self, key: str = "") -> None:
         self._key = key
 
     @property
     def enabled(self) -> bool:
-        """Tell whether signed URLs can be checked at all."""
+        """Tell whether there is a signing key."""
         return bool(self._key)
 
     def replace(self, key: str) -> None:
-        """Use another key from now on."""
+        """Replace the key."""
         self._key = key
 
     def verify(self, method: str, query: dict[str, list[str]]) -> None:
-        """Accept a request by its signature or raise; HEAD counts as GET, ``expires=0`` never ends."""
+        """Verify a signed URL or raise; HEAD counts as GET, ``expires=0`` does not expire."""
         if not query.get("path", [""])[0]:
             raise BadRequest("bad request: path is required")
         expires = self._expiry(query.get("expires", [""])[0])
@@ -50,7 +50,7 @@ class SigningKeys:
 
     @staticmethod
     def _expiry(text: str) -> int:
-        # isdecimal alone also takes digits of other scripts, which int() reads and the signer never writes.
+        # isdecimal and int() accept digits of other scripts, which the signer never writes.
         if not (text.isascii() and text.isdecimal() and len(text) <= 18):
             raise Unauthorized("expires of the signed url is not a unix time")
         return int(text)

@@ -1,6 +1,6 @@
-"""Join two connections after an upgrade: bytes pass both ways unread, each side held up by the other's pace.
+"""Forward bytes between two upgraded connections, both ways and with back-pressure.
 
-Nothing is parsed, so frames, sub-protocols, extensions, pings, close codes and reasons arrive as they were sent.
+Nothing is parsed, so frames, sub-protocols, extensions, pings, close codes and reasons are unchanged.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ FLUSH_SECONDS = 5.0
 
 
 class Upgraded(Protocol):
-    """What both of aiohttp's connection classes have once an upgrade is through."""
+    """The part of aiohttp's client and server protocols used after an upgrade."""
 
     transport: asyncio.Transport | None
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Be told that the connection is gone."""
+        """Handle the end of the connection."""
 
 
 class _EarlyBytes:
-    """Stands where aiohttp expects a frame parser, to get what has arrived behind the handshake."""
+    """Replaces aiohttp's frame parser, to get the bytes that arrived right after the handshake."""
 
     def __init__(self) -> None:
         self.data = bytearray()
@@ -36,7 +36,7 @@ class _EarlyBytes:
 
 
 class _TunnelEnd(asyncio.Protocol):
-    """One end of the tunnel; replaces aiohttp's protocol, which still learns of the end of its connection."""
+    """One end of the tunnel. Replaces aiohttp's protocol on the transport, but forwards ``connection_lost`` to it."""
 
     def __init__(self, before: Upgraded, transport: asyncio.Transport, over: asyncio.Event) -> None:
         self.transport = transport
@@ -46,7 +46,7 @@ class _TunnelEnd(asyncio.Protocol):
         self.peer: _TunnelEnd | None = None
 
     def join(self, peer: _TunnelEnd, early: bytes) -> None:
-        """Begin to pass bytes on to ``peer``, first those that came already."""
+        """Start to forward to ``peer``, beginning with the ``early`` bytes."""
         self.peer = peer
         self.transport.set_protocol(self)
         self.data_received(early)
@@ -56,7 +56,7 @@ class _TunnelEnd(asyncio.Protocol):
             self.transport.resume_reading()
 
     def full(self) -> bool:
-        """Tell whether this end should be given no more."""
+        """Tell whether the write buffer is above its high-water mark."""
         return self.transport.get_write_buffer_size() > self.transport.get_write_buffer_limits()[1]
 
     def data_received(self, data: bytes) -> None:
@@ -77,7 +77,7 @@ class _TunnelEnd(asyncio.Protocol):
         self._before.connection_lost(exc)
 
     async def close(self) -> None:
-        """Send what is buffered, then hang up; a side that does not read gets a few seconds."""
+        """Flush and close; abort a peer that does not read within ``FLUSH_SECONDS``."""
         self.transport.close()
         try:
             with contextlib.suppress(TimeoutError):
@@ -88,7 +88,7 @@ class _TunnelEnd(asyncio.Protocol):
 
 
 async def join(left: Any, right: Any) -> None:
-    """Pass bytes between two of aiohttp's upgraded connections until either hangs up, then close both."""
+    """Forward bytes between two upgraded aiohttp protocols until either closes, then close both."""
     over = asyncio.Event()
     early = _EarlyBytes(), _EarlyBytes()
     ends = [_TunnelEnd(side, _transport(side), over) for side in (left, right)]
