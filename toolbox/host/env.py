@@ -1,7 +1,7 @@
-"""The sandbox environment: what children inherit, kept apart from the daemon's own.
+"""The environment variables of child processes, separate from the daemon's own.
 
-The daemon's ``os.environ`` never changes after start; ``POST /env`` edits this mapping, and whatever is spawned
-afterwards sees the change.
+``POST /env`` edits this mapping, which applies to children spawned afterwards. The daemon's ``os.environ`` does not
+change after start: libraries read it at any time, and ``setenv`` is not safe with threads.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from toolbox.errors import BadRequest
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 PRIVATE_PREFIX = "TOOLBOX_"
-# Lists of folders that make another interpreter load our files.
+# Search paths through which a child would load the daemon's modules and libraries.
 _SEARCH_PATHS = ("PYTHONPATH", "LD_LIBRARY_PATH")
-# Set for us alone when they point into our interpreter, otherwise the user's.
+# Removed when they point into the daemon's private interpreter; otherwise the user has set them.
 _PYTHON = ("PYTHONHOME", "VIRTUAL_ENV", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__")
 _SHARED_PREFIXES = frozenset({"/", "/usr", "/usr/local"})
 
 
 def own_prefixes() -> tuple[str, ...]:
-    """Return the folders of a private interpreter; empty for one that the system shares."""
+    """Return the directories of the daemon's interpreter; empty if it is the system's."""
     return tuple({sys.prefix, sys.base_prefix} - _SHARED_PREFIXES)
 
 
 def cleaned(initial: Mapping[str, str], own: Iterable[str]) -> dict[str, str]:
-    """Copy an environment without the daemon's settings and without anything that points into ``own`` folders."""
+    """Copy an environment without the daemon's settings and without paths into the ``own`` directories."""
     prefixes = tuple(own)
     result = {name: value for name, value in initial.items() if not name.startswith(PRIVATE_PREFIX)}
     for name in _PYTHON:
@@ -47,14 +47,14 @@ def _inside(path: str, prefixes: tuple[str, ...]) -> bool:
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Refuse names that a shell could not use: the rule for the variables of one request."""
+    """Raise ``BadRequest`` for a name that is no shell identifier; applies to the variables of a request."""
     for name in names:
         if not _NAME.fullmatch(name):
             raise BadRequest(f"bad request: invalid environment variable name: '{name}'")
 
 
 def check(variables: Mapping[str, str]) -> None:
-    """Refuse names and values that the kernel cannot take."""
+    """Raise ``BadRequest`` for names and values that execve cannot pass."""
     for name, value in variables.items():
         if not name or "=" in name or "\0" in name:
             raise BadRequest(f"bad request: invalid environment variable name: '{name}'")
@@ -63,7 +63,7 @@ def check(variables: Mapping[str, str]) -> None:
 
 
 class Environment:
-    """Hold the variables that children start with."""
+    """The variables that children start with."""
 
     def __init__(self, initial: Mapping[str, str], *, own: Iterable[str] | None = None) -> None:
         self._variables = cleaned(initial, own_prefixes() if own is None else own)
@@ -73,11 +73,11 @@ class Environment:
         return self._variables.get(name, default)
 
     def merged(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Return a copy with the variables of one request on top."""
+        """Return a copy, overridden by the variables of a request."""
         return {**self._variables, **(extra or {})}
 
     def update(self, variables: Mapping[str, str], *, unset: Iterable[str] = (), unset_value_prefix: str = "") -> None:
-        """Remove by name, remove what has a value with the prefix (unless set now), then set; all or nothing."""
+        """Remove the ``unset`` names and those whose value has the prefix, then set; nothing changes on an error."""
         check(variables)
         doomed = set(unset)
         if unset_value_prefix:

@@ -1,7 +1,8 @@
-"""Open files for reading so that neither a FIFO nor a device can hang a thread, and write them all or nothing.
+"""Read regular files without hanging on a FIFO or device, and replace files atomically.
 
-A draft has no name (``O_TMPFILE``) where the file system can do that, so a killed daemon leaves nothing; else it
-has a name that the journal knows. Everything here blocks: call it in a workers.
+New content is written to an unnamed file (``O_TMPFILE``) where the file system supports it, so that a killed daemon
+leaves nothing behind. Elsewhere it has a temporary name that the journal records. Everything here blocks: call it in a
+worker pool.
 """
 
 from __future__ import annotations
@@ -19,20 +20,21 @@ from toolbox.host.paths import naming, show
 
 HEAD = 64 * 1024
 BLOCK = 1024 * 1024
-# What a file system that cannot rename, link or change owners here answers; the content is then copied in place.
+# Errors of file systems that cannot rename, link or change owners; the content is then copied in place.
 _REFUSALS = (errno.EPERM, errno.EACCES, errno.EBUSY, errno.ENOTSUP, errno.ENOSYS, errno.EXDEV, errno.EINVAL)
 
 
 class Source:
-    """A regular file open for reading, with its first block and its length as seen at open.
+    """A regular file open for reading, with its first block and its size at the time of opening.
 
-    ``size`` is None where only reading tells the length (``/proc``): such a file is sent until its end.
+    ``size`` is None where only reading shows it (``/proc``): such a file is read until its end.
     """
 
     def __init__(self, path: bytes) -> None:
         self.path = path
         check_regular(path, os.stat(path))
-        # Between stat and open the name may have become a FIFO: O_NONBLOCK never waits for a writer.
+        # Between stat and open the name may be replaced by a FIFO: with O_NONBLOCK open does not wait for a writer.
+        # O_NOCTTY: a terminal must not become the daemon's controlling one.
         self.fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         try:
             self.status = os.fstat(self.fd)
@@ -43,7 +45,7 @@ class Source:
             raise
 
     def _measure(self, size: int) -> tuple[bytes, int | None]:
-        """Read small files whole: /sys announces 4096 bytes and /proc none, whatever they hold."""
+        """Read small files whole: stat reports 4096 bytes for every file in /sys and 0 in /proc."""
         if size > HEAD:
             return b"", size
         with naming(self.path):
@@ -72,10 +74,10 @@ def check_regular(path: bytes, status: os.stat_result) -> None:
 
 
 class Draft:
-    """The next content of a file, invisible until ``commit``; the old content stays until then, whatever happens.
+    """The next content of a file, invisible until ``commit``; until then the old content stays intact.
 
-    Follows links to the file they mean, keeps mode, owner and extended attributes of an existing file, makes
-    missing parents, and undoes those when it is aborted.
+    Follows symbolic links, keeps mode, owner and extended attributes of an existing file, creates missing parent
+    directories and removes them on ``abort``.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class Draft:
 
     def _check_space(self, expected: int) -> None:
         volume = os.statvfs(os.path.dirname(self._target))
+        # f_bavail excludes the blocks that are reserved for root.
         free = (volume.f_bfree if os.geteuid() == 0 else volume.f_bavail) * volume.f_frsize
         if volume.f_blocks and expected > free:
             raise OSError(errno.ENOSPC, f"no space left on device: {expected} bytes needed, {free} are free")
@@ -107,7 +110,7 @@ class Draft:
         try:
             self._create(directory, mode)
         except OSError as error:
-            # The file may be writable where its directory is not; its next content then waits elsewhere.
+            # The file may be writable in a directory that is not: stage the content elsewhere, then copy it in place.
             if not replaces or error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise
             self._create(os.fsencode(tempfile.gettempdir()), mode)
@@ -119,6 +122,7 @@ class Draft:
         except OSError as error:
             if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL):
                 raise
+        # Record first: a SIGKILL between the two steps then leaves a stale record instead of a stale file.
         name = os.path.join(directory, temporary_name())
         self._journal.add(name)
         self._name = name
@@ -133,7 +137,7 @@ class Draft:
                 left = left[os.write(self._fd, left) :]
 
     def commit(self) -> int:
-        """Give the file its new content in one step; return its size."""
+        """Replace the file's content in one step; return its size."""
         try:
             with naming(self._target):
                 if self._durable:
@@ -159,18 +163,18 @@ class Draft:
             _sync_directory(os.path.dirname(self._target))
 
     def _appear(self) -> None:
-        """Give the draft its first name."""
+        """Link the draft to a name that does not exist yet."""
         if self._name is None:
             try:
                 self._link(self._target)
                 return
             except FileExistsError:
-                pass  # somebody was faster; the last one wins
+                pass  # created concurrently: the last writer wins
         if not self._replace():
             raise OSError(errno.EPERM, "file system refuses to rename", self._target)
 
     def _take_over(self, old: os.stat_result) -> bool:
-        """Copy owner, mode and attributes of the old file; False if that is not allowed."""
+        """Copy owner, mode and extended attributes of the old file; False if that is not permitted."""
         try:
             new = os.fstat(self._fd)
             if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
@@ -184,6 +188,7 @@ class Draft:
         return True
 
     def _replace(self) -> bool:
+        # linkat cannot replace an existing name, rename can: an unnamed file is linked to a temporary name first.
         try:
             if self._name is None:
                 name = os.path.join(os.path.dirname(self._target), temporary_name())
@@ -200,11 +205,12 @@ class Draft:
         return True
 
     def _link(self, name: bytes) -> None:
-        # With a directory descriptor os.link becomes linkat(AT_SYMLINK_FOLLOW), which names an unnamed file.
+        # linkat names an unnamed file by its /proc link, with AT_SYMLINK_FOLLOW. os.link passes that flag only if a
+        # directory descriptor is given, which an absolute path makes meaningless.
         os.link(b"/proc/self/fd/%d" % self._fd, name, src_dir_fd=self._fd)
 
     def _overwrite(self, old_size: int) -> None:
-        """Copy into the existing file (hard links, mount points, foreign owners); its space is reserved first."""
+        """Copy into the existing file, where rename would break a hard link or is refused (mount points, owners)."""
         target = os.open(self._target, os.O_WRONLY | os.O_CLOEXEC)
         try:
             if self.size > old_size:
@@ -219,7 +225,7 @@ class Draft:
             os.close(target)
 
     def abort(self) -> None:
-        """Leave no trace; harmless after ``commit``."""
+        """Remove the draft and created directories; does nothing after ``commit``."""
         self._release()
         for directory in reversed(self._parents):
             try:
@@ -240,7 +246,7 @@ class Draft:
 
 
 def _resolve(path: bytes) -> tuple[bytes, os.stat_result | None]:
-    """Return the file a path means and its status; refuse what cannot be written."""
+    """Resolve symbolic links; return path and status of the target, and refuse one that is not writable."""
     if path.endswith(b"/"):
         raise InvalidPath(f"path must be a file: {show(path)} ends with a slash")
     try:
@@ -273,7 +279,7 @@ def make_parents(directory: bytes, mode: int = 0o755) -> list[bytes]:
 
 
 def copy_attributes(source: bytes | int, target: bytes | int) -> None:
-    """Copy extended attributes (ACLs among them) except ``security.*``, which belongs to the content."""
+    """Copy extended attributes, including ACLs, except ``security.*``: file capabilities are for the old content."""
     try:
         names = os.listxattr(source)
     except OSError as error:
@@ -286,7 +292,7 @@ def copy_attributes(source: bytes | int, target: bytes | int) -> None:
 
 
 def _reserve(fd: int, size: int, old_size: int) -> None:
-    """Allocate before overwriting, so that a full disk is noticed while the old content is whole."""
+    """Allocate space before overwriting, so that a full disk is detected while the old content is intact."""
     try:
         os.posix_fallocate(fd, 0, size)
     except OSError as error:
@@ -297,6 +303,7 @@ def _reserve(fd: int, size: int, old_size: int) -> None:
 
 
 def _sync_directory(path: bytes) -> None:
+    # fsync of a file makes its content durable; its name is data of the directory.
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -305,7 +312,7 @@ def _sync_directory(path: bytes) -> None:
 
 
 def scratch(directory: str | None = None) -> int:
-    """Open an unnamed file for spooling; it is gone once closed."""
+    """Open an unnamed temporary file, which the kernel frees on close."""
     where = directory or tempfile.gettempdir()
     try:
         return os.open(where, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)

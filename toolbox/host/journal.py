@@ -1,7 +1,8 @@
-"""Remembers temporary files on disk, so that a start after SIGKILL removes what the last run left.
+"""A journal of temporary files, from which a start after SIGKILL removes what the killed daemon left.
 
-Each entry is one appended write made before the file exists; the journal is emptied whenever nothing is under way.
-A lock that dies with the process tells a journal of a running daemon from one that was left. See docs/adr.
+Each path is appended before the file is created; the journal is truncated whenever no file is pending. The daemon holds
+an ``flock`` on its journal, which the kernel releases when the process ends: a journal that can be locked is stale. See
+ADR 10.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _JOURNALS = 64
 
 
 def temporary_name() -> bytes:
-    """Return a fresh name that the sweep recognises as ours."""
+    """Return a new random name that the removal of stale files recognises."""
     return b".toolbox-%s.tmp" % secrets.token_hex(8).encode()
 
 
@@ -37,7 +38,7 @@ class Journal:
         self._opened = False
 
     def start(self) -> int:
-        """Take a journal and remove what dead daemons left; return how many paths were removed."""
+        """Lock a journal and remove the files of stale ones; return the number of removed paths."""
         with self._lock:
             return self._open()
 
@@ -49,7 +50,7 @@ class Journal:
             os.makedirs(self._directory, 0o755, exist_ok=True)
             return self._take()
         except OSError as error:
-            log.warning("temporary files are not recorded: %s: %s", self._directory, error.strerror)
+            log.warning("journal of temporary files is not writable: %s: %s", self._directory, error.strerror)
             return 0
 
     def _take(self) -> int:
@@ -72,7 +73,7 @@ class Journal:
         return removed
 
     def add(self, path: bytes) -> None:
-        """Record a path that is about to be created."""
+        """Record a path before it is created."""
         with self._lock:
             self._open()
             self._live.add(path)
@@ -80,14 +81,14 @@ class Journal:
                 os.write(self._fd, path + b"\0")
 
     def drop(self, path: bytes) -> None:
-        """Forget a path that is gone or has its final name."""
+        """Remove the record of a path that was deleted or renamed."""
         with self._lock:
             self._live.discard(path)
             if not self._live and self._fd is not None:
                 os.ftruncate(self._fd, 0)
 
     def close(self) -> None:
-        """Remove what is still recorded: whoever made it was cut off, by a shutdown that ran out of time."""
+        """Remove the files still recorded: their writers were cut off by a shutdown that ran out of time."""
         with self._lock:
             for path in self._live:
                 _discard(path)
@@ -113,7 +114,7 @@ def _discard(path: bytes) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        log.warning("temporary file was not removed: %s", error)
+        log.warning("temporary file cannot be removed: %s", error)
         return False
-    log.info("removed a temporary file: %s", path.decode("utf-8", "replace"))
+    log.info("temporary file removed: %s", path.decode("utf-8", "replace"))
     return True

@@ -1,7 +1,7 @@
-"""Paths as the kernel sees them: bytes, relative ones below a fixed directory.
+"""Convert between the text of clients and the byte paths of the kernel; resolve relative paths.
 
-Text from a client carries bytes that are not UTF-8 as surrogates; the kernel gets exactly those bytes back,
-whatever locale the daemon was started with. Nothing is normalised: ``a/../b`` means what the kernel says.
+Bytes that are not UTF-8 are surrogates in text and are restored exactly, independent of the daemon's locale
+(``os.fsencode`` is not). Paths are not normalised: with a symbolic link ``a`` the kernel's ``a/../b`` is not ``b``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from toolbox.errors import BadRequest, InvalidPath
 
 
 def encode(text: str) -> bytes:
-    """Return the bytes of a path given as text; refuse NUL."""
+    """Return the bytes of a path; raise ``InvalidPath`` for NUL and for text that no bytes decode to."""
     if "\0" in text:
         raise InvalidPath(f"path holds a NUL byte: {text!r}")
     try:
@@ -30,12 +30,12 @@ def decode(path: bytes) -> str:
 
 
 def show(path: bytes) -> str:
-    """Return a path for people: bytes that are not UTF-8 become U+FFFD."""
+    """Return a path for messages: bytes that are not UTF-8 become U+FFFD."""
     return path.decode("utf-8", "replace")
 
 
 def raw(path: bytes) -> str | None:
-    """Return the percent-encoded bytes of a path that is not UTF-8, so that a client can still address it."""
+    """Return a path that is not UTF-8 percent-encoded, with which a client can address it; None for others."""
     try:
         path.decode("utf-8")
     except UnicodeDecodeError:
@@ -44,31 +44,31 @@ def raw(path: bytes) -> str | None:
 
 
 def clean(root: bytes, relative: bytes) -> bytes:
-    """Join lexically, keeping ``root`` as the client wrote it: ``.`` disappears, ``/srv`` stays."""
+    """Join and normalise lexically; a relative ``root`` stays relative, as the client wrote it."""
     joined = os.path.normpath(os.path.join(root or b".", relative))
     return joined[1:] if joined.startswith(b"//") else joined
 
 
 class Workdir:
-    """Resolve relative paths against one directory, which never changes."""
+    """Resolve relative paths against a fixed directory."""
 
     def __init__(self, root: str) -> None:
         self.root = encode(root)
 
     def resolve(self, text: str) -> bytes:
-        """Return the absolute bytes of a required path."""
+        """Return the absolute path; raise ``BadRequest`` if the text is empty."""
         if not text:
             raise BadRequest("bad request: path is required")
         return os.path.join(self.root, encode(text))
 
     def resolve_or_root(self, text: str | None) -> bytes:
-        """Return the absolute bytes of a path; nothing means the directory itself."""
+        """Return the absolute path; empty text is the directory itself."""
         return os.path.join(self.root, encode(text)) if text else self.root
 
 
 @contextlib.contextmanager
 def naming(path: bytes) -> Iterator[None]:
-    """Name ``path`` in an error of the kernel that names a descriptor's relative path or nothing."""
+    """Set ``path`` in an ``OSError`` of a call on a descriptor, which carries no path or a relative one."""
     try:
         yield
     except OSError as error:

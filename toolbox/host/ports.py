@@ -1,4 +1,4 @@
-"""Which TCP ports have a listener: the kernel's IPv4 and IPv6 tables, and a connect probe on both loopbacks."""
+"""TCP ports with a listener, from the kernel's tables and by connecting to both loopback addresses."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from toolbox.errors import BadRequest
 from toolbox.host.worker_pool import WorkerPool
 
+# Seconds for which a read of the tables is reused.
 MAX_AGE = 0.5
 PROBE_SECONDS = 0.25
 # 0A is TCP_LISTEN; the local address ends with the port, both in hexadecimal.
@@ -30,7 +31,7 @@ def parse_port(text: str) -> int:
 
 
 class Ports:
-    """Answer about listeners; nothing is read before the first question."""
+    """Find listeners; the tables are read on request only."""
 
     def __init__(
         self, workers: WorkerPool, *, proc: str = "/proc", clock: Callable[[], float] = time.monotonic
@@ -47,7 +48,7 @@ class Ports:
         return sorted(await self._table())
 
     async def in_use(self, port: int) -> bool:
-        """Tell whether a port has a listener; a fresh one counts at once, thanks to the probe."""
+        """Tell whether a port has a listener, including one newer than the cached tables."""
         if port in await self._table():
             return True
         answers = await asyncio.gather(*(_accepts(family, host, port) for family, host in _LOOPBACK))
@@ -66,7 +67,7 @@ class Ports:
             try:
                 with open(table, "rb") as file:
                     found.update(int(port, 16) for port in _LISTENING.findall(file.read()))
-            except OSError:  # some sandboxed kernels have no tables, then the probe alone decides
+            except OSError:  # gVisor and other sandboxed kernels have no tables: only the probe decides
                 continue
         return frozenset(found)
 
@@ -79,7 +80,8 @@ async def _accepts(family: socket.AddressFamily, host: str, port: int) -> bool:
     try:
         async with asyncio.timeout(PROBE_SECONDS):
             await asyncio.get_running_loop().sock_connect(probe, (host, port))
-        # A port of the ephemeral range may connect to itself where nobody listens.
+        # Without a listener the kernel may choose the same number as source port: TCP simultaneous open then connects
+        # the socket to itself.
         return bool(probe.getsockname() != probe.getpeername())
     except (OSError, TimeoutError):
         return False

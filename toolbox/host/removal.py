@@ -1,8 +1,8 @@
-"""Remove files and trees of any depth without following links and with two descriptors.
+"""Remove files and trees of any depth without following symbolic links.
 
-Going up is ``openat("..")`` checked against the remembered inode: a tree deeper than the limits on recursion,
-descriptors or path length is no different from a flat one, and a directory moved away meanwhile is an error
-instead of an escape.
+``shutil.rmtree`` recurses and holds a descriptor per level, so deep trees fail. Here at most two directories are open:
+the way up is ``openat("..")``, whose inode must be the one that was left. Without that check a directory moved
+during the removal would lead it outside the tree.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ _DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def remove(path: bytes, *, recursive: bool) -> None:
-    """Unlink a file or link, or remove a directory with everything below it.
+    """Unlink a file or symbolic link, or remove a directory tree.
 
-    A failure does not stop the removal of siblings; the first one is raised at the end.
+    An error does not stop the removal of siblings; the first one is raised at the end.
     """
     if not stat.S_ISDIR(os.lstat(path).st_mode):
         os.unlink(path)
@@ -32,7 +32,7 @@ def remove(path: bytes, *, recursive: bool) -> None:
 
 
 class _TreeRemover:
-    """Empty one directory, depth first."""
+    """Empty a directory, depth first."""
 
     def __init__(self, path: bytes) -> None:
         self._path = path
@@ -41,7 +41,7 @@ class _TreeRemover:
         self._failure: OSError | None = None
 
     def run(self) -> OSError | None:
-        """Remove all that can be removed; return the first failure."""
+        """Remove everything that can be removed; return the first error."""
         try:
             names = self._clear()
             while True:
@@ -73,12 +73,12 @@ class _TreeRemover:
         os.close(self._fd)
         self._fd = outer
         if _identity(outer) != identity:
-            raise OSError(errno.ESTALE, "directory was moved while it was removed", self._path)
+            raise OSError(errno.ESTALE, "directory was moved during its removal", self._path)
         self._rmdir(name)
         return names
 
     def _clear(self) -> list[bytes]:
-        """Unlink everything here but directories, and return those."""
+        """Unlink all entries of the current directory but subdirectories; return those."""
         directories: list[bytes] = []
         try:
             with os.scandir(self._fd) as entries:

@@ -1,9 +1,8 @@
-"""Which shell runs commands, and how a script gets to it.
+"""Choice of the shell that runs commands, and how it receives a script.
 
-The script is the shell's standard input when it starts, as a nameless file: no length limit, nothing to clean up,
-nothing in ``ps``, and no descriptor that a child could inherit, because the first thing the shell does is to replace
-it by ``/dev/null``. Read this way ``$0`` and ``/proc/$$/exe`` are those of the shell, which a script argument or
-``-c SCRIPT`` would change.
+The script is an unnamed file on the shell's standard input, which the shell replaces by ``/dev/null`` first. Compared
+with ``-c SCRIPT`` there is no length limit (``MAX_ARG_STRLEN`` is 128 KiB) and the script is not visible in ``ps``. A
+script file would need a removal, and would change ``$0``. Children inherit no descriptor of it.
 """
 
 from __future__ import annotations
@@ -18,21 +17,21 @@ from collections.abc import Callable
 import msgspec
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# A shell that was installed a moment ago may be missed this long.
+# Seconds for which the choice is reused: a shell installed meanwhile is found later.
 FRESH_SECONDS = 1.0
 
 _QUIET = "exec </dev/null;"
-# bash: eval, because an error message then starts with "bash: line 3:"; a command list that does not parse stops it
-# only there. ``$(<file)`` reads without a process since bash 5.2.
+# bash: with eval error messages start with "bash: line 3:", and a syntax error takes effect only at its line.
+# ``$(<file)`` does not fork since bash 5.2.
 _BASH = f'eval "{_QUIET}$(</proc/self/fd/0)"'
-# zsh parses all of an eval before it runs any, but reads a sourced file line by line; the option keeps $0.
+# zsh parses the whole argument of eval before it runs any of it, but a sourced file line by line. The option keeps $0.
 _ZSH = "unsetopt functionargzero; . /proc/self/fd/0"
 _SH = ". /proc/self/fd/0"
 _POSIX = frozenset({"sh", "dash", "ash", "ksh", "mksh", "ksh93", "yash", "busybox"})
 
 
 class Shell(msgspec.Struct, frozen=True):
-    """A shell that can run scripts."""
+    """A shell by its path."""
 
     path: str
 
@@ -48,7 +47,7 @@ class Shell(msgspec.Struct, frozen=True):
         return self.path if self.kind == "zsh" else os.path.basename(self.path)
 
     def script(self, text: bytes) -> tuple[list[str], bytes]:
-        """Return the arguments to start with and the standard input to start on."""
+        """Return argv and standard input with which the shell runs a script."""
         argv, before = _driver(self)
         return argv, before + text
 
@@ -82,7 +81,7 @@ class Shells:
         return self._found
 
     def forget(self) -> None:
-        """Look again next time: the shell could not be started."""
+        """Drop the cached choice, after the shell failed to start."""
         self._found = None
 
 
@@ -96,5 +95,5 @@ def find(path: str, login: str, configured: str) -> str:
 
 
 def _known(path: str) -> bool:
-    """Tell whether a login shell speaks a language that scripts are written in; fish and csh do not."""
+    """Tell whether a login shell is POSIX-like; fish and csh are not."""
     return os.path.basename(path) in _POSIX | {"bash", "zsh"}

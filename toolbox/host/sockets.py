@@ -1,8 +1,7 @@
-"""Move bulk bytes between a connected socket and files in threads, below asyncio's transport.
+"""Bulk transfer between a connected socket and files, in threads, bypassing asyncio's transport.
 
-The loop neither copies the bytes nor waits for the disk: a thread works until the socket would block, then the
-loop waits for readiness on a duplicate of the descriptor. This is what keeps transfers near the speed of the
-kernel; the figures are in docs/adr.
+A thread transfers until the socket would block, then the loop waits for readiness on a duplicate of the descriptor (the
+loop refuses a second watcher on a transport's own). Bytes are not copied on the loop; figures are in ADR 11.
 """
 
 from __future__ import annotations
@@ -18,15 +17,16 @@ from collections.abc import Callable
 from toolbox.host.worker_pool import WorkerPool
 
 BLOCK = 1024 * 1024
-# A peer on the same machine refills the socket within this time; going back to the loop would cost more.
+# A peer on the same machine refills the socket within this time; a return to the loop would take longer.
 _PATIENCE_MS = 5
+# Seconds after which a transfer returns its thread, so that others waiting for the pool get a turn.
 _SLICE = 0.25
 
 Sink = Callable[[bytes], None]
 
 
 class BulkSocket:
-    """A duplicate of a transport's socket, for as long as one transfer takes."""
+    """A duplicate of a transport's socket, for one transfer."""
 
     def __init__(self, transport: asyncio.BaseTransport, workers: WorkerPool) -> None:
         self._workers = workers
@@ -35,7 +35,7 @@ class BulkSocket:
         self.received = 0
 
     async def send_file(self, fd: int, offset: int, count: int) -> None:
-        """Send a part of a file; raise ``EOFError`` if the file has become shorter."""
+        """Send part of a file; raise ``EOFError`` if the file was truncated meanwhile."""
         end = offset + count
         while offset < end:
             offset, blocked = await self._workers.run(self._send, fd, offset, end)
@@ -61,14 +61,14 @@ class BulkSocket:
         return offset, False
 
     def _copy(self, fd: int, offset: int, end: int) -> int:
-        """Send from file systems without sendfile."""
+        """Send without sendfile, which some file systems do not support."""
         data = os.pread(fd, min(BLOCK, end - offset), offset)
         return self._socket.send(data) if data else 0
 
     async def receive(self, count: int, sink: Sink) -> None:
-        """Hand exactly ``count`` bytes to ``sink``, in a thread; raise ``EOFError`` if the peer stops before.
+        """Pass exactly ``count`` bytes to ``sink``, in a thread; raise ``EOFError`` if the peer closes before.
 
-        ``received`` counts what was taken off the socket, also when ``sink`` raised.
+        ``received`` counts the bytes read from the socket, also when ``sink`` raised.
         """
         end = self.received + count
         while self.received < end:
@@ -80,7 +80,7 @@ class BulkSocket:
         until = time.monotonic() + _SLICE
         while self.received < end and time.monotonic() < until:
             try:
-                # What one call yields is handed on at once: it is still in the cache, a block filled up is not.
+                # Pass on what one call returns, without filling a block: the data is still in the CPU cache.
                 data = self._socket.recv(min(end - self.received, BLOCK))
             except BlockingIOError:
                 if self._poll(select.POLLIN):

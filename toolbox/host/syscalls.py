@@ -1,4 +1,4 @@
-"""System calls that the standard library lacks. ``ctypes`` is imported on first use, in whatever thread calls."""
+"""System calls that the standard library lacks. ``ctypes`` is imported on first use, in the calling thread."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _renameat2() -> Any:
 
 
 def rename_new(source: bytes, destination: bytes) -> None:
-    """Rename without ever replacing anything; raise ``FileExistsError`` instead."""
+    """Rename without replacing; raise ``FileExistsError`` if the destination exists."""
     import ctypes
 
     call = _renameat2()
@@ -34,12 +34,13 @@ def rename_new(source: bytes, destination: bytes) -> None:
 
 
 def rename_checked(source: bytes, destination: bytes) -> None:
-    """Do it for file systems without the flag: exact for files, with a gap of microseconds for directories."""
+    """Rename where the flag is unsupported: atomic for files, with a race of microseconds for directories."""
     if stat.S_ISDIR(os.lstat(source).st_mode):
         if os.path.lexists(destination):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), destination)
         os.rename(source, destination)
         return
+    # link fails if the destination exists, rename does not. Directories cannot be linked.
     try:
         os.link(source, destination, follow_symlinks=False)
     except FileExistsError:

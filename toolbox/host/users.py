@@ -10,7 +10,7 @@ from toolbox.errors import BadRequest, Forbidden
 
 
 class UserIdentity(NamedTuple):
-    """Who a process runs as."""
+    """The user and groups that a process runs as."""
 
     uid: int
     gid: int
@@ -20,12 +20,12 @@ class UserIdentity(NamedTuple):
 
     @property
     def variables(self) -> dict[str, str]:
-        """Return what a login would set."""
+        """Return the variables that a login sets."""
         return {"HOME": self.home, "USER": self.name, "LOGNAME": self.name}
 
 
 def find(name: str) -> UserIdentity | None:
-    """Look up a user by name or number; None if that is who we are anyway. Blocks."""
+    """Look up a user by name or number; None for the daemon's own user. Blocks."""
     try:
         found = pwd.getpwuid(int(name)) if name.isascii() and name.isdecimal() else pwd.getpwnam(name)
     except (KeyError, OverflowError, ValueError) as error:
@@ -34,5 +34,6 @@ def find(name: str) -> UserIdentity | None:
         return None
     if os.geteuid() != 0:
         raise Forbidden(f"processes cannot run as {found.pw_name}: the daemon is not root")
+    # The supplementary groups are not implied by the uid: without them the child keeps those of root.
     groups = os.getgrouplist(found.pw_name, found.pw_gid)
     return UserIdentity(found.pw_uid, found.pw_gid, tuple(groups), found.pw_name, found.pw_dir)
