@@ -45,7 +45,7 @@ class Proxied:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        self.proxy.stop()
+        await self.proxy.stop()
         await self.server.drain(2)
         await self.server.close()
         await self.proxy.close()
@@ -727,7 +727,7 @@ async def test_stop_ends_what_never_ends_and_leaves_the_rest(
     ):
         await ws.receive_str(timeout=5)
         await events.content.readuntil(b"\n\n")
-        proxied.proxy.stop()
+        await proxied.proxy.stop()
         async with asyncio.timeout(5):
             assert (await ws.receive()).type in (WSMsgType.CLOSED, WSMsgType.CLOSE)
             with pytest.raises((aiohttp.ClientPayloadError, aiohttp.ClientConnectionError)):

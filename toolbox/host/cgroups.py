@@ -14,7 +14,7 @@ import re
 import secrets
 from collections.abc import Collection, Sequence
 
-from toolbox.host.kernel_files import own_cgroups, read_counters, read_text
+from toolbox.host.kernel_files import own_cgroups, read_counters, read_number, read_text
 from toolbox.host.usage import ExitReport, Usage
 
 log = logging.getLogger(__name__)
@@ -65,16 +65,15 @@ class Cgroup:
         return [int(line) for line in read_text(f"{self.path}/cgroup.procs").split()]
 
     def report(self) -> ExitReport:
-        """Return what everything inside has used and was denied; after this the group may be removed."""
-        peak = read_text(f"{self.path}/memory.peak").strip()
+        """Return usage and exceeded limits of all processes inside, and mark the cgroup for removal."""
         cpu = read_counters(f"{self.path}/cpu.stat").get("usage_usec", 0) / 1e6
         oom_kills, refused_forks = self.denials()
         self.done = True
-        usage = Usage(cpu, int(peak) if peak.isdecimal() else None)
+        usage = Usage(cpu, read_number(f"{self.path}/memory.peak"))
         return ExitReport(usage, out_of_memory=oom_kills > 0, out_of_pids=refused_forks > 0)
 
     def denials(self) -> tuple[int, int]:
-        """Return how many processes the kernel killed here for lack of memory, and how many forks it refused."""
+        """Return the number of OOM kills and of refused forks in this cgroup."""
         memory, pids = (read_counters(f"{self.path}/{name}.events") for name in ("memory", "pids"))
         return memory.get("oom_kill", 0), pids.get("max", 0)
 

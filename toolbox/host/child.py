@@ -55,17 +55,17 @@ class Completed(msgspec.Struct, frozen=True):
 
 
 class ChildHost(Protocol):
-    """What a child asks its spawner for."""
+    """Operations on a child that need the process host; implemented by ``Procs``."""
 
     async def end(self, child: Child, grace: float) -> None:
         """End the whole tree."""
 
     async def report(self, child: Child) -> ExitReport:
-        """Return what an ended child used and was denied."""
+        """Return usage and exceeded limits of an ended child."""
         ...
 
     async def survivors(self, pid: int) -> list[Survivor]:
-        """Describe what still runs of the session of an ended process."""
+        """Describe the running rest of an ended process's tree."""
         ...
 
 
@@ -105,7 +105,7 @@ class Child:
         return self._send(number, group=True)
 
     async def terminate(self, grace: float = 0.0) -> None:
-        """End the whole tree: SIGTERM, up to ``grace`` seconds, SIGKILL; return once nothing of it runs."""
+        """End the whole tree: SIGTERM, up to ``grace`` seconds, SIGKILL; return once all of it has ended."""
         await self._host.end(self, grace)
 
     async def report(self) -> ExitReport:
@@ -116,7 +116,7 @@ class Child:
         return await self._host.report(self)
 
     async def survivors(self) -> list[Survivor]:
-        """Describe what the process, which has ended, left running in the background."""
+        """Describe the background processes that the ended process left running."""
         return await self._host.survivors(self.pid)
 
     def reaped(self, status: ExitStatus, usage: Usage | None) -> None:
@@ -176,7 +176,7 @@ class Process(Child):
         return self.status
 
     def catch_up(self) -> None:
-        """Read what is in the pipes right now."""
+        """Read what the output pipes contain now."""
         for pipe_reader in self.pipe_readers:
             pipe_reader.catch_up()
 

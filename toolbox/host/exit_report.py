@@ -1,4 +1,4 @@
-"""What a process used, what it was denied, and what it left running, once it has ended."""
+"""Exit reports: resource usage, exceeded limits, and processes left running in the background."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Counters(NamedTuple):
-    """What a running shell and the children it waited for have used and were denied so far."""
+    """Usage and exceeded limits of a running shell and the children it waited for, up to now."""
 
     cpu_seconds: float
     oom_kills: int = 0
@@ -36,16 +36,16 @@ class ExitReporter:
         self._oom.prime()
 
     async def report(self, child: Child) -> ExitReport:
-        """Report on a child that has ended; its cgroup is removed as soon as it is empty."""
+        """Return usage and exceeded limits of an ended child, whose cgroup is removed once it is empty."""
         if child.group is not None:
             return await self._tables.workers.run(child.group.report)
         killed = child.status is not None and child.status.code == KILLED_CODE
         return ExitReport(child.usage, out_of_memory=killed and await self._spawner.run(self._oom.take))
 
     async def report_since(self, shell: Child, before: Counters, code: int) -> ExitReport:
-        """Report on a command that a shell ran since ``before`` and that ended with ``code``.
+        """Report on a command that a shell ran since ``before`` and that exited with ``code``.
 
-        Its peak memory is unknown: the kernel keeps one for the whole life of a process and its children.
+        Its peak memory is unknown: the kernel keeps one peak for the whole life of a process and its children.
         """
         now = await self._tables.workers.run(shell_counters, shell)
         total = now.cpu_seconds if shell.usage is None else shell.usage.cpu_seconds
@@ -67,11 +67,11 @@ def shell_counters(shell: Child) -> Counters:
 
 
 def _cpu_seconds(pid: int) -> float:
-    """Return the processor time of a process and its reaped children; 0 once it is gone."""
+    """Return the CPU seconds of a process and its reaped children; 0 if it does not exist."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             line = file.read()
     except OSError:
         return 0.0
-    # utime, stime, cutime, cstime; the name, in parentheses, may hold spaces and parentheses itself.
+    # utime, stime, cutime, cstime; the name, in parentheses, may itself contain spaces and parentheses.
     return sum(map(int, line[line.rindex(b")") + 2 :].split()[11:15])) / _TICKS

@@ -43,7 +43,7 @@ MAX_LEFTOVERS = 1024
 C = TypeVar("C", bound=Child)
 
 
-class _Started(msgspec.Struct):
+class _Spawned(msgspec.Struct):
     """A spawned child, with the daemon's ends of its pipes."""
 
     pid: int
@@ -132,7 +132,7 @@ class Procs:
         if PIPE in (launch.stdout, launch.stderr):
             raise ValueError("spawn_raw records no output: pass descriptors instead of PIPE")
 
-        def build(started: _Started) -> Child:
+        def build(started: _Spawned) -> Child:
             child = Child(started.pid, started.pidfd, self, _pipe_writer(started))
             child.group = started.group
             return child
@@ -172,7 +172,7 @@ class Procs:
         The library must not call ``waitpid`` for it: that would take the exit status.
         """
 
-        def build(started: _Started) -> Child:
+        def build(started: _Spawned) -> Child:
             return Child(started.pid, started.pidfd, self)
 
         return await self._start_child(self._adopt, make, build)
@@ -183,7 +183,7 @@ class Procs:
         Requires ``reaper.is_subreaper``: only the parent of a process can collect its exit status.
         """
 
-        def build(started: _Started) -> Process:
+        def build(started: _Spawned) -> Process:
             started.stdout = stdout
             return self._recorded(started, self._spool.output_log(retention), last=False)
 
@@ -194,7 +194,7 @@ class Procs:
             raise
 
     async def close(self, grace: float | None = None) -> None:
-        """End every process we own, leftovers too when sweeping, and give back every descriptor."""
+        """Terminate all children, with the orphan reaper also all other descendants, and close all descriptors."""
         grace = self._grace if grace is None else grace
         self._closing = True
         await self._spawner.run(_no_op)  # flushes the queue: spawns submitted before it have finished
@@ -213,7 +213,7 @@ class Procs:
 
     # Up to the next such comment everything runs in the spawn thread.
 
-    def _start(self, launch: Launch) -> _Started:
+    def _start(self, launch: Launch) -> _Spawned:
         self.exit_reporter.prime()
         with ChildPipes() as child_pipes:
             stdin = _or_null(child_pipes.input(launch.stdin))
@@ -236,7 +236,7 @@ class Procs:
                 extra_groups=groups,
             )
             ours_in, ours_out, ours_err = [*child_pipes.detach(), None][:3]
-        started = _Started(popen.pid, self._register(popen.pid), popen, ours_in, ours_out, ours_err)
+        started = _Spawned(popen.pid, self._register(popen.pid), popen, ours_in, ours_out, ours_err)
         started.group = self._limiter.started(popen.pid, launch.limits)
         return started
 
@@ -253,20 +253,20 @@ class Procs:
             log.warning("pidfd cannot be opened, waiting in a thread instead: %s", error)
             return None
 
-    def _adopt(self, make: Callable[[], int]) -> _Started:
+    def _adopt(self, make: Callable[[], int]) -> _Spawned:
         pid = make()
         self._limiter.started(pid, None)
-        return _Started(pid, self._register(pid))
+        return _Spawned(pid, self._register(pid))
 
     # From here on everything runs on the event loop.
 
-    async def _start_child(self, call: Callable[[Any], _Started], argument: Any, build: Callable[[_Started], C]) -> C:
+    async def _start_child(self, call: Callable[[Any], _Spawned], argument: Any, build: Callable[[_Spawned], C]) -> C:
         """Start a child in the spawn thread and watch it on the loop, even if the caller was cancelled meanwhile."""
         if self._closing:
             raise Unavailable("daemon is shutting down")
         result: asyncio.Future[C] = asyncio.get_running_loop().create_future()
 
-        def arrived(started: _Started | None, error: BaseException | None) -> None:
+        def arrived(started: _Spawned | None, error: BaseException | None) -> None:
             if started is not None:
                 child = build(started)
                 self._watch(child, started)
@@ -295,7 +295,7 @@ class Procs:
             child.release()
             await child.output.close()
 
-    def _recorded(self, started: _Started, output: OutputLog, *, last: bool) -> Process:
+    def _recorded(self, started: _Spawned, output: OutputLog, *, last: bool) -> Process:
         writer = None if started.stdin is None else PipeWriter(started.stdin)
         process = Process(started.pid, started.pidfd, self, output, writer)
         process.group = started.group
@@ -322,7 +322,7 @@ class Procs:
             log.warning("output pipe of a background process closed: more than %d are open", self._max_leftovers)
             leftovers[0].close()
 
-    def _watch(self, child: Child, started: _Started) -> None:
+    def _watch(self, child: Child, started: _Spawned) -> None:
         self._live[child.pid] = (child, started.popen)
         loop = asyncio.get_running_loop()
         if started.pidfd is not None:
@@ -357,15 +357,15 @@ class Procs:
         child.reaped(result, usage)
 
     async def report(self, child: Child) -> ExitReport:
-        """Return what an ended child used and was denied."""
+        """Return usage and exceeded limits of an ended child."""
         return await self.exit_reporter.report(child)
 
     async def survivors(self, pid: int) -> list[Survivor]:
-        """Describe what still runs of the session of an ended process."""
+        """Describe the running rest of an ended process's tree."""
         return await self.exit_reporter.survivors(pid)
 
     async def end(self, child: Child, grace: float) -> None:
-        """End the whole tree of a child; a caller that is cancelled does not interrupt it."""
+        """End the whole tree of a child; cancelling the caller does not interrupt it."""
         await asyncio.shield(self._own_task(self._end_tree(child, grace), "end process tree"))
 
     async def _end_tree(self, child: Child, grace: float) -> None:
@@ -397,7 +397,7 @@ class Procs:
         return task
 
 
-def _pipe_writer(started: _Started) -> PipeWriter | None:
+def _pipe_writer(started: _Spawned) -> PipeWriter | None:
     return None if started.stdin is None else PipeWriter(started.stdin)
 
 

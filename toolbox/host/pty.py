@@ -124,7 +124,7 @@ class Pty:
                     return
 
     def catch_up(self) -> None:
-        """Read what is there right now."""
+        """Read what the terminal has output up to now."""
         if not self.closed:
             self._draining = True
             self._readable()

@@ -42,14 +42,14 @@ class Receiver(Protocol[T_co]):
 class PartReceiver(Receiver[T_co], Protocol[T_co]):
     """Consumer of the parts of a form, each with ``feed`` calls between ``begin`` and ``end``."""
 
-    def begin(self, part: Part) -> None:
+    def begin(self, part: FormPart) -> None:
         """Start a part."""
 
     def end(self) -> None:
         """End a part."""
 
 
-class Part(msgspec.Struct, frozen=True):
+class FormPart(msgspec.Struct, frozen=True):
     """The header fields of a part."""
 
     name: str
@@ -89,7 +89,7 @@ class FormReader(Generic[T]):
             "on_header_field": lambda data, start, end: self._field.extend(data[start:end]),
             "on_header_value": lambda data, start, end: self._value.extend(data[start:end]),
             "on_header_end": self._on_header,
-            "on_headers_finished": lambda: self._receiver.begin(Part(*self._part)),
+            "on_headers_finished": lambda: self._receiver.begin(FormPart(*self._part)),
             "on_part_data": lambda data, start, end: self._receiver.feed(memoryview(data)[start:end]),
             "on_part_end": self._receiver.end,
             "on_end": self._on_end,
@@ -149,7 +149,7 @@ class FileField(Generic[T]):
         self._seen = False
         self._inside = False
 
-    def begin(self, part: Part) -> None:
+    def begin(self, part: FormPart) -> None:
         """Start a part."""
         self._inside = part.name == "file" and not self._seen
         self._seen = self._seen or self._inside

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolbox.errors import BadRequest
-from toolbox.http.multipart import FormReader, Part, boundary_of, disposition
+from toolbox.http.multipart import FormPart, FormReader, boundary_of, disposition
 from toolbox.http.ranges import parse
 
 
@@ -19,10 +19,10 @@ class Recorder:
 
     def __init__(self) -> None:
         self.parts: list[tuple[str, str | None, bytes]] = []
-        self._part: Part | None = None
+        self._part: FormPart | None = None
         self._data = b""
 
-    def begin(self, part: Part) -> None:
+    def begin(self, part: FormPart) -> None:
         self._part, self._data = part, b""
 
     def feed(self, data: Any) -> None:
