@@ -11,6 +11,7 @@ import re
 import shutil
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote
@@ -19,6 +20,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
+from tests.timing import bare_spawn
 from toolbox.host.env import Environment
 from toolbox.host.procs import Procs
 from toolbox.host.shells import Shells
@@ -256,6 +258,17 @@ async def test_follower_that_leaves_is_let_go(client: Client) -> None:
         answer.close()
     await client.type("s", command, data="x", eof=True)
     assert (await client.ended("s", command))["exitCode"] == 0
+
+
+async def test_last_input_is_answered_though_the_command_ends_before_its_pipe_is_seen_open(client: Client) -> None:
+    for _ in range(5):
+        command = await client.begin("s", "echo up; read x")
+        await client.seen("s", command, "up")
+        bare = bare_spawn()
+        started = time.monotonic()
+        await client.type("s", command, data="x", eof=True)
+        assert time.monotonic() - started < 100 * bare
+        assert (await client.ended("s", command))["exitCode"] == 0
 
 
 async def test_waiting_command_reads_nothing(every: Client) -> None:
