@@ -9,9 +9,10 @@ import time
 def bare_spawn() -> float:
     """Return the seconds that the slowest of five starts of ``sh -c true`` took.
 
-    The slowest, because what it is compared with happens once: 2 to 3 ms on a quiet machine with two cores.
+    The slowest, because what it is compared with happens once; and never less than 3 ms, because a quiet moment says
+    nothing of the next one.
     """
-    return max(_spawn() for _ in range(5))
+    return max(0.003, *(_spawn() for _ in range(5)))
 
 
 def _spawn() -> float:
