@@ -29,17 +29,13 @@ from toolbox.errors import (
     Unprocessable,
 )
 from toolbox.git.branches import Branches
-from toolbox.git.checkout import Checkout
-from toolbox.git.cli import Said
+from toolbox.git.cli import ProgressCallback
 from toolbox.git.cloning import Cloning
 from toolbox.git.configuration import Configuration
+from toolbox.git.credential_store import CredentialStore
 from toolbox.git.history import History
 from toolbox.git.progress import Reporter
 from toolbox.git.remotes import Remotes
-from toolbox.git.restoring import Restoring
-from toolbox.git.staging import Staging
-from toolbox.git.status import Status
-from toolbox.git.store import CredentialStore
 from toolbox.git.transfer import Transfer
 from toolbox.git.wire import (
     DeleteBranchQuery,
@@ -71,6 +67,7 @@ from toolbox.git.wire import (
     RemotePath,
     RepoQuery,
 )
+from toolbox.git.working_tree import WorkingTree
 from toolbox.http.disconnect import disconnected, until, while_connected
 from toolbox.http.endpoint import MIB, Request, endpoint
 from toolbox.http.streams import event_stream, wanted_stream
@@ -83,26 +80,23 @@ NETWORK = (*WRITE, GitAuthFailed, Forbidden, GitTransportFailed, GitBranchNotFou
 WORKTREE = (*WRITE, GitBranchNotFound, GitDirtyWorktree, GitMergeConflict)
 
 
-class Services(msgspec.Struct, frozen=True, kw_only=True):
+class GitServices(msgspec.Struct, frozen=True, kw_only=True):
     """What the endpoints call."""
 
     cloning: Cloning
-    status: Status
-    staging: Staging
+    working_tree: WorkingTree
     transfer: Transfer
     remotes: Remotes
     branches: Branches
-    checkout: Checkout
     history: History
-    restoring: Restoring
     configuration: Configuration
-    store: CredentialStore
+    credential_store: CredentialStore
 
 
 class GitApi:
     """Repositories."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: GitServices) -> None:
         self._git = services
 
     @endpoint("POST", "/git/clone", tag=TAG, errors=(*NETWORK, GitDirtyWorktree))
@@ -112,7 +106,7 @@ class GitApi:
         Clone, push, pull and fetch take ``Accept: text/event-stream`` (or ``application/x-ndjson``): events
         ``progress`` and ``remote``, then one ``result`` or ``error``. Only then does leaving end the operation.
         """
-        return await _follow(request, lambda said: self._git.cloning.clone(body, said))
+        return await _follow(request, lambda on_progress: self._git.cloning.clone(body, on_progress))
 
     @endpoint("POST", "/git/init", tag=TAG, status=201, errors=(BadRequest, InvalidBody, Conflict, FileAccessDenied))
     async def init_repository(self, body: GitInitRequest) -> None:
@@ -122,32 +116,32 @@ class GitApi:
     @endpoint("GET", "/git/status", tag=TAG, errors=READ)
     async def get_status(self, query: RepoQuery, request: Request) -> GitStatus:
         """Tell what changed, and how the branch stands to its upstream."""
-        return await while_connected(request, self._git.status.status(query.path))
+        return await while_connected(request, self._git.working_tree.status(query.path))
 
     @endpoint("POST", "/git/add", tag=TAG, errors=(*WRITE, FileMissing), body_limit=LONG_LISTS)
     async def add_files(self, body: GitAddRequest) -> None:
         """Stage files, all or nothing."""
-        await self._git.staging.add(body)
+        await self._git.working_tree.add(body)
 
     @endpoint("POST", "/git/commit", tag=TAG, errors=(*WRITE, GitMergeConflict))
     async def commit_changes(self, body: GitCommitRequest) -> GitCommitResponse:
         """Commit what is staged; no hook runs."""
-        return await self._git.staging.commit(body)
+        return await self._git.working_tree.commit(body)
 
     @endpoint("POST", "/git/push", tag=TAG, errors=(*NETWORK, GitPushRejected, GitRemoteRejected))
     async def push_changes(self, request: Request, body: GitPushRequest) -> None:
         """Push a branch to the branch of the same name."""
-        return await _follow(request, lambda said: self._git.transfer.push(body, said))
+        return await _follow(request, lambda on_progress: self._git.transfer.push(body, on_progress))
 
     @endpoint("POST", "/git/pull", tag=TAG, errors=(*NETWORK, GitDirtyWorktree, GitMergeConflict))
     async def pull_changes(self, request: Request, body: GitPullRequest) -> None:
         """Fetch the upstream branch and fast-forward to it."""
-        return await _follow(request, lambda said: self._git.transfer.pull(body, said))
+        return await _follow(request, lambda on_progress: self._git.transfer.pull(body, on_progress))
 
     @endpoint("POST", "/git/fetch", tag=TAG, errors=NETWORK)
     async def fetch_changes(self, request: Request, body: GitFetchRequest) -> None:
         """Fetch a branch, or everything a remote is configured for."""
-        return await _follow(request, lambda said: self._git.transfer.fetch(body, said))
+        return await _follow(request, lambda on_progress: self._git.transfer.fetch(body, on_progress))
 
     @endpoint("GET", "/git/branches", tag=TAG, errors=READ)
     async def list_branches(self, query: RepoQuery) -> ListBranchResponse:
@@ -167,7 +161,7 @@ class GitApi:
     @endpoint("POST", "/git/checkout", tag=TAG, errors=WORKTREE)
     async def checkout_branch(self, body: GitCheckoutRequest) -> None:
         """Switch to a branch, a tag or a commit."""
-        await self._git.checkout.checkout(body)
+        await self._git.working_tree.checkout(body)
 
     @endpoint("GET", "/git/history", tag=TAG, errors=(*READ, GitBranchNotFound))
     async def get_commit_history(self, query: HistoryQuery, request: Request) -> list[GitCommitInfo]:
@@ -205,12 +199,12 @@ class GitApi:
     @endpoint("POST", "/git/reset", tag=TAG, errors=WORKTREE, body_limit=LONG_LISTS)
     async def reset_changes(self, body: GitResetRequest) -> None:
         """Reset HEAD, or some files."""
-        await self._git.restoring.reset(body)
+        await self._git.working_tree.reset(body)
 
     @endpoint("POST", "/git/restore", tag=TAG, errors=(*WORKTREE, FileMissing), body_limit=LONG_LISTS)
     async def restore_files(self, body: GitRestoreRequest) -> None:
         """Take files from the index or from a revision."""
-        await self._git.restoring.restore(body)
+        await self._git.working_tree.restore(body)
 
     @endpoint("GET", "/git/config", tag=TAG, errors=READ)
     async def get_config(self, query: GitConfigQuery) -> GitConfigResponse:
@@ -235,15 +229,17 @@ class GitApi:
     @endpoint("POST", "/git/credentials", tag=TAG, errors=(BadRequest, InvalidBody, Conflict, FileAccessDenied))
     async def authenticate(self, body: GitAuthenticateRequest) -> None:
         """Store credentials for a host, in plain text, for git here and in terminals."""
-        await self._git.store.approve(body)
+        await self._git.credential_store.approve(body)
 
     @endpoint("DELETE", "/git/credentials", tag=TAG, status=204, errors=(BadRequest, Conflict, NotFound))
     async def forget_credentials(self, query: GitForgetQuery) -> None:
         """Forget the credentials for a host."""
-        await self._git.store.reject(query)
+        await self._git.credential_store.reject(query)
 
 
-async def _follow(request: web.BaseRequest, operate: Callable[[Said | None], Coroutine[Any, Any, None]]) -> None:
+async def _follow(
+    request: web.BaseRequest, operate: Callable[[ProgressCallback | None], Coroutine[Any, Any, None]]
+) -> None:
     """Run an operation to its end, or with a stream of its progress for as long as the client is there."""
     media = wanted_stream(request)
     if media is None:

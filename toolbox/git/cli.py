@@ -12,9 +12,9 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 import msgspec
 
 from toolbox.errors import GitTransportFailed, ToolboxError, Unavailable
-from toolbox.git import harden
-from toolbox.git.access import Access, channel
+from toolbox.git import hardening
 from toolbox.git.classify import classify, locked
+from toolbox.git.credentials import HostCredentials, credential_options
 from toolbox.git.redact import redact
 from toolbox.git.repository import Repo
 from toolbox.host.child import ExitStatus, Process
@@ -37,7 +37,7 @@ _PATIENCE = (0.05, 0.1, 0.2, 0.4, 0.6, 0.65)
 # Operations that use the network, at once; the others wait.
 NETWORK = 4
 
-Said = Callable[[str], None]
+ProgressCallback = Callable[[str], None]
 
 
 class Output(msgspec.Struct, frozen=True):
@@ -65,22 +65,22 @@ class Output(msgspec.Struct, frozen=True):
         return classify(f"{self.stderr}\n{redact(self.text[-ERRORS:])}")
 
 
-class Place(msgspec.Struct, frozen=True):
+class PlainFolder(msgspec.Struct, frozen=True):
     """Where git runs without a repository, and as whom."""
 
     folder: str
     user: UserIdentity | None = None
 
 
-class Job(msgspec.Struct, frozen=True):
+class GitCall(msgspec.Struct, frozen=True):
     """One run of git: where, with which arguments, and what goes in."""
 
-    where: Repo | Place
+    where: Repo | PlainFolder
     argv: Sequence[str]
     stdin: bytes | None = None
     env: Mapping[str, str] = msgspec.field(default_factory=dict)
-    access: Access = msgspec.field(default_factory=Access)
-    said: Said | None = None
+    credentials: HostCredentials = msgspec.field(default_factory=HostCredentials)
+    on_progress: ProgressCallback | None = None
     network: bool = False
 
 
@@ -104,25 +104,25 @@ class Cli:
                 self._binary = binary
         return self._binary is not None
 
-    async def run(self, job: Job) -> Output:
+    async def run(self, call: GitCall) -> Output:
         """Run git to its end, whatever that is."""
-        if job.network:
+        if call.network:
             async with self._network:
-                return await self._run(job)
-        return await self._run(job)
+                return await self._run(call)
+        return await self._run(call)
 
-    async def attempt(self, job: Job) -> Output:
+    async def attempt(self, call: GitCall) -> Output:
         """Run git to its end, and again for a while as long as it meets the lock of another git."""
         for pause in _PATIENCE:
-            output = await self.run(job)
+            output = await self.run(call)
             if output.code == 0 or not locked(output.stderr):
                 return output
             await asyncio.sleep(pause)
-        return await self.run(job)
+        return await self.run(call)
 
-    async def check(self, job: Job) -> Output:
+    async def check(self, call: GitCall) -> Output:
         """Run git and raise what its failure means."""
-        output = await self.attempt(job)
+        output = await self.attempt(call)
         if output.code:
             raise output.failure()
         return output
@@ -131,54 +131,54 @@ class Cli:
         """Tell whether git can keep large files."""
         return await self._workers.run(shutil.which, "git-lfs", path=self._environment.get("PATH")) is not None
 
-    async def lines(self, job: Job) -> AsyncGenerator[bytes, None]:
+    async def lines(self, call: GitCall) -> AsyncGenerator[bytes, None]:
         """Yield standard output in pieces as it comes; git waits for a slow reader."""
-        async with _Run(self, job) as process:
+        async with _Run(self, call) as process:
             async for chunk in process.output.follow(hold=True):
                 if chunk.channel is Channel.STDOUT:
                     yield chunk.data
             status = await process.wait()
             if status.code:
                 errors = await _text(process, Channel.STDERR)
-                raise classify(redact(errors, job.access.secrets))
+                raise classify(redact(errors, call.credentials.secrets))
 
     async def close(self) -> None:
         """End what runs, so that whoever waits for it gets an answer."""
         self._closing = True
         await asyncio.gather(*(process.terminate(GRACE) for process in list(self._running)))
 
-    async def _run(self, job: Job) -> Output:
-        async with _Run(self, job) as process:
-            status = await _settle(process, job)
+    async def _run(self, call: GitCall) -> Output:
+        async with _Run(self, call) as process:
+            status = await _settle(process, call)
             if self._closing:
                 raise Unavailable("daemon is shutting down")
             stdout = await _bytes(process, Channel.STDOUT)
-            errors = redact(await _text(process, Channel.STDERR), job.access.secrets)
+            errors = redact(await _text(process, Channel.STDERR), call.credentials.secrets)
         if status.code:
-            log.debug("git %s failed with %d", job.argv[0], status.code)
+            log.debug("git %s failed with %d", call.argv[0], status.code)
         return Output(status.code, stdout, errors, killed=status.signal is not None)
 
-    async def start(self, job: Job, options: tuple[str, ...], fds: tuple[int, ...]) -> Process:
+    async def start(self, call: GitCall, options: tuple[str, ...], fds: tuple[int, ...]) -> Process:
         """Start git; for ``_Run``."""
         if self._closing:
             raise Unavailable("daemon is shutting down")
         if not await self.available() or self._binary is None:
             raise Unavailable("git is not installed")
-        repo = job.where if isinstance(job.where, Repo) else None
-        folder = job.where.path if isinstance(job.where, Repo) else job.where.folder
+        repo = call.where if isinstance(call.where, Repo) else None
+        folder = call.where.path if isinstance(call.where, Repo) else call.where.folder
         if repo is not None:
             options = (*options, f"safe.directory={repo.path}")
         ceiling = repo.ceiling if repo is not None else folder
-        variables = harden.environment(self._environment.merged(), ceiling, job.where.user)
+        variables = hardening.environment(self._environment.merged(), ceiling, call.where.user)
         process = await self._procs.spawn(
-            [*harden.arguments(self._binary, options), *job.argv],
-            env={**variables, **await self._ssh(job, variables), **job.env},
+            [*hardening.arguments(self._binary, options), *call.argv],
+            env={**variables, **await self._ssh(call, variables), **call.env},
             cwd=os.fsencode(folder),
-            stdin=job.stdin,
+            stdin=call.stdin,
             merge=False,
             retention=Retention(head=MAX_OUTPUT, tail=ERRORS),
             pass_fds=fds,
-            user=job.where.user,
+            user=call.where.user,
         )
         self._running.add(process)
         return process
@@ -187,13 +187,13 @@ class Cli:
         """Forget a run; for ``_Run``."""
         self._running.discard(process)
 
-    async def _ssh(self, job: Job, variables: Mapping[str, str]) -> dict[str, str]:
+    async def _ssh(self, call: GitCall, variables: Mapping[str, str]) -> dict[str, str]:
         """Choose the ssh program: the user's, never a repository's own, else ours, which does not prompt."""
-        if not job.network or "GIT_SSH_COMMAND" in variables or "GIT_SSH" in variables:
+        if not call.network or "GIT_SSH_COMMAND" in variables or "GIT_SSH" in variables:
             return {}
-        place = Place("/", job.where.user)
-        chosen = await self._run(Job(place, ["config", "--get", "core.sshCommand"]))
-        return {"GIT_SSH_COMMAND": chosen.line or harden.SSH}
+        place = PlainFolder("/", call.where.user)
+        chosen = await self._run(GitCall(place, ["config", "--get", "core.sshCommand"]))
+        return {"GIT_SSH_COMMAND": chosen.line or hardening.SSH}
 
     async def _version(self, binary: str) -> tuple[int, ...]:
         done = await self._procs.run([binary, "version"], env=self._environment.merged(), cwd="/")
@@ -204,14 +204,14 @@ class Cli:
 class _Run:
     """One process of git from start to end, with its credentials open meanwhile."""
 
-    def __init__(self, cli: Cli, job: Job) -> None:
+    def __init__(self, cli: Cli, call: GitCall) -> None:
         self._cli = cli
-        self._job = job
+        self._call = call
         self._process: Process | None = None
 
     async def __aenter__(self) -> Process:
-        with channel(self._job.access) as way:
-            self._process = await self._cli.start(self._job, way.options, way.fds)
+        with credential_options(self._call.credentials) as opened:
+            self._process = await self._cli.start(self._call, opened.options, opened.fds)
         return self._process
 
     async def __aexit__(self, *_: object) -> None:
@@ -227,11 +227,11 @@ class _Run:
             await process.output.close()
 
 
-async def _settle(process: Process, job: Job) -> ExitStatus:
+async def _settle(process: Process, call: GitCall) -> ExitStatus:
     """Wait for the end, and hand on what is said on the way."""
-    if job.said is None:
+    if call.on_progress is None:
         return await process.settle()
-    listener = asyncio.create_task(_listen(process, job.said, job.access.secrets), name="git progress")
+    listener = asyncio.create_task(_listen(process, call.on_progress, call.credentials.secrets), name="git progress")
     try:
         return await process.settle()
     finally:
@@ -240,14 +240,14 @@ async def _settle(process: Process, job: Job) -> ExitStatus:
         await asyncio.wait([listener])
 
 
-async def _listen(process: Process, said: Said, secrets: tuple[str, ...]) -> None:
+async def _listen(process: Process, on_progress: ProgressCallback, secrets: tuple[str, ...]) -> None:
     """Hand on each line of standard error as it comes; git rewrites lines of progress with carriage returns."""
     rest = ""
     async for chunk in process.output.follow():
         if chunk.channel is Channel.STDERR:
             *lines, rest = re.split(r"[\r\n]+", rest + chunk.data.decode("utf-8", "replace"))
             for line in lines:
-                said(redact(line, secrets))
+                on_progress(redact(line, secrets))
 
 
 async def _bytes(process: Process, wanted: Channel) -> bytes:

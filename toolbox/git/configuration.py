@@ -6,9 +6,10 @@ import logging
 import os
 
 from toolbox.errors import BadRequest, FileAccessDenied, NotFound
-from toolbox.git import names
-from toolbox.git.cli import Job, Place
-from toolbox.git.tools import Tools
+from toolbox.git import validate
+from toolbox.git.cli import GitCall, PlainFolder
+from toolbox.git.context import GitContext
+from toolbox.git.metadata import Unsupported
 from toolbox.git.wire import GitConfigQuery, GitConfigResponse, GitConfigureUserRequest, GitSetConfigRequest
 from toolbox.host.env import Environment
 
@@ -23,34 +24,37 @@ _NOT_SET = 5
 class Configuration:
     """Read and write configuration."""
 
-    def __init__(self, tools: Tools, environment: Environment, home: str) -> None:
-        self._t = tools
+    def __init__(self, context: GitContext, environment: Environment, home: str) -> None:
+        self._context = context
         self._environment = environment
         self._home = home
 
     async def get(self, query: GitConfigQuery) -> GitConfigResponse:
         """Return the last value of a key in one scope."""
-        key = names.config_key(query.key)
+        key = validate.config_key(query.key)
         file = await self._file(query.scope, query.path)
-        found, value = await self._t.workers.run(_get, file, key)
-        if not found:
-            output = await self._t.cli.run(
-                Job(Place("/"), ["config", "-z", "--file", file, "--no-includes", "--get", key])
-            )
+        await self._context.workers.run(_check_access, file, os.R_OK)
+        try:
+            value = await self._context.metadata.config_get(file, key)
+        except Unsupported:
+            argv = ["config", "-z", "--file", file, "--no-includes", "--get", key]
+            output = await self._context.cli.run(GitCall(PlainFolder("/"), argv))
             value = output.text.removesuffix("\0") if output.code == 0 else None
         return GitConfigResponse(value=value)
 
     async def set(self, request: GitSetConfigRequest) -> None:
         """Give a key one value."""
-        await self._set(request.scope, request.path, {names.config_key(request.key): request.value})
+        await self._set(request.scope, request.path, {validate.config_key(request.key): request.value})
         log.info("git configuration was set: %s", request.key)
 
     async def unset(self, query: GitConfigQuery) -> None:
         """Remove every value of a key from one scope."""
-        key = names.config_key(query.key)
+        key = validate.config_key(query.key)
         file = await self._file(query.scope, query.path)
-        async with self._t.repos.changing(file):
-            output = await self._t.cli.attempt(Job(Place("/"), ["config", "--file", file, "--unset-all", key]))
+        async with self._context.repos.changing(file):
+            output = await self._context.cli.attempt(
+                GitCall(PlainFolder("/"), ["config", "--file", file, "--unset-all", key])
+            )
         if output.code == _NOT_SET:
             raise NotFound(f"not found: {key} is not set in the {query.scope or 'global'} scope")
         if output.code:
@@ -69,10 +73,11 @@ class Configuration:
 
     async def _set(self, scope: str | None, path: str | None, values: dict[str, str]) -> None:
         if any("\0" in value for value in values.values()):
-            raise BadRequest("bad request: value holds a nul character")
+            raise BadRequest("bad request: value contains a NUL byte")
         file = await self._file(scope, path)
-        async with self._t.repos.changing(file):
-            await self._t.workers.run(_set, file, values)
+        async with self._context.repos.changing(file):
+            await self._context.workers.run(_check_access, os.path.dirname(file), os.W_OK, file)
+            await self._context.metadata.config_set(file, values)
 
     async def _file(self, scope: str | None, path: str | None) -> str:
         scope = scope or "global"
@@ -81,10 +86,10 @@ class Configuration:
         if scope == "local":
             if not path:
                 raise BadRequest("bad request: path is required for the local scope")
-            return f"{(await self._t.repos.open(path)).common}/config"
+            return f"{(await self._context.repos.open(path)).common}/config"
         if scope == "system":
             return self._environment.get("GIT_CONFIG_SYSTEM") or SYSTEM
-        return await self._t.workers.run(self._global_file)
+        return await self._context.workers.run(self._global_file)
 
     def _global_file(self) -> str:
         chosen = self._environment.get("GIT_CONFIG_GLOBAL")
@@ -96,22 +101,7 @@ class Configuration:
         return other if not os.path.exists(usual) and os.path.exists(other) else usual
 
 
-def _get(file: str, key: str) -> tuple[bool, str | None]:
-    """Read with libgit2; the first is false where git has to."""
-    from toolbox.git import library
-
-    if os.path.exists(file) and not os.access(file, os.R_OK):
-        raise FileAccessDenied(f"forbidden: {file}: permission denied")
-    try:
-        return True, library.config_get(file, key)
-    except library.Unsupported:
-        return False, None
-
-
-def _set(file: str, values: dict[str, str]) -> None:
-    from toolbox.git import library
-
-    folder = os.path.dirname(file)
-    if os.path.isdir(folder) and not os.access(folder, os.W_OK):
-        raise FileAccessDenied(f"forbidden: {file}: permission denied")
-    library.config_set(file, values)
+def _check_access(path: str, mode: int, shown: str = "") -> None:
+    """Refuse a file that cannot be read, or a folder that cannot be written. Blocks."""
+    if os.path.exists(path) and not os.access(path, mode):
+        raise FileAccessDenied(f"forbidden: {shown or path}: permission denied")

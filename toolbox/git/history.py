@@ -1,74 +1,37 @@
-"""The commits of a repository: short histories from libgit2 at once, long and filtered ones from git as a stream."""
+"""Commit history: short ones as cached JSON from libgit2, long and filtered ones streamed from the engine."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 
 from toolbox import wire
-from toolbox.git import names
-from toolbox.git.cli import Job
-from toolbox.git.commits import FORMAT, LogParser
-from toolbox.git.recent import Recent
-from toolbox.git.repository import Repo, find
-from toolbox.git.revisions import required, resolve
-from toolbox.git.tools import Tools
-from toolbox.git.wire import GitCommitInfo, HistoryQuery
+from toolbox.git.context import GitContext
+from toolbox.git.engine.interface import Engines
+from toolbox.git.wire import HistoryQuery
 
-# What is answered in one piece; it takes libgit2 some ten milliseconds.
+# Commits in an unstreamed answer: about 10 ms of libgit2.
 WHOLE = 1000
 
 
 class History:
-    """Tell the history of repositories."""
+    """List commits of repositories."""
 
-    def __init__(self, tools: Tools) -> None:
-        self._t = tools
-        self._recent = Recent()
+    def __init__(self, context: GitContext, engines: Engines) -> None:
+        self._context = context
+        self._engines = engines
 
     async def whole(self, query: HistoryQuery) -> bytes | None:
-        """Return the JSON of a plain, short history; None for any other."""
-        plain = not (query.skip or query.ref or query.file or query.author or query.since)
-        if not plain or query.limit:
+        """Return the JSON of an unfiltered history; None if it is filtered or longer than ``WHOLE``."""
+        if query.skip or query.ref or query.file or query.author or query.since or query.limit:
             return None
-        return await self._t.workers.run(self._whole, self._t.repos.resolve(query.path))
-
-    def _whole(self, path: str) -> bytes | None:
-        return self._recent.history(find(path), WHOLE)
+        return await self._context.metadata.history(self._context.repos.resolve(query.path), WHOLE)
 
     async def pages(self, query: HistoryQuery) -> AsyncGenerator[bytes, None]:
         """Yield the JSON of a list in pieces."""
+        repo = await self._context.repos.open(query.path)
+        engine = await self._engines.current()
         separator = b"["
-        async for commits in self._commits(query):
+        async for commits in engine.history(repo, query):
             yield separator + wire.encode(commits)[1:-1]
             separator = b","
         yield b"[]" if separator == b"[" else b"]"
-
-    async def _commits(self, query: HistoryQuery) -> AsyncGenerator[list[GitCommitInfo], None]:
-        repo = await self._t.repos.open(query.path)
-        if not await self._t.cli.available():
-            found = await self._t.worker.call("history", repo, limit=query.limit or 0, skip=query.skip or 0)
-            yield [GitCommitInfo(**commit) for commit in found]
-            return
-        argv = await self._arguments(repo, query)
-        if argv is None:
-            return
-        parser = LogParser()
-        async for data in self._t.cli.lines(Job(repo, argv)):
-            commits = parser.feed(data)
-            if commits:
-                yield commits
-
-    async def _arguments(self, repo: Repo, query: HistoryQuery) -> list[str] | None:
-        """Build the command line; None if there is no commit at all."""
-        if query.ref:
-            start = await required(self._t, repo, query.ref)
-        else:
-            start = await resolve(self._t, repo, "HEAD") or ""
-        if not start:
-            return None
-        numbers = {"--max-count": query.limit, "--skip": query.skip}
-        texts = {"--author": query.author, "--since": query.since}
-        argv = ["--literal-pathspecs", "log", "-z", "--no-show-signature", "--encoding=UTF-8", f"--format={FORMAT}"]
-        argv += [f"{name}={value}" for name, value in numbers.items() if value]
-        argv += [f"{name}={names.plain(value, name[2:])}" for name, value in texts.items() if value]
-        return [*argv, start, "--", *([query.file] if query.file else [])]

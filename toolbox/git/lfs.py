@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import os
 
-from toolbox.git.access import Access
-from toolbox.git.cli import Job
+from toolbox.git.cli import GitCall
+from toolbox.git.context import GitContext
+from toolbox.git.credentials import HostCredentials
 from toolbox.git.repository import Repo
-from toolbox.git.tools import Tools
 
 _READ = 64 * 1024
 
 
-async def uses_lfs(tools: Tools, repo: Repo, revision: str = "") -> bool:
+async def uses_lfs(context: GitContext, repo: Repo, revision: str = "") -> bool:
     """Tell whether a repository keeps large files, and the program for them is there."""
-    if not await tools.cli.has_lfs():
+    if not await context.cli.has_lfs():
         return False
-    if await tools.workers.run(_traces, repo):
+    if await context.workers.run(_traces, repo):
         return True
     if not revision:
         return False
-    shown = await tools.cli.run(Job(repo, ["cat-file", "blob", f"{revision}:.gitattributes"]))
+    shown = await context.cli.run(GitCall(repo, ["cat-file", "blob", f"{revision}:.gitattributes"]))
     return b"filter=lfs" in shown.stdout
 
 
@@ -34,13 +34,15 @@ def _traces(repo: Repo) -> bool:
         return False
 
 
-async def push_objects(tools: Tools, repo: Repo, remote: str, branch: str, access: Access) -> None:
+async def push_objects(context: GitContext, repo: Repo, remote: str, branch: str, credentials: HostCredentials) -> None:
     """Upload objects; once the references are there, nothing would be uploaded any more."""
-    if await uses_lfs(tools, repo):
-        await tools.cli.check(Job(repo, ["lfs", "push", remote, branch], access=access, network=True))
+    if await uses_lfs(context, repo):
+        await context.cli.check(GitCall(repo, ["lfs", "push", remote, branch], credentials=credentials, network=True))
 
 
-async def fetch_objects(tools: Tools, repo: Repo, remote: str, commit: str, access: Access) -> None:
+async def fetch_objects(
+    context: GitContext, repo: Repo, remote: str, commit: str, credentials: HostCredentials
+) -> None:
     """Download objects with credentials, so that the checkout, which runs filters, needs none."""
-    if access.given and await uses_lfs(tools, repo, commit):
-        await tools.cli.check(Job(repo, ["lfs", "fetch", remote, commit], access=access, network=True))
+    if credentials.given and await uses_lfs(context, repo, commit):
+        await context.cli.check(GitCall(repo, ["lfs", "fetch", remote, commit], credentials=credentials, network=True))

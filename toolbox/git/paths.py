@@ -21,7 +21,7 @@ def inside(repo: Repo, files: list[str]) -> list[str]:
 
 def _relative(repo: Repo, name: str) -> str:
     if not name or "\0" in name:
-        raise BadRequest("bad request: file names must not be empty or hold a nul character")
+        raise BadRequest("bad request: file name is empty or contains a NUL byte")
     path = os.path.normpath(os.path.join(repo.path, name))
     # An absolute path may go through links that the repository's own path does not.
     if os.path.isabs(name) and not _within(path, repo.path):
@@ -50,7 +50,7 @@ def literal(name: str) -> str:
     return f":(top,literal){'' if name == '.' else name}"
 
 
-class Plan(msgspec.Struct):
+class StagePlan(msgspec.Struct):
     """What to stage: ``files`` by their names, everything else as pathspecs; ``absent`` is not on disk."""
 
     files: list[str]
@@ -78,9 +78,9 @@ def _parents(name: str) -> Iterator[str]:
         yield name
 
 
-def sort(repo: Repo, names: list[str]) -> Plan:
+def sort(repo: Repo, names: list[str]) -> StagePlan:
     """Sort names by what they are on disk. Blocks."""
-    plan = Plan([], [], [])
+    plan = StagePlan([], [], [])
     for name in names:
         try:
             mode = os.lstat(os.path.join(repo.path, name)).st_mode

@@ -24,6 +24,7 @@ class RemoteUrl(msgspec.Struct, frozen=True):
 
     ``text`` is what git is given: it holds no credentials, because arguments of a process are visible to all.
     ``scope`` is scheme, host and port of HTTP URLs, as far as credentials may travel; empty for other transports.
+    ``configured`` is the text in the configuration where an ``insteadOf`` rule may have led elsewhere.
     """
 
     text: str
@@ -32,6 +33,7 @@ class RemoteUrl(msgspec.Struct, frozen=True):
     scope: str = ""
     username: str = ""
     password: str = ""
+    configured: str = ""
 
     @property
     def local(self) -> bool:

@@ -8,7 +8,7 @@ import pytest
 
 from toolbox import errors
 from toolbox.git.classify import classify, classify_push, locked, missing_path, parse_push
-from toolbox.git.engine.meaning import meaning
+from toolbox.git.engine.libgit2.meaning import meaning
 
 CAPTURED = [
     # authentication

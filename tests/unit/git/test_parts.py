@@ -14,12 +14,13 @@ import pytest
 from hypothesis import given, strategies
 
 from toolbox.errors import BadRequest, GitTransportFailed
-from toolbox.git import harden, names, status
-from toolbox.git.access import Access, access_for, channel
+from toolbox.git import hardening, validate
 from toolbox.git.commits import LogParser, stamp
+from toolbox.git.credential_store import StoredCredential, store
+from toolbox.git.credentials import HostCredentials, credential_options, credentials_for
+from toolbox.git.engine.program.status import parse as parse_status
 from toolbox.git.progress import Reporter, parse
 from toolbox.git.redact import redact, secrets_of
-from toolbox.git.store import Entry, store
 from toolbox.git.urls import parse as parse_url
 from toolbox.git.wire import Failure, Progress, RemoteLine, Result
 
@@ -59,23 +60,23 @@ def test_urls_that_are_refused(url: str) -> None:
 def test_credentials_in_a_url_are_used_if_none_are_given() -> None:
     url = parse_url("https://me:t%40k@h.com/o/r")
     assert (url.username, url.password, url.embedded) == ("me", "t@k", True)
-    access = access_for(url, None, None)
-    assert (access.username, access.password, access.rewrite) == (
+    credentials = credentials_for(url, None, None)
+    assert (credentials.username, credentials.password, credentials.rewrite) == (
         "me",
         "t@k",
         ("https://me:t%40k@h.com/o/r", "https://h.com/o/r"),
     )
-    assert access_for(url, "you", "other").username == "you"
-    assert access_for(parse_url("https://h.com/x"), "", "token").username == "git"
-    assert not access_for(parse_url("https://h.com/x"), "", "").given
-    assert not access_for(parse_url("git@h.com:x"), "u", "p").given
+    assert credentials_for(url, "you", "other").username == "you"
+    assert credentials_for(parse_url("https://h.com/x"), "", "token").username == "git"
+    assert not credentials_for(parse_url("https://h.com/x"), "", "").given
+    assert not credentials_for(parse_url("git@h.com:x"), "u", "p").given
     with pytest.raises(BadRequest):
-        access_for(parse_url("https://h.com/x"), "u", "p\nhost=evil.com")
+        credentials_for(parse_url("https://h.com/x"), "u", "p\nhost=evil.com")
 
 
 def test_helper_gives_credentials_to_its_host_only(tmp_path: pathlib.Path) -> None:
-    access = Access("https://h.com:8443", "me", 'p"w\\ $x')
-    with channel(access) as way:
+    credentials = HostCredentials("https://h.com:8443", "me", 'p"w\\ $x')
+    with credential_options(credentials) as way:
         assert all('p"w' not in option for option in way.options)
         options = [part for option in way.options for part in ("-c", option)]
 
@@ -128,13 +129,13 @@ def test_redaction_in_every_form() -> None:
 )
 def test_names_that_are_no_branches(name: str) -> None:
     with pytest.raises(BadRequest):
-        names.branch(name)
+        validate.branch(name)
     assert subprocess.run(["git", "check-ref-format", "--branch", name], capture_output=True).returncode or name == "@"
 
 
 @pytest.mark.parametrize("name", ["main", "a/b", "feature-1", "é", "a.b", "a@b", "😀"])
 def test_names_that_are_branches(name: str) -> None:
-    assert names.branch(name) == name
+    assert validate.branch(name) == name
 
 
 @pytest.mark.parametrize(
@@ -152,10 +153,10 @@ def test_names_that_are_branches(name: str) -> None:
 )
 def test_configuration_keys(key: str, valid: bool) -> None:
     if valid:
-        assert names.config_key(key) == key
+        assert validate.config_key(key) == key
     else:
         with pytest.raises(BadRequest):
-            names.config_key(key)
+            validate.config_key(key)
 
 
 def test_environment_keeps_the_users_choices_and_nothing_that_leads_astray() -> None:
@@ -175,7 +176,7 @@ def test_environment_keeps_the_users_choices_and_nothing_that_leads_astray() -> 
         "HOME": "/home/u",
         "SSH_AUTH_SOCK": "/s",
     }
-    found = harden.environment(given, "/work", None)
+    found = hardening.environment(given, "/work", None)
     assert (
         not {"GIT_DIR", "GIT_SSL_NO_VERIFY", "GIT_TRACE_CURL", "GIT_AUTHOR_NAME", "GIT_CONFIG_COUNT", "LANGUAGE"}
         & found.keys()
@@ -196,7 +197,7 @@ PORCELAIN = (
 
 
 def test_porcelain_is_read() -> None:
-    found = status.parse(PORCELAIN)
+    found = parse_status(PORCELAIN)
     assert (found.current_branch, found.upstream, found.ahead, found.behind) == ("main", "origin/main", 2, 3)
     assert found.branch_published
     rows = [(file.name, file.extra, file.staging, file.worktree) for file in found.file_status]
@@ -211,7 +212,7 @@ def test_porcelain_is_read() -> None:
 
 
 def test_porcelain_of_a_detached_head() -> None:
-    found = status.parse(b"# branch.oid 1\0# branch.head (detached)\0")
+    found = parse_status(b"# branch.oid 1\0# branch.head (detached)\0")
     assert (found.current_branch, found.detached, found.upstream, found.branch_published) == ("HEAD", True, "", False)
 
 
@@ -311,7 +312,7 @@ async def test_reporter_that_is_cancelled_ends_the_operation() -> None:
 def test_store_replaces_the_entry_of_the_same_user_only(tmp_path: pathlib.Path) -> None:
     file = tmp_path / ".git-credentials"
     for name, word in (("a", "1"), ("b", "2"), ("a", "3:@/")):
-        store(str(file), Entry("https", name, word, "h.com:8443"))
+        store(str(file), StoredCredential("https", name, word, "h.com:8443"))
     assert file.read_text() == "https://a:3%3a%40%2f@h.com%3a8443\nhttps://b:2@h.com%3a8443\n"
     assert file.stat().st_mode & 0o777 == 0o600
     request = "protocol=https\nhost=h.com:8443\nusername=a\n\n"
@@ -323,4 +324,4 @@ def test_store_replaces_the_entry_of_the_same_user_only(tmp_path: pathlib.Path) 
     ("text", "seconds"), [("5", 5), ("300", 300), ("0", 60), ("", 60), ("-1", 60), ("1s", 60), ("٣", 60), ("9" * 9, 60)]
 )
 def test_patience_with_a_silent_peer(text: str, seconds: int) -> None:
-    assert harden.patience({"GIT_HTTP_LOW_SPEED_TIME": text}) == seconds
+    assert hardening.patience({"GIT_HTTP_LOW_SPEED_TIME": text}) == seconds

@@ -62,7 +62,7 @@ from toolbox.http.disconnect import while_connected
 from toolbox.http.endpoint import MIB, Request, endpoint
 
 
-class Services(msgspec.Struct, frozen=True, kw_only=True):
+class WorkflowServices(msgspec.Struct, frozen=True, kw_only=True):
     """What the endpoints call."""
 
     comparing: Comparing
@@ -79,7 +79,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
 class WorkflowApi:
     """Work with repositories."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: WorkflowServices) -> None:
         self._git = services
 
     @endpoint("GET", "/git/diff", tag=TAG, errors=(*READ, GitBranchNotFound))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from toolbox.git import paths
-from toolbox.git.cli import Job
-from toolbox.git.tools import Tools
+from toolbox.git.cli import GitCall
+from toolbox.git.context import GitContext
 from toolbox.git.workflow.wire import CleanRequest, GitCleaned, GitIgnored, IgnoredFile, IgnoreQuery
 
 _SAID = re.compile(r"(?:Would remove|Removing) (.*)")
@@ -17,13 +17,13 @@ _LETTERS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v
 class Cleaning:
     """Look at and remove what is untracked."""
 
-    def __init__(self, tools: Tools) -> None:
-        self._t = tools
+    def __init__(self, context: GitContext) -> None:
+        self._context = context
 
     async def clean(self, request: CleanRequest) -> GitCleaned:
         """Remove untracked files and say which; repositories inside of this one stay."""
-        repo = (await self._t.repos.open(request.path)).with_files()
-        names = await self._t.workers.run(paths.inside, repo, request.files or [])
+        repo = (await self._context.repos.open(request.path)).with_files()
+        names = await self._context.workers.run(paths.inside, repo, request.files or [])
         flags = [
             "-n" if request.dry_run else "-f",
             *(["-d"] if request.directories else []),
@@ -31,19 +31,19 @@ class Cleaning:
         ]
         # Set to false it would count as another -f, and a second one removes repositories inside of this one.
         argv = ["-c", "clean.requireForce=true", "clean", *flags, "--", *map(paths.literal, names)]
-        async with self._t.repos.changing(repo.common):
-            output = await self._t.cli.check(Job(repo, argv))
+        async with self._context.repos.changing(repo.common):
+            output = await self._context.cli.check(GitCall(repo, argv))
         found = (_SAID.fullmatch(line) for line in output.text.split("\n"))
         return GitCleaned(files=[unquoted(match[1]) for match in found if match])
 
     async def ignored(self, query: IgnoreQuery) -> GitIgnored:
         """Tell which of some files are ignored, and by which line of which file."""
-        repo = (await self._t.repos.open(query.path)).with_files()
-        names = await self._t.workers.run(paths.inside, repo, query.files or [])
+        repo = (await self._context.repos.open(query.path)).with_files()
+        names = await self._context.workers.run(paths.inside, repo, query.files or [])
         if not names:
             return GitIgnored(files=[])
-        job = Job(repo, ["check-ignore", "-z", "-v", "--stdin"], stdin=paths.nul_list(names))
-        output = await self._t.cli.run(job)
+        call = GitCall(repo, ["check-ignore", "-z", "-v", "--stdin"], stdin=paths.nul_list(names))
+        output = await self._context.cli.run(call)
         if output.code > 1:
             raise output.failure()
         fields = output.text.split("\0")

@@ -6,10 +6,10 @@ import re
 
 from toolbox.errors import BadRequest, FileMissing, GitBranchNotFound
 from toolbox.git import paths
-from toolbox.git.cli import Job
+from toolbox.git.cli import GitCall
+from toolbox.git.context import GitContext
+from toolbox.git.queries import required, resolve
 from toolbox.git.repository import Repo
-from toolbox.git.revisions import required, resolve
-from toolbox.git.tools import Tools
 from toolbox.git.workflow.wire import (
     BlameLine,
     BlameQuery,
@@ -44,18 +44,18 @@ _LINES = re.compile(r"\d+(,\d+)?")
 class Comparing:
     """Compare revisions, the index and the files."""
 
-    def __init__(self, tools: Tools) -> None:
-        self._t = tools
+    def __init__(self, context: GitContext) -> None:
+        self._context = context
 
     async def diff(self, query: DiffQuery) -> GitDiff:
         """Return the changed files with counts, and the patch with ``format=patch``."""
         wanted = query.format or "json"
         if wanted not in FORMATS:
             raise BadRequest(f"bad request: unknown format '{wanted[:40]}', one of {', '.join(FORMATS)}")
-        repo = await self._t.repos.open(query.path)
+        repo = await self._context.repos.open(query.path)
         what = await self._what(repo, query)
-        states = await self._t.cli.check(Job(repo, ["diff", "-z", "-M", "--name-status", *_PLAIN, *what]))
-        counts = await self._t.cli.check(Job(repo, ["diff", "-z", "-M", "--numstat", *_PLAIN, *what]))
+        states = await self._context.cli.check(GitCall(repo, ["diff", "-z", "-M", "--name-status", *_PLAIN, *what]))
+        counts = await self._context.cli.check(GitCall(repo, ["diff", "-z", "-M", "--numstat", *_PLAIN, *what]))
         found = GitDiff(files=files(states.text, counts.text))
         if wanted == "patch":
             await self._patch(repo, query, what, found)
@@ -65,39 +65,39 @@ class Comparing:
         """Build the arguments that say what is compared."""
         if query.to and not query.base:
             raise BadRequest("bad request: to needs from")
-        revisions = [await required(self._t, repo, one) for one in (query.base, query.to) if one]
+        revisions = [await required(self._context, repo, one) for one in (query.base, query.to) if one]
         if not revisions or not query.to:
             repo.with_files()
-        names = await self._t.workers.run(paths.inside, repo, query.paths or [])
+        names = await self._context.workers.run(paths.inside, repo, query.paths or [])
         return [*(["--cached"] if query.staged else []), *revisions, "--", *map(paths.literal, names)]
 
     async def _patch(self, repo: Repo, query: DiffQuery, what: list[str], found: GitDiff) -> None:
         limit = min(query.limit or PATCH_BYTES, MOST_PATCH_BYTES)
         context = [f"--unified={query.context}"] if query.context is not None else []
-        output = await self._t.cli.check(Job(repo, ["diff", "-M", *_PLAIN, *context, *what]))
+        output = await self._context.cli.check(GitCall(repo, ["diff", "-M", *_PLAIN, *context, *what]))
         found.truncated = len(output.stdout) > limit
         found.patch = output.stdout[:limit].decode("utf-8", "replace")
 
     async def changes(self, query: ChangesQuery) -> GitChanges:
         """Return what has changed since the branch left another: commits, changes of files, and new files."""
-        repo = (await self._t.repos.open(query.path)).with_files()
+        repo = (await self._context.repos.open(query.path)).with_files()
         base = await self._left(repo, query.base)
         found = await self.diff(DiffQuery(path=query.path, base=base))
-        output = await self._t.cli.check(Job(repo, ["ls-files", "-z", "--others", "--exclude-standard"]))
+        output = await self._context.cli.check(GitCall(repo, ["ls-files", "-z", "--others", "--exclude-standard"]))
         new = [DiffFile(path=name, status="Untracked") for name in output.text.split("\0") if name]
         return GitChanges(base=base, files=[*found.files, *new])
 
     async def _left(self, repo: Repo, name: str | None) -> str:
         """Return the commit at which HEAD left a branch."""
-        commit = await required(self._t, repo, name) if name else await self._default(repo)
-        output = await self._t.cli.run(Job(repo, ["merge-base", "HEAD", commit]))
+        commit = await required(self._context, repo, name) if name else await self._default(repo)
+        output = await self._context.cli.run(GitCall(repo, ["merge-base", "HEAD", commit]))
         if output.code:
             raise GitBranchNotFound(f"not found: HEAD has nothing in common with '{name or commit}'")
         return output.line
 
     async def _default(self, repo: Repo) -> str:
         for candidate in _DEFAULTS:
-            commit = await resolve(self._t, repo, candidate)
+            commit = await resolve(self._context, repo, candidate)
             if commit is not None:
                 return commit
         raise BadRequest("bad request: no default branch is known, give base")
@@ -108,19 +108,19 @@ class Comparing:
             raise BadRequest("bad request: file is required")
         if query.lines and not _LINES.fullmatch(query.lines):
             raise BadRequest("bad request: lines are given as 10 or 10,20")
-        repo = await self._t.repos.open(query.path)
+        repo = await self._context.repos.open(query.path)
         if not query.ref:
             repo.with_files()
-        (name,) = await self._t.workers.run(paths.inside, repo, [query.file])
-        revision = [await required(self._t, repo, query.ref)] if query.ref else []
+        (name,) = await self._context.workers.run(paths.inside, repo, [query.file])
+        revision = [await required(self._context, repo, query.ref)] if query.ref else []
         span = ["-L", query.lines if "," in query.lines else f"{query.lines},+1"] if query.lines else []
         argv = ["blame", "--line-porcelain", "--no-textconv", *span, *revision, "--", name]
-        output = await self._t.cli.run(Job(repo, argv))
+        output = await self._context.cli.run(GitCall(repo, argv))
         if output.code and "no such path" in output.stderr:
             raise FileMissing(f"not found: no such file in the revision: {name}")
         if output.code:
             raise output.failure()
-        return GitBlame(lines=await self._t.workers.run(blamed, output.stdout))
+        return GitBlame(lines=await self._context.workers.run(blamed, output.stdout))
 
 
 def files(states: str, counts: str) -> list[DiffFile]:

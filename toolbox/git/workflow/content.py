@@ -9,10 +9,10 @@ import msgspec
 
 from toolbox.errors import BadRequest, FileMissing
 from toolbox.git import paths
-from toolbox.git.cli import Job
+from toolbox.git.cli import GitCall
+from toolbox.git.context import GitContext
+from toolbox.git.queries import required
 from toolbox.git.repository import Repo
-from toolbox.git.revisions import required
-from toolbox.git.tools import Tools
 from toolbox.git.workflow.wire import ShowQuery
 
 _KINDS = {"tree": "a directory", "commit": "a submodule"}
@@ -30,19 +30,21 @@ class Blob(msgspec.Struct, frozen=True):
 class Content:
     """Read files of revisions; no program of the repository runs."""
 
-    def __init__(self, tools: Tools) -> None:
-        self._t = tools
+    def __init__(self, context: GitContext) -> None:
+        self._context = context
 
     async def find(self, query: ShowQuery) -> Blob:
         """Look a file up in a revision."""
         if not query.file:
             raise BadRequest("bad request: file is required")
-        repo = await self._t.repos.open(query.path)
-        (name,) = await self._t.workers.run(paths.inside, repo, [query.file])
+        repo = await self._context.repos.open(query.path)
+        (name,) = await self._context.workers.run(paths.inside, repo, [query.file])
         if name == ".":  # git would list what is in it
             raise BadRequest("bad request: the root of the repository is a directory")
-        commit = await required(self._t, repo, query.ref or "HEAD")
-        output = await self._t.cli.check(Job(repo, ["ls-tree", "-z", "-l", "--full-tree", commit, "--", name]))
+        commit = await required(self._context, repo, query.ref or "HEAD")
+        output = await self._context.cli.check(
+            GitCall(repo, ["ls-tree", "-z", "-l", "--full-tree", commit, "--", name])
+        )
         if not output.stdout:
             raise FileMissing(f"not found: no such file in the revision: {name}")
         _, kind, blob, size = output.text.partition("\t")[0].split()
@@ -52,5 +54,5 @@ class Content:
 
     async def read(self, blob: Blob) -> AsyncGenerator[bytes, None]:
         """Yield the bytes of a file as they come."""
-        async for piece in self._t.cli.lines(Job(blob.repo, ["cat-file", "blob", blob.id])):
+        async for piece in self._context.cli.lines(GitCall(blob.repo, ["cat-file", "blob", blob.id])):
             yield piece

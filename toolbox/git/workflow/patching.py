@@ -6,8 +6,8 @@ import re
 
 from toolbox.errors import BadRequest, Conflict, GitDirtyWorktree, GitMergeConflict, ToolboxError
 from toolbox.git.classify import message
-from toolbox.git.cli import Job, Output
-from toolbox.git.tools import Tools
+from toolbox.git.cli import GitCall, Output
+from toolbox.git.context import GitContext
 from toolbox.git.workflow.wire import ApplyRequest, GitApplied, PatchedFile
 
 _MEANINGS: tuple[tuple[type[ToolboxError], re.Pattern[str]], ...] = (
@@ -31,14 +31,14 @@ _MEANINGS: tuple[tuple[type[ToolboxError], re.Pattern[str]], ...] = (
 class Patching:
     """Apply patches."""
 
-    def __init__(self, tools: Tools) -> None:
-        self._t = tools
+    def __init__(self, context: GitContext) -> None:
+        self._context = context
 
     async def apply(self, request: ApplyRequest) -> GitApplied:
         """Apply a patch, or with ``check`` only tell whether it would."""
         if not request.patch.strip():
             raise BadRequest("bad request: patch is empty")
-        repo = (await self._t.repos.open(request.path)).with_files()
+        repo = (await self._context.repos.open(request.path)).with_files()
         flags = [
             *(["--check"] if request.check else ["--apply"]),
             *(["--index"] if request.index else []),
@@ -46,9 +46,9 @@ class Patching:
             *(["--3way"] if request.three_way else []),
         ]
         patch = request.patch.encode("utf-8", "surrogateescape")
-        job = Job(repo, ["apply", "-z", "--numstat", "--whitespace=nowarn", *flags, "-"], stdin=_ended(patch))
-        async with self._t.repos.changing(repo.common):
-            output = await self._t.cli.attempt(job)
+        call = GitCall(repo, ["apply", "-z", "--numstat", "--whitespace=nowarn", *flags, "-"], stdin=_ended(patch))
+        async with self._context.repos.changing(repo.common):
+            output = await self._context.cli.attempt(call)
         if output.code:
             raise _failure(output)
         return GitApplied(files=[_file(record) for record in output.text.split("\0") if record])

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from toolbox.git import names
-from toolbox.git.cli import Job
-from toolbox.git.remotes import Remotes
-from toolbox.git.tools import Tools
+from toolbox.git import validate
+from toolbox.git.cli import GitCall
+from toolbox.git.context import GitContext
+from toolbox.git.credentials import credentials_for
+from toolbox.git.engine.interface import Engines
 from toolbox.git.workflow.wire import GitRef, ListRefsResponse, RemoteQuery
 
 
 class References:
     """Ask remotes."""
 
-    def __init__(self, tools: Tools, remotes: Remotes) -> None:
-        self._t = tools
-        self._remotes = remotes
+    def __init__(self, context: GitContext, engines: Engines) -> None:
+        self._context = context
+        self._engines = engines
 
     async def list_all(self, query: RemoteQuery) -> ListRefsResponse:
         """List the branches and tags of a remote, with the credentials that are stored for it."""
-        repo = await self._t.repos.open(query.path)
-        remote = names.remote(query.remote or "origin")
-        access = await self._remotes.access(repo, remote, (None, None), push=False)
-        job = Job(repo, ["ls-remote", "-q", "--symref", "--", remote], access=access, network=True)
-        output = await self._t.cli.check(job)
+        repo = await self._context.repos.open(query.path)
+        remote = validate.remote(query.remote or "origin")
+        engine = await self._engines.current()
+        credentials = credentials_for(await engine.remote_url(repo, remote, push=False), None, None)
+        argv = ["ls-remote", "-q", "--symref", "--", remote]
+        with credentials.logged():
+            output = await self._context.cli.check(GitCall(repo, argv, credentials=credentials, network=True))
         return parse(output.text)
 
 

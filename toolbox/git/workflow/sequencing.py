@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from toolbox.errors import BadRequest, Conflict, GitMergeConflict
-from toolbox.git.cli import Job
+from toolbox.git.cli import GitCall
+from toolbox.git.context import GitContext
+from toolbox.git.identity import FALLBACK, identity
+from toolbox.git.queries import config_value, required, resolve
 from toolbox.git.repository import Repo, unfinished
-from toolbox.git.revisions import required, resolve
-from toolbox.git.staging import identity, identity_env
-from toolbox.git.tools import Tools
 from toolbox.git.workflow.wire import (
     GitMergeRequest,
     GitMergeResponse,
@@ -27,23 +27,20 @@ _NEXT = {
         for kind in (REBASE, PICK, REVERT)
     },
 }
-# Who commits where neither the request nor the configuration says it.
-_NOBODY = ("toolbox", "toolbox@localhost")
-
 Begin = Callable[[Repo], Awaitable[list[str]]]
 
 
 class Sequencing:
     """Begin an operation on commits, or go on with the one that stopped."""
 
-    def __init__(self, tools: Tools) -> None:
-        self._t = tools
+    def __init__(self, context: GitContext) -> None:
+        self._context = context
 
     async def merge(self, request: GitMergeRequest) -> GitMergeResponse:
         """Merge a branch."""
 
         async def begin(repo: Repo) -> list[str]:
-            commit = await required(self._t, repo, _given(request.branch, "branch"))
+            commit = await required(self._context, repo, _given(request.branch, "branch"))
             message = request.message or f"Merge '{request.branch}'"
             flags = ["--ff-only"] if request.fast_forward_only else ["-m", message]
             return ["merge", "-q", "--no-verify", "--ff", *flags, commit]
@@ -54,8 +51,8 @@ class Sequencing:
         """Put the commits of the current branch on top of another."""
 
         async def begin(repo: Repo) -> list[str]:
-            upstream = await required(self._t, repo, _given(request.upstream, "upstream"))
-            onto = ["--onto", await required(self._t, repo, request.onto)] if request.onto else []
+            upstream = await required(self._context, repo, _given(request.upstream, "upstream"))
+            onto = ["--onto", await required(self._context, repo, request.onto)] if request.onto else []
             flags = ["--autostash"] if request.autostash else ["--no-autostash"]
             return ["rebase", "-q", "--no-verify", *flags, *onto, upstream]
 
@@ -72,7 +69,7 @@ class Sequencing:
     async def _picked(self, repo: Repo, request: GitPickRequest, argv: list[str]) -> list[str]:
         if not request.commits:
             raise BadRequest("bad request: commits is required")
-        chosen = [await required(self._t, repo, one) for one in request.commits]
+        chosen = [await required(self._context, repo, one) for one in request.commits]
         mainline = ["--mainline", str(request.mainline)] if request.mainline else []
         return [*argv, *mainline, *chosen]
 
@@ -81,24 +78,24 @@ class Sequencing:
         action = START if action == kind else action
         if action != START and action not in _NEXT[kind]:
             raise BadRequest(f"bad request: unknown action '{action[:40]}', one of {', '.join((START, *_NEXT[kind]))}")
-        repo = (await self._t.repos.open(request.path)).with_files()
-        async with self._t.repos.changing(repo.common):
-            before = await resolve(self._t, repo, "HEAD") or ""
+        repo = (await self._context.repos.open(request.path)).with_files()
+        async with self._context.repos.changing(repo.common):
+            before = await resolve(self._context, repo, "HEAD") or ""
             await self._check(repo, kind, action)
             argv = await begin(repo) if action == START else _NEXT[kind][action]
             await self._run(repo, argv, request)
-            after = await resolve(self._t, repo, "HEAD") or ""
+            after = await resolve(self._context, repo, "HEAD") or ""
         return GitMergeResponse(hash=after, changed=after != before)
 
     async def _check(self, repo: Repo, kind: str, action: str) -> None:
-        under_way = await self._t.workers.run(unfinished, repo)
+        under_way = await self._context.workers.run(unfinished, repo)
         if action != START and under_way != kind:
             raise Conflict(f"conflict: no {kind} is under way")
         if action == START and under_way:
             raise GitMergeConflict(f"conflict: a {under_way} is under way, continue or abort it first")
 
     async def _run(self, repo: Repo, argv: list[str], request: SequenceRequest) -> None:
-        output = await self._t.cli.attempt(Job(repo, argv, env=await self._who(repo, request)))
+        output = await self._context.cli.attempt(GitCall(repo, argv, env=await self._who(repo, request)))
         if output.code:
             listed = await self._conflicts(repo)
             error = output.failure()
@@ -106,14 +103,14 @@ class Sequencing:
 
     async def _who(self, repo: Repo, request: SequenceRequest) -> dict[str, str]:
         """Return who commits: the request's, else whoever is configured, else somebody."""
-        if not (request.author or request.email):
-            configured = await self._t.cli.run(Job(repo, ["config", "--get", "user.email"]))
-            if configured.line:
-                return {}
-        return identity_env(*identity(request.author or _NOBODY[0], request.email or _NOBODY[1]))
+        if not (request.author or request.email) and await config_value(self._context, repo, "user.email"):
+            return {}
+        return identity(request.author or FALLBACK.name, request.email or FALLBACK.email).variables
 
     async def _conflicts(self, repo: Repo) -> list[str]:
-        output = await self._t.cli.run(Job(repo, ["diff", "-z", "--name-only", "--diff-filter=U", "--no-ext-diff"]))
+        output = await self._context.cli.run(
+            GitCall(repo, ["diff", "-z", "--name-only", "--diff-filter=U", "--no-ext-diff"])
+        )
         return [name for name in output.stdout.decode("utf-8", "replace").split("\0") if name]
 
 

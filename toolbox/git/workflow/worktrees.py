@@ -3,53 +3,53 @@
 from __future__ import annotations
 
 from toolbox.errors import BadRequest, NotFound
-from toolbox.git import names
-from toolbox.git.cli import Job
+from toolbox.git import validate
+from toolbox.git.cli import GitCall
+from toolbox.git.context import GitContext
+from toolbox.git.queries import required, resolve
 from toolbox.git.repository import Repo
-from toolbox.git.revisions import required, resolve
-from toolbox.git.tools import Tools
 from toolbox.git.workflow.wire import GitWorktree, GitWorktreeRequest, ListWorktreesResponse, WorktreeQuery
 
 
 class Worktrees:
     """List, make and remove worktrees."""
 
-    def __init__(self, tools: Tools) -> None:
-        self._t = tools
+    def __init__(self, context: GitContext) -> None:
+        self._context = context
 
     async def list_all(self, path: str) -> ListWorktreesResponse:
         """List the worktrees of a repository, the main one first."""
-        repo = await self._t.repos.open(path)
-        output = await self._t.cli.check(Job(repo, ["worktree", "list", "--porcelain"]))
+        repo = await self._context.repos.open(path)
+        output = await self._context.cli.check(GitCall(repo, ["worktree", "list", "--porcelain"]))
         blocks = [block.split("\n") for block in output.text.strip("\n").split("\n\n")]
         return ListWorktreesResponse(worktrees=[_worktree(block) for block in blocks])
 
     async def add(self, request: GitWorktreeRequest) -> GitWorktree:
         """Make a worktree; without a branch its HEAD is detached."""
-        repo = await self._t.repos.open(request.path)
-        folder = self._t.repos.resolve(request.worktree)
-        start = await required(self._t, repo, request.ref or "HEAD")
+        repo = await self._context.repos.open(request.path)
+        folder = self._context.repos.resolve(request.worktree)
+        start = await required(self._context, repo, request.ref or "HEAD")
         argv = ["--detach", folder, start]
         if request.branch:
             argv = await self._branch(repo, request.branch, folder, start)
-        async with self._t.repos.changing(repo.common):
-            await self._t.cli.check(Job(repo, ["worktree", "add", "-q", *argv]))
-        made = await self._t.repos.open(folder)
+        async with self._context.repos.changing(repo.common):
+            await self._context.cli.check(GitCall(repo, ["worktree", "add", "-q", *argv]))
+        made = await self._context.repos.open(folder)
         return next(one for one in (await self.list_all(folder)).worktrees if one.path == made.path)
 
     async def _branch(self, repo: Repo, name: str, folder: str, start: str) -> list[str]:
-        exists = await resolve(self._t, repo, f"refs/heads/{names.branch(name)}")
+        exists = await resolve(self._context, repo, f"refs/heads/{validate.branch(name)}")
         return [folder, name] if exists else ["-b", name, folder, start]
 
     async def remove(self, query: WorktreeQuery) -> None:
         """Remove a worktree; one with changes only by force."""
         if not query.worktree:
             raise BadRequest("bad request: worktree is required")
-        repo = await self._t.repos.open(query.path)
-        folder = self._t.repos.resolve(query.worktree)
+        repo = await self._context.repos.open(query.path)
+        folder = self._context.repos.resolve(query.worktree)
         force = ["--force", "--force"] if query.force else []
-        async with self._t.repos.changing(repo.common):
-            output = await self._t.cli.attempt(Job(repo, ["worktree", "remove", *force, folder]))
+        async with self._context.repos.changing(repo.common):
+            output = await self._context.cli.attempt(GitCall(repo, ["worktree", "remove", *force, folder]))
         if output.code and "is not a working tree" in output.stderr:
             raise NotFound(f"not found: no worktree at {query.worktree}")
         if output.code:

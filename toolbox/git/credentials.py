@@ -9,12 +9,16 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
+import logging
 import os
 from collections.abc import Iterator
 
-from toolbox.git.names import credential_part
+from toolbox.errors import GitAuthFailed
 from toolbox.git.redact import secrets_of
 from toolbox.git.urls import RemoteUrl
+from toolbox.git.validate import credential_part
+
+log = logging.getLogger(__name__)
 
 # Accepted beside a token by the large hosts, where any name that is not empty works.
 TOKEN_USER = "git"  # noqa: S105 - a name
@@ -22,7 +26,7 @@ _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_S
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Access:
+class HostCredentials:
     """Who may be told to one host, and how TLS is treated there.
 
     ``rewrite`` is a URL as configured, and the same without the credentials it has or leads to.
@@ -44,20 +48,34 @@ class Access:
         """Tell whether there are credentials."""
         return bool(self.scope and (self.username or self.password))
 
+    @contextlib.contextmanager
+    def logged(self) -> Iterator[None]:
+        """Log which host gets credentials, and which host refuses access."""
+        # The scope is scheme, host and port: no user name, no path.
+        if self.given:
+            log.info("credentials sent", extra={"host": self.scope})
+        try:
+            yield
+        except GitAuthFailed:
+            log.info("credentials refused", extra={"host": self.scope or "ssh", "given": self.given})
+            raise
 
-def access_for(url: RemoteUrl, username: str | None, password: str | None, *, insecure: bool = False) -> Access:
+
+def credentials_for(
+    url: RemoteUrl, username: str | None, password: str | None, *, insecure: bool = False
+) -> HostCredentials:
     """Choose the credentials of a request, else those in the URL."""
     name, word = credential_part(username or "", "username"), credential_part(password or "", "password")
     if not (name or word):
         name, word = credential_part(url.username, "url"), credential_part(url.password, "url")
     if word and not name:
         name = TOKEN_USER
-    rewrite = (url.original, url.text) if url.embedded else None
-    return Access(url.scope, name, word, rewrite, insecure)
+    rewrite = (url.configured or url.original, url.text) if url.embedded else None
+    return HostCredentials(url.scope, name, word, rewrite, insecure)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Channel:
+class CredentialOptions:
     """What to start git with: options, and the descriptors they speak of."""
 
     options: tuple[str, ...] = ()
@@ -65,23 +83,23 @@ class Channel:
 
 
 @contextlib.contextmanager
-def channel(access: Access) -> Iterator[Channel]:
+def credential_options(credentials: HostCredentials) -> Iterator[CredentialOptions]:
     """Open the way for one run of git."""
     with contextlib.ExitStack() as stack:
         options: list[str] = []
         fds: list[int] = []
-        if access.insecure and access.scope:
-            options.append(f"http.{access.scope}/.sslVerify=false")
-        if access.given:
-            fd = _sealed(f"username={access.username}\npassword={access.password}\n", stack)
+        if credentials.insecure and credentials.scope:
+            options.append(f"http.{credentials.scope}/.sslVerify=false")
+        if credentials.given:
+            fd = _sealed(f"username={credentials.username}\npassword={credentials.password}\n", stack)
             # An empty value takes back every helper configured so far.
-            options += ["credential.helper=", f"credential.{access.scope}.helper={_helper(fd)}"]
+            options += ["credential.helper=", f"credential.{credentials.scope}.helper={_helper(fd)}"]
             fds.append(fd)
-        if access.rewrite is not None:
-            fd = _sealed(_rewriting(*access.rewrite), stack)
+        if credentials.rewrite is not None:
+            fd = _sealed(_rewriting(*credentials.rewrite), stack)
             options.append(f"include.path=/proc/self/fd/{fd}")
             fds.append(fd)
-        yield Channel(tuple(options), tuple(fds))
+        yield CredentialOptions(tuple(options), tuple(fds))
 
 
 def _helper(fd: int) -> str:

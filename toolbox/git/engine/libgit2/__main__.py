@@ -1,4 +1,4 @@
-"""Read a request, carry it out, write the answer: ``python -m toolbox.git.engine``."""
+"""Read a request, carry it out, write the answer: ``python -m toolbox.git.engine.libgit2``."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 import pygit2  # noqa: TID253 - this process exists for it
 
 from toolbox.errors import ToolboxError, from_os_error
-from toolbox.git.engine import commits, files, transfer
-from toolbox.git.engine.meaning import meaning
+from toolbox.git.engine.libgit2 import commits, files, transfer
+from toolbox.git.engine.libgit2.meaning import meaning
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "status": files.status,

@@ -24,6 +24,7 @@ from toolbox.errors import (
     ToolboxError,
 )
 from toolbox.git.commits import Commit
+from toolbox.git.metadata.unsupported import Unsupported
 
 # libgit2 executes nothing, so whose files it reads does not matter.
 pygit2.settings.owner_validation = False
@@ -33,10 +34,6 @@ _FOREIGN = (
     "unknown object format",
     "unsupported repository",
 )
-
-
-class Unsupported(Exception):
-    """Say that libgit2 cannot read this repository, so that git has to."""
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from pygit2.enums import SortMode  # noqa: TID253
 
 from toolbox.errors import Conflict, GitMergeConflict, Unprocessable
 from toolbox.git.commits import stamp
-from toolbox.git.engine.repositories import ADVICE, opened, writable
+from toolbox.git.engine.libgit2.repositories import ADVICE, opened, writable
 
 
 def commit(path: str, message: str, author: str, email: str, *, allow_empty: bool, **_: Any) -> str:

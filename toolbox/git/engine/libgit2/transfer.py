@@ -17,17 +17,17 @@ from toolbox.errors import (
     NotFound,
     Unprocessable,
 )
-from toolbox.git.engine.files import resolve, to_commit
-from toolbox.git.engine.repositories import ADVICE, current, opened, refuse_filters, writable
+from toolbox.git.engine.libgit2.files import resolve, to_commit
+from toolbox.git.engine.libgit2.repositories import ADVICE, current, opened, refuse_filters, writable
 from toolbox.git.urls import scope_of
 
 
 class Guard(pygit2.RemoteCallbacks):
     """Answer what libgit2 asks about credentials and certificates."""
 
-    def __init__(self, access: dict[str, str], *, insecure: bool, home: str) -> None:
+    def __init__(self, credentials: dict[str, str], *, insecure: bool, home: str) -> None:
         super().__init__()
-        self._access = access
+        self._credentials = credentials
         self._insecure = insecure
         self._home = home
         self._asked = 0
@@ -47,9 +47,13 @@ class Guard(pygit2.RemoteCallbacks):
 
     def _for(self, url: str) -> tuple[str, str]:
         scope = _scope(url)
-        if self._access["username"] or self._access["password"]:
+        if self._credentials["username"] or self._credentials["password"]:
             # After a redirect another host asks.
-            return (self._access["username"], self._access["password"]) if scope == self._access["scope"] else ("", "")
+            return (
+                (self._credentials["username"], self._credentials["password"])
+                if scope == self._credentials["scope"]
+                else ("", "")
+            )
         return _stored(self._home, scope)
 
     def certificate_check(self, certificate: None, valid: bool, host: bytes) -> bool:  # noqa: ARG002
@@ -84,7 +88,7 @@ def _stored(home: str, scope: str) -> tuple[str, str]:
 
 
 def _guard(options: dict[str, Any]) -> Guard:
-    return Guard(options["access"], insecure=options["insecure"], home=options["home"])
+    return Guard(options["credentials"], insecure=options["insecure"], home=options["home"])
 
 
 def clone(path: str, url: str, branch: str, commit: str, depth: int, **options: Any) -> None:

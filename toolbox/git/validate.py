@@ -44,11 +44,6 @@ def full_id(text: str) -> bool:
     return bool(_FULL_ID.fullmatch(text.lower()))
 
 
-def hexadecimal(text: str) -> bool:
-    """Tell whether a text may be an object id, whole or abbreviated."""
-    return bool(re.fullmatch(r"[0-9a-fA-F]{4,64}", text))
-
-
 def config_key(key: str) -> str:
     """Return a valid configuration key."""
     if not key:
@@ -61,7 +56,7 @@ def config_key(key: str) -> str:
 def credential_part(value: str, what: str) -> str:
     """Return a text that cannot add a line to the credential protocol."""
     if re.search(r"[\x00\r\n]", value):
-        raise BadRequest(f"bad request: {what} holds a line end or a nul character")
+        raise BadRequest(f"bad request: {what} contains a line end or a NUL byte")
     return value
 
 

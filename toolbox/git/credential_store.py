@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from urllib.parse import quote_from_bytes
 
 from toolbox.errors import BadRequest, Conflict, NotFound
-from toolbox.git import names
+from toolbox.git import validate
 from toolbox.git.configuration import Configuration
-from toolbox.git.tools import Tools
+from toolbox.git.context import GitContext
 from toolbox.git.wire import GitAuthenticateRequest, GitForgetQuery
 from toolbox.host.env import Environment
 
@@ -22,8 +22,8 @@ _PROTOCOLS = ("https", "http")
 class CredentialStore:
     """Keep credentials for hosts, in the file and the format of ``git credential-store``."""
 
-    def __init__(self, tools: Tools, environment: Environment, configuration: Configuration, home: str) -> None:
-        self._t = tools
+    def __init__(self, context: GitContext, environment: Environment, configuration: Configuration, home: str) -> None:
+        self._context = context
         self._environment = environment
         self._configuration = configuration
         self._home = home
@@ -31,16 +31,16 @@ class CredentialStore:
     async def approve(self, request: GitAuthenticateRequest) -> None:
         """Store credentials, and have git use them for that host only."""
         host, protocol = request.host or "github.com", request.protocol or "https"
-        username = names.credential_part(request.username, "username")
-        password = names.credential_part(request.password, "password")
+        username = validate.credential_part(request.username, "username")
+        password = validate.credential_part(request.password, "password")
         if protocol not in _PROTOCOLS:
             raise BadRequest(f"bad request: unknown protocol '{protocol[:20]}', one of {', '.join(_PROTOCOLS)}")
         if not _HOST.fullmatch(host):
             raise BadRequest("bad request: invalid host, give a name or address, and a port if it is not the usual one")
         home = self._environment.get("HOME") or self._home
         file = os.path.join(home, ".git-credentials")
-        async with self._t.repos.changing(file):
-            await self._t.workers.run(store, file, Entry(protocol, username, password, host))
+        async with self._context.repos.changing(file):
+            await self._context.workers.run(store, file, StoredCredential(protocol, username, password, host))
         await self._configuration.enable(f"credential.{protocol}://{host}.helper", "store")
 
     async def reject(self, query: GitForgetQuery) -> None:
@@ -49,12 +49,12 @@ class CredentialStore:
         home = self._environment.get("HOME") or self._home
         file = os.path.join(home, ".git-credentials")
         start = f"{protocol}://{_quoted(query.username)}:" if query.username else f"{protocol}://"
-        async with self._t.repos.changing(file):
-            if not await self._t.workers.run(forget, file, start, f"@{_quoted(host)}"):
+        async with self._context.repos.changing(file):
+            if not await self._context.workers.run(forget, file, start, f"@{_quoted(host)}"):
                 raise NotFound(f"not found: no credentials are stored for {protocol}://{host}")
 
 
-class Entry:
+class StoredCredential:
     """One line of the store."""
 
     def __init__(self, protocol: str, username: str, password: str, host: str) -> None:
@@ -73,7 +73,7 @@ def _quoted(text: str) -> str:
     return re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), raw)
 
 
-def store(file: str, entry: Entry) -> None:
+def store(file: str, entry: StoredCredential) -> None:
     """Put an entry first; blocks."""
     with _changing(file) as lines:
         lines[:] = [entry.line, *(line for line in lines if not entry.replaces(line))]

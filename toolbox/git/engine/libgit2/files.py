@@ -9,7 +9,7 @@ import pygit2  # noqa: TID253 - only imported in the engine's own process
 from pygit2.enums import CheckoutNotify, CheckoutStrategy, FileStatus, ResetMode  # noqa: TID253
 
 from toolbox.errors import Conflict, FileMissing, GitBranchNotFound, GitDirtyWorktree, GitMergeConflict, Unprocessable
-from toolbox.git.engine.repositories import ADVICE, current, refuse_filters, writable
+from toolbox.git.engine.libgit2.repositories import ADVICE, current, refuse_filters, writable
 
 _INDEX = (
     (FileStatus.INDEX_NEW, "Added"),

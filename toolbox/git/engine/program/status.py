@@ -1,4 +1,4 @@
-"""What changed in a working tree, and how its branch stands to the remote."""
+"""Status from ``git status --porcelain=v2``."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import asyncio
 import logging
 
 from toolbox.errors import ToolboxError
-from toolbox.git.cli import Job
-from toolbox.git.repository import Repo, unfinished
-from toolbox.git.tools import Tools
+from toolbox.git.cli import GitCall
+from toolbox.git.context import GitContext
+from toolbox.git.engine.program.operations import ProgramOperations
+from toolbox.git.queries import config_value
+from toolbox.git.repository import Repo
 from toolbox.git.wire import FileStatus, GitStatus
 
 log = logging.getLogger(__name__)
@@ -87,38 +89,28 @@ def parse(output: bytes) -> GitStatus:
     return Parser().parse(output)
 
 
-class Status:
-    """Tell the status of repositories."""
+class ProgramStatus(ProgramOperations):
+    """Read the status of a working tree."""
 
-    def __init__(self, tools: Tools) -> None:
-        self._t = tools
+    def __init__(self, context: GitContext) -> None:
+        super().__init__(context)
         self._refreshing: dict[str, asyncio.Task[None]] = {}
-
-    async def status(self, path: str) -> GitStatus:
-        """Return the changed files and the branch."""
-        repo = (await self._t.repos.open(path)).with_files()
-        found = await self._status(repo)
-        found.state = await self._t.workers.run(unfinished, repo)
-        return found
 
     async def close(self) -> None:
         """Wait for what runs in the background."""
         if self._refreshing:
             await asyncio.wait(list(self._refreshing.values()))
 
-    async def _status(self, repo: Repo) -> GitStatus:
-        if not await self._t.cli.available():
-            answer = await self._t.worker.call("status", repo)
-            files = [FileStatus(**file) for file in answer.pop("file_status")]
-            return GitStatus(**answer, file_status=files)
+    async def status(self, repo: Repo) -> GitStatus:
+        """Return changed files and the branch, without ``state``."""
         clock = asyncio.get_running_loop().time
         started = clock()
         argv = ["status", "--porcelain=v2", "-z", "--branch", "--untracked-files=all", "--find-renames"]
-        output = await self._t.cli.check(Job(repo, argv))
+        output = await self._context.cli.check(GitCall(repo, argv))
         if clock() - started > _SLOW:
             self._refresh(repo)
         big = len(output.stdout) > _OFF_LOOP
-        found = await self._t.workers.run(parse, output.stdout) if big else parse(output.stdout)
+        found = await self._context.workers.run(parse, output.stdout) if big else parse(output.stdout)
         if not found.upstream and not found.detached:
             await self._compare(repo, found)
         return found
@@ -126,9 +118,9 @@ class Status:
     async def _compare(self, repo: Repo, status: GitStatus) -> None:
         """Count against the branch of the same name on the remote, where no upstream is configured."""
         branch = status.current_branch
-        chosen = await self._t.cli.run(Job(repo, ["config", "--get", f"branch.{branch}.remote"]))
-        refs = f"refs/heads/{branch}...refs/remotes/{chosen.line or 'origin'}/{branch}"
-        counted = await self._t.cli.run(Job(repo, ["rev-list", "--left-right", "--count", refs, "--"]))
+        remote = await config_value(self._context, repo, f"branch.{branch}.remote") or "origin"
+        refs = f"refs/heads/{branch}...refs/remotes/{remote}/{branch}"
+        counted = await self._context.cli.run(GitCall(repo, ["rev-list", "--left-right", "--count", refs, "--"]))
         if counted.code == 0:
             ahead, behind = counted.text.split()
             status.branch_published, status.ahead, status.behind = True, int(ahead), int(behind)
@@ -141,7 +133,7 @@ class Status:
 
     async def _write_index(self, repo: Repo) -> None:
         try:
-            async with self._t.repos.changing(repo.common):
-                await self._t.cli.run(Job(repo, ["update-index", "-q", "--refresh"]))
+            async with self._context.repos.changing(repo.common):
+                await self._context.cli.run(GitCall(repo, ["update-index", "-q", "--refresh"]))
         except (OSError, ToolboxError) as error:
             log.debug("index was not refreshed: %s: %s", repo.path, error)

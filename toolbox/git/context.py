@@ -1,0 +1,19 @@
+"""Dependencies shared by the git services and both engines."""
+
+from __future__ import annotations
+
+import msgspec
+
+from toolbox.git.cli import Cli
+from toolbox.git.metadata import Metadata
+from toolbox.git.repository import Repositories
+from toolbox.host.worker_pool import WorkerPool
+
+
+class GitContext(msgspec.Struct, frozen=True):
+    """Repositories and their locks, the git program, metadata readers, and threads for blocking calls."""
+
+    repos: Repositories
+    cli: Cli
+    metadata: Metadata
+    workers: WorkerPool

@@ -1,0 +1,193 @@
+"""The daemon's side of the libgit2 engine: start a process per operation, send the request, read the answer.
+
+A process and not a thread: it can be killed, its memory is returned, a crash does not end the daemon, and libgit2
+holds the GIL for the whole of a status or a reset.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+from toolbox import errors
+from toolbox.errors import Conflict, InternalError, NotFound, ToolboxError
+from toolbox.git import hardening, urls
+from toolbox.git.cli import ProgressCallback
+from toolbox.git.context import GitContext
+from toolbox.git.credentials import HostCredentials
+from toolbox.git.engine.interface import CloneOrder
+from toolbox.git.identity import CommitIdentity
+from toolbox.git.metadata import Unsupported
+from toolbox.git.redact import redact
+from toolbox.git.repository import Repo
+from toolbox.git.target import Target
+from toolbox.git.urls import RemoteUrl
+from toolbox.git.wire import FileStatus, GitCommitInfo, GitStatus, HistoryQuery
+from toolbox.host.env import Environment
+from toolbox.host.output_log import Channel, Retention
+from toolbox.host.procs import Procs
+from toolbox.host.users import UserIdentity
+
+_MAX_ANSWER = 256 * 1024 * 1024
+_ERRORS = {
+    name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, ToolboxError)
+}
+_NO_CREDENTIALS = HostCredentials()
+
+
+class Libgit2Engine:
+    """Run operations of ``toolbox.git.engine.libgit2``. It reports no progress."""
+
+    name = "libgit2"
+
+    def __init__(self, context: GitContext, procs: Procs, environment: Environment) -> None:
+        self._context = context
+        self._procs = procs
+        self._environment = environment
+
+    async def status(self, repo: Repo) -> GitStatus:
+        """Return changed files and the branch, without ``state``."""
+        answer = await self._call("status", repo)
+        files = [FileStatus(**file) for file in answer.pop("file_status")]
+        return GitStatus(**answer, file_status=files)
+
+    async def add(self, repo: Repo, files: list[str]) -> None:
+        """Stage files, all or nothing."""
+        await self._call("add", repo, files=files)
+
+    async def commit(self, repo: Repo, message: str, author: CommitIdentity, *, allow_empty: bool) -> str:
+        """Commit the index; return the new commit id."""
+        options = {"message": message, "author": author.name, "email": author.email}
+        return str(await self._call("commit", repo, **options, allow_empty=allow_empty))
+
+    async def reset(self, repo: Repo, mode: str, target: str, files: list[str]) -> None:
+        """Reset HEAD, or only ``files``."""
+        await self._call("reset", repo, mode=mode, target=target or "HEAD", files=files)
+
+    async def restore(self, repo: Repo, files: list[str], source: str, *, staged: bool, worktree: bool) -> None:
+        """Restore files from the index or from a revision."""
+        await self._call("restore", repo, files=files, source=source, staged=staged, worktree=worktree)
+
+    async def checkout(self, repo: Repo, name: str) -> None:
+        """Switch to a branch, a tag or a commit."""
+        await self._call("checkout", repo, name=name)
+
+    async def history(self, repo: Repo, query: HistoryQuery) -> AsyncGenerator[list[GitCommitInfo], None]:
+        """Yield all commits in one batch, the newest first; of the filters only ``limit`` and ``skip`` apply."""
+        found = await self._call("history", repo, limit=query.limit or 0, skip=query.skip or 0)
+        yield [GitCommitInfo(**commit) for commit in found]
+
+    async def clone(self, order: CloneOrder, target: Target, on_progress: ProgressCallback | None) -> None:  # noqa: ARG002
+        """Clone into ``target``, which must be empty."""
+        if not target.empty:
+            raise Conflict(f"conflict: destination path '{target.path}' already exists and is not an empty directory")
+        repo = Repo(target.path, "", "", bare=False, user=target.user)
+        options = {"url": order.source, "branch": order.branch, "commit": order.commit, "depth": order.depth}
+        await self._call("clone", repo, order.credentials, **options)
+
+    async def fetch(
+        self,
+        repo: Repo,
+        remote: str,
+        refspecs: list[str],
+        credentials: HostCredentials,
+        *,
+        prune: bool,  # noqa: ARG002 - not supported
+        on_progress: ProgressCallback | None = None,  # noqa: ARG002
+    ) -> None:
+        """Fetch ``refspecs``, or what the remote is configured for if there are none."""
+        await self._call("fetch", repo, credentials, remote=remote, refspecs=refspecs)
+
+    async def pull_source(self, repo: Repo, remote: str, branch: str) -> tuple[str, str]:  # noqa: ARG002
+        """Return the remote; the operation itself finds the branch."""
+        return remote or "origin", branch
+
+    async def pull(
+        self,
+        repo: Repo,
+        remote: str,
+        branch: str,
+        credentials: HostCredentials,
+        on_progress: ProgressCallback | None,  # noqa: ARG002
+    ) -> None:
+        """Fetch a branch and fast-forward to it."""
+        await self._call("pull", repo, credentials, remote=remote, branch=branch)
+
+    async def push(
+        self,
+        repo: Repo,
+        remote: str,
+        branch: str,
+        credentials: HostCredentials,
+        *,
+        set_upstream: bool,
+        on_progress: ProgressCallback | None,  # noqa: ARG002
+    ) -> None:
+        """Push a branch to the branch of the same name."""
+        await self._call("push", repo, credentials, remote=remote, branch=branch, set_upstream=set_upstream)
+
+    async def remote_url(self, repo: Repo, remote: str, *, push: bool) -> RemoteUrl:  # noqa: ARG002
+        """Return the URL of a configured remote; ``insteadOf`` rules are not applied."""
+        try:
+            found = dict(await self._context.metadata.remotes(repo.path)).get(remote)
+        except Unsupported:
+            found = None
+        if found is None:
+            raise NotFound(f"not found: remote '{remote}' is not configured")
+        return await self._context.workers.run(urls.parse, found, workdir=repo.path)
+
+    async def _call(
+        self, operation: str, repo: Repo, credentials: HostCredentials = _NO_CREDENTIALS, /, **options: Any
+    ) -> Any:
+        """Return what an operation returns, or raise what it raises."""
+        home = repo.user.home if repo.user is not None else self._environment.get("HOME", "/")
+        env = hardening.environment(self._environment.merged(), "/", repo.user)
+        request = {
+            "operation": operation,
+            "patience": hardening.patience(env),
+            "path": repo.path,
+            "credentials": {
+                "scope": credentials.scope,
+                "username": credentials.username,
+                "password": credentials.password,
+            },
+            "insecure": credentials.insecure,
+            "home": home,
+        }
+        # Credentials go through standard input: arguments and environment of a process are visible in /proc.
+        code, stdout = await self._run(json.dumps({**request, **options}).encode(), env, repo.user)
+        try:
+            answer = json.loads(stdout)
+        except ValueError as error:
+            raise InternalError(f"libgit2 failed: its process ended with {code}") from error
+        if "error" in answer:
+            raise _error(answer, credentials)
+        return answer["value"]
+
+    async def _run(self, request: bytes, env: Mapping[str, str], user: UserIdentity | None) -> tuple[int, bytes]:
+        process = await self._procs.spawn(
+            [sys.executable, "-I", "-m", "toolbox.git.engine.libgit2"],
+            env=env,
+            cwd="/",
+            stdin=request,
+            merge=False,
+            retention=Retention.capped(_MAX_ANSWER),
+            user=user,
+        )
+        try:
+            status = await process.settle()
+            parts = [chunk.data async for chunk in process.output.chunks() if chunk.channel is Channel.STDOUT]
+            return status.code, b"".join(parts)
+        finally:
+            if process.running:
+                await asyncio.shield(process.terminate())
+            process.release()
+            await process.output.close()
+
+
+def _error(answer: dict[str, Any], credentials: HostCredentials) -> ToolboxError:
+    kind = _ERRORS.get(answer["error"], InternalError)
+    return kind(redact(answer["message"], credentials.secrets))

@@ -1,0 +1,76 @@
+"""Check out branches, tags and commits with the git program."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from toolbox.errors import Conflict, GitBranchNotFound, GitMergeConflict, ToolboxError
+from toolbox.git import validate
+from toolbox.git.cli import GitCall
+from toolbox.git.engine.program.operations import ProgramOperations
+from toolbox.git.queries import config_value, current_branch, resolve
+from toolbox.git.repository import Repo, unfinished
+
+# Timeout of looking for a branch at the remote, in a clone that fetches only another one.
+_FETCH_SECONDS = 30.0
+
+
+class ProgramCheckout(ProgramOperations):
+    """Switch working trees."""
+
+    async def checkout(self, repo: Repo, name: str) -> None:
+        """Switch to a branch, a tag or a commit; local edits that do not clash are kept."""
+        if await self._context.workers.run(unfinished, repo) == "merge":
+            raise GitMergeConflict("conflict: cannot switch branch while merging")
+        argv = await self._target(repo, name)
+        await self._context.cli.check(GitCall(repo, ["switch", "-q", *argv]))
+
+    async def _target(self, repo: Repo, name: str) -> list[str]:
+        """Decide what a name means: local branch, remote branch, anything that leads to a commit, unseen branch."""
+        if await self._is_branch(repo, name):
+            return ["--no-guess", name]
+        remote = await self._remote_of(repo, name)
+        if remote is not None:
+            return ["-c", name, "--track", f"{remote}/{name}"]
+        commit = await resolve(self._context, repo, name)
+        if commit is not None:
+            return ["--detach", commit]
+        if validate.valid_branch(name) and await self._fetch(repo, name):
+            return ["-c", name, "--track", f"origin/{name}"]
+        raise GitBranchNotFound(f"not found: '{name}' is no branch, tag or commit here or at the remote")
+
+    async def _is_branch(self, repo: Repo, name: str) -> bool:
+        if not validate.valid_branch(name):
+            return False
+        if await resolve(self._context, repo, f"refs/heads/{name}") is not None:
+            return True
+        # A branch without a commit does not resolve.
+        return await current_branch(self._context, repo) == name
+
+    async def _remote_of(self, repo: Repo, name: str) -> str | None:
+        """Return the one remote that has a branch of that name."""
+        if not validate.valid_branch(name):
+            return None
+        remotes = (await self._context.cli.check(GitCall(repo, ["remote"]))).text.splitlines()
+        found = [remote for remote in remotes if await resolve(self._context, repo, f"refs/remotes/{remote}/{name}")]
+        if len(found) > 1:
+            chosen = await config_value(self._context, repo, "checkout.defaultRemote")
+            if chosen not in found:
+                listed = ", ".join(f"{remote}/{name}" for remote in found)
+                raise Conflict(f"conflict: '{name}' matches several remote branches: {listed}")
+            return chosen
+        return found[0] if found else None
+
+    async def _fetch(self, repo: Repo, name: str) -> bool:
+        """Look for a branch at origin with what credentials are stored, and remember to fetch it from now on."""
+        spec = f"+refs/heads/{name}:refs/remotes/origin/{name}"
+        if not await config_value(self._context, repo, "remote.origin.url"):
+            return False
+        call = GitCall(repo, ["fetch", "-q", "--no-tags", "--no-recurse-submodules", "origin", spec], network=True)
+        with contextlib.suppress(ToolboxError, TimeoutError):
+            async with asyncio.timeout(_FETCH_SECONDS):
+                await self._context.cli.check(call)
+            await self._context.cli.check(GitCall(repo, ["config", "--add", "remote.origin.fetch", spec]))
+            return True
+        return False

@@ -1,0 +1,147 @@
+"""Push, pull and fetch with the git program.
+
+The network runs with credentials and without hooks, then filters write the files without credentials.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from toolbox.errors import BadRequest, GitBranchNotFound, GitMergeConflict, NotFound
+from toolbox.git import lfs, urls, validate
+from toolbox.git.classify import classify_push
+from toolbox.git.cli import GitCall, ProgressCallback
+from toolbox.git.credentials import HostCredentials
+from toolbox.git.engine.program.operations import ProgramOperations
+from toolbox.git.queries import config_value, config_values, current_branch, required, resolve
+from toolbox.git.repository import Repo
+from toolbox.git.urls import RemoteUrl
+
+ORIGIN = "origin"
+
+
+class ProgramTransfer(ProgramOperations):
+    """Exchange commits with remotes."""
+
+    async def remote_url(self, repo: Repo, remote: str, *, push: bool) -> RemoteUrl:
+        """Return the URL of a configured remote, with the user's ``insteadOf`` rules applied."""
+        configured = await config_values(self._context, repo, f"remote.{remote}.url")
+        if not configured:
+            raise NotFound(f"not found: remote '{remote}' is not configured")
+        argv = ["remote", "get-url", *(["--push"] if push else []), remote]
+        text = (await self._context.cli.check(GitCall(repo, argv))).text.splitlines()[0]
+        url = await self._context.workers.run(urls.parse, text, workdir=repo.path)
+        if not url.embedded:
+            return url
+        pushed = await config_values(self._context, repo, f"remote.{remote}.pushurl") if push else []
+        return msgspec.structs.replace(url, configured=(pushed or configured)[0])
+
+    async def push(
+        self,
+        repo: Repo,
+        remote: str,
+        branch: str,
+        credentials: HostCredentials,
+        *,
+        set_upstream: bool,
+        on_progress: ProgressCallback | None,
+    ) -> None:
+        """Push a branch to the branch of the same name, never by force."""
+        branch = await self._own_branch(repo, branch)
+        await lfs.push_objects(self._context, repo, remote, branch, credentials)
+        flags = [*_progress(on_progress), *(["-u"] if set_upstream else [])]
+        argv = ["push", "--porcelain", *flags, "--", remote, f"refs/heads/{branch}:refs/heads/{branch}"]
+        call = GitCall(repo, argv, credentials=credentials, on_progress=on_progress, network=True)
+        output = await self._context.cli.run(call)
+        if output.killed:
+            raise output.failure()
+        if output.code:
+            raise classify_push(output.text, output.stderr)
+        await self._track(repo, remote, branch)
+
+    async def _track(self, repo: Repo, remote: str, branch: str) -> None:
+        """Remember where the remote's branch is now, also in a clone that fetches only another one."""
+        tracking, source = f"refs/remotes/{remote}/{branch}", f"refs/heads/{branch}"
+        commit = await resolve(self._context, repo, source)
+        if commit is None or await resolve(self._context, repo, tracking) == commit:
+            return
+        if not await config_values(self._context, repo, f"remote.{remote}.fetch"):
+            return
+        await self._context.cli.check(
+            GitCall(repo, ["config", "--add", f"remote.{remote}.fetch", f"+{source}:{tracking}"])
+        )
+        await self._context.cli.check(GitCall(repo, ["update-ref", tracking, commit]))
+
+    async def _own_branch(self, repo: Repo, wanted: str) -> str:
+        """Return the branch to push, which must have a commit."""
+        if ":" in wanted or wanted.startswith("+"):
+            raise BadRequest(f"bad request: '{wanted}' is not a valid branch name")
+        branch = validate.branch(wanted) if wanted else await current_branch(self._context, repo)
+        if not branch:
+            raise GitBranchNotFound("not found: not currently on a branch, name the branch to push")
+        if await resolve(self._context, repo, f"refs/heads/{branch}") is None:
+            raise GitBranchNotFound(f"not found: src refspec {branch} does not match any local branch")
+        return branch
+
+    async def pull_source(self, repo: Repo, remote: str, branch: str) -> tuple[str, str]:
+        """Return what to pull: as given, else the upstream, else the branch of the same name."""
+        current = await current_branch(self._context, repo)
+        if branch:
+            return remote or ORIGIN, validate.branch(branch)
+        if not current:
+            raise GitBranchNotFound("not found: not currently on a branch, name the branch to pull")
+        upstream = await config_value(self._context, repo, f"branch.{current}.remote")
+        merge = await config_value(self._context, repo, f"branch.{current}.merge")
+        if merge.startswith("refs/heads/") and upstream not in ("", ".") and remote in ("", upstream):
+            return upstream, merge.removeprefix("refs/heads/")
+        return remote or ORIGIN, current
+
+    async def pull(
+        self,
+        repo: Repo,
+        remote: str,
+        branch: str,
+        credentials: HostCredentials,
+        on_progress: ProgressCallback | None,
+    ) -> None:
+        """Fetch a branch and fast-forward to it; pull settings of the configuration are ignored."""
+        argv = ["fetch", *_progress(on_progress), "--no-recurse-submodules", "--", remote, f"refs/heads/{branch}"]
+        call = GitCall(repo, argv, credentials=credentials, on_progress=on_progress, network=True)
+        await self._context.cli.check(call)
+        fetched = await required(self._context, repo, "FETCH_HEAD")
+        await lfs.fetch_objects(self._context, repo, remote, fetched, credentials)
+        await self._forward(repo, fetched)
+
+    async def _forward(self, repo: Repo, commit: str) -> None:
+        output = await self._context.cli.attempt(GitCall(repo, ["merge", "-q", "--ff-only", commit]))
+        if output.code and "Not possible to fast-forward" in output.stderr:
+            counted = await self._context.cli.check(
+                GitCall(repo, ["rev-list", "--left-right", "--count", f"HEAD...{commit}"])
+            )
+            ahead, behind = counted.text.split()
+            raise GitMergeConflict(
+                f"conflict: branches have diverged, {ahead} ahead and {behind} behind: not possible to fast-forward, "
+                "merge or rebase first"
+            )
+        if output.code:
+            raise output.failure()
+
+    async def fetch(
+        self,
+        repo: Repo,
+        remote: str,
+        refspecs: list[str],
+        credentials: HostCredentials,
+        *,
+        prune: bool,
+        on_progress: ProgressCallback | None = None,
+    ) -> None:
+        """Fetch ``refspecs``, or what the remote is configured for if there are none."""
+        flags = [*_progress(on_progress), *(["--prune"] if prune else [])]
+        argv = ["fetch", *flags, "--no-recurse-submodules", "--", remote, *refspecs]
+        call = GitCall(repo, argv, credentials=credentials, on_progress=on_progress, network=True)
+        await self._context.cli.check(call)
+
+
+def _progress(on_progress: ProgressCallback | None) -> list[str]:
+    return ["--progress"] if on_progress is not None else []
