@@ -43,11 +43,8 @@ class Branches:
                 with contextlib.suppress(Unsupported):
                     await self._context.metadata.create_branch(repo.path, name)
                     return
-            output = await self._context.cli.run(GitCall(repo, ["switch", "-q", "-c", name]))
-            if output.code and "exists" in output.stderr:
-                raise GitBranchExists(f"conflict: a branch named '{name}' already exists")
-            if output.code:
-                raise output.failure()
+            taken = GitBranchExists(f"conflict: a branch named '{name}' already exists")
+            await self._context.cli.check(GitCall(repo, ["switch", "-q", "-c", name]), ("exists", taken))
 
     async def delete(self, query: DeleteBranchQuery, request: GitDeleteBranchRequest) -> None:
         """Delete a branch, merged or not; the one that is checked out stays."""

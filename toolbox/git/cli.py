@@ -120,11 +120,11 @@ class Cli:
             await asyncio.sleep(pause)
         return await self.run(call)
 
-    async def check(self, call: GitCall) -> Output:
-        """Run git and raise what its failure means."""
+    async def check(self, call: GitCall, *expected: tuple[str, ToolboxError]) -> Output:
+        """Run git and raise what its failure means: an expected error by a text in stderr, else by the table."""
         output = await self.attempt(call)
         if output.code:
-            raise output.failure()
+            raise next((error for text, error in expected if text in output.stderr), None) or output.failure()
         return output
 
     async def has_lfs(self) -> bool:

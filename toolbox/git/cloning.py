@@ -43,19 +43,19 @@ class Cloning:
     async def clone(self, request: GitCloneRequest, on_progress: ProgressCallback | None = None) -> None:
         """Clone one branch and tags; check out a commit if one is named."""
         path = self._context.repos.resolve(request.path)
-        order = await self._order(request)
+        order = await self._order(request, on_progress)
         async with self._context.repos.changing(path, wait=False):
             target = await self._context.workers.run(Target, path)
             engine = await self._engines.current()
             async with self._undone_on_failure(target, engine):
                 with order.credentials.logged():
-                    await engine.clone(order, target, on_progress)
+                    await engine.clone(order, target)
                 if order.url.embedded:
                     # git stores the URL as given, credentials included, and users rely on it.
                     url = {"remote.origin.url": order.url.original}
                     await self._context.metadata.config_set(f"{path}/.git/config", url)
 
-    async def _order(self, request: GitCloneRequest) -> CloneOrder:
+    async def _order(self, request: GitCloneRequest, on_progress: ProgressCallback | None) -> CloneOrder:
         if request.branch:
             validate.plain(request.branch, "branch name")
         if request.commit_id:
@@ -68,6 +68,7 @@ class Cloning:
             branch=request.branch or "",
             commit=request.commit_id or "",
             depth=request.depth or 0,
+            on_progress=on_progress,
         )
 
     @asynccontextmanager

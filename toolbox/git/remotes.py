@@ -9,7 +9,7 @@ from toolbox.git import urls, validate
 from toolbox.git.cli import GitCall
 from toolbox.git.context import GitContext
 from toolbox.git.credentials import credentials_for
-from toolbox.git.engine.interface import Engines
+from toolbox.git.engine.interface import Engines, Exchange
 from toolbox.git.metadata import Unsupported
 from toolbox.git.queries import config_values
 from toolbox.git.repository import Repo
@@ -56,7 +56,7 @@ class Remotes:
                 if request.fetch:
                     credentials = credentials_for(url, None, None)
                     with credentials.logged():
-                        await engine.fetch(repo, name, [], credentials, prune=True)
+                        await engine.fetch(repo, Exchange(name, "", credentials), prune=True)
             except BaseException:
                 with contextlib.suppress(Exception):
                     values = {key: before.get(key, []) for key in values}

@@ -6,7 +6,7 @@ from toolbox.git import validate
 from toolbox.git.cli import ProgressCallback
 from toolbox.git.context import GitContext
 from toolbox.git.credentials import HostCredentials, credentials_for
-from toolbox.git.engine.interface import Engine, Engines
+from toolbox.git.engine.interface import Engine, Engines, Exchange
 from toolbox.git.repository import Repo
 from toolbox.git.wire import GitFetchRequest, GitPullRequest, GitPushRequest, RemoteRequest
 
@@ -25,12 +25,10 @@ class Transfer:
         repo = await self._context.repos.open(request.path)
         remote = request.remote or ORIGIN
         credentials = await _credentials(await self._engines.current(), repo, remote, request, push=True)
-        upstream = bool(request.set_upstream)
+        exchange = Exchange(remote, request.branch or "", credentials, on_progress)
         async with self._engines.changing(repo) as engine:
             with credentials.logged():
-                await engine.push(
-                    repo, remote, request.branch or "", credentials, set_upstream=upstream, on_progress=on_progress
-                )
+                await engine.push(repo, exchange, set_upstream=bool(request.set_upstream))
 
     async def pull(self, request: GitPullRequest, on_progress: ProgressCallback | None = None) -> None:
         """Fetch a branch and fast-forward to it; pull settings of the configuration are ignored."""
@@ -39,19 +37,17 @@ class Transfer:
             remote, branch = await engine.pull_source(repo, request.remote or "", request.branch or "")
             credentials = await _credentials(engine, repo, remote, request, push=False)
             with credentials.logged():
-                await engine.pull(repo, remote, branch, credentials, on_progress)
+                await engine.pull(repo, Exchange(remote, branch, credentials, on_progress))
 
     async def fetch(self, request: GitFetchRequest, on_progress: ProgressCallback | None = None) -> None:
         """Fetch one branch, or everything the remote is configured for."""
         repo = await self._context.repos.open(request.path)
-        remote = validate.remote(request.remote or ORIGIN)
+        remote = request.remote or ORIGIN
         credentials = await _credentials(await self._engines.current(), repo, remote, request, push=False)
         branch = validate.branch(request.branch) if request.branch else ""
-        specs = [f"+refs/heads/{branch}:refs/remotes/{remote}/{branch}"] if branch else []
-        prune = bool(request.prune)
         async with self._engines.changing(repo) as engine:
             with credentials.logged():
-                await engine.fetch(repo, remote, specs, credentials, prune=prune, on_progress=on_progress)
+                await engine.fetch(repo, Exchange(remote, branch, credentials, on_progress), prune=bool(request.prune))
 
 
 async def _credentials(

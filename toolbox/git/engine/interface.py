@@ -26,6 +26,7 @@ class CloneOrder(msgspec.Struct, frozen=True, kw_only=True):
     branch: str
     commit: str
     depth: int
+    on_progress: ProgressCallback | None
 
     @property
     def source(self) -> str:
@@ -34,11 +35,25 @@ class CloneOrder(msgspec.Struct, frozen=True, kw_only=True):
         return f"file://{self.url.text}" if self.url.local and self.depth else self.url.text
 
 
+class Exchange(msgspec.Struct, frozen=True):
+    """What push, pull and fetch need to know of the remote; ``branch`` may be empty."""
+
+    remote: str
+    branch: str
+    credentials: HostCredentials
+    on_progress: ProgressCallback | None = None
+
+    @property
+    def refspecs(self) -> list[str]:
+        """Return what to fetch; an empty list is what the remote is configured for."""
+        return [f"+refs/heads/{self.branch}:refs/remotes/{self.remote}/{self.branch}"] if self.branch else []
+
+
 class Engine(Protocol):
     """Operations on files, packs and the network.
 
     Arguments are validated: file names are relative to the root of the repository, names are valid. The caller holds
-    the repository's lock where an operation writes. ``branch`` may be empty: the current branch.
+    the repository's lock where an operation writes.
     """
 
     name: str
@@ -64,45 +79,20 @@ class Engine(Protocol):
     def history(self, repo: Repo, query: HistoryQuery) -> AsyncGenerator[list[GitCommitInfo], None]:
         """Yield commits in batches, the newest first."""
 
-    async def clone(self, order: CloneOrder, target: Target, on_progress: ProgressCallback | None) -> None:
+    async def clone(self, order: CloneOrder, target: Target) -> None:
         """Clone into ``target``. On failure the caller removes what is left."""
 
-    async def fetch(
-        self,
-        repo: Repo,
-        remote: str,
-        refspecs: list[str],
-        credentials: HostCredentials,
-        *,
-        prune: bool,
-        on_progress: ProgressCallback | None = None,
-    ) -> None:
-        """Fetch ``refspecs``, or what the remote is configured for if there are none."""
+    async def fetch(self, repo: Repo, exchange: Exchange, *, prune: bool) -> None:
+        """Fetch a branch, or what the remote is configured for."""
 
     async def pull_source(self, repo: Repo, remote: str, branch: str) -> tuple[str, str]:
         """Return the remote and branch to pull, from those given (or empty) and the upstream."""
 
-    async def pull(
-        self,
-        repo: Repo,
-        remote: str,
-        branch: str,
-        credentials: HostCredentials,
-        on_progress: ProgressCallback | None,
-    ) -> None:
+    async def pull(self, repo: Repo, exchange: Exchange) -> None:
         """Fetch a branch and fast-forward to it."""
 
-    async def push(
-        self,
-        repo: Repo,
-        remote: str,
-        branch: str,
-        credentials: HostCredentials,
-        *,
-        set_upstream: bool,
-        on_progress: ProgressCallback | None,
-    ) -> None:
-        """Push a branch to the branch of the same name."""
+    async def push(self, repo: Repo, exchange: Exchange, *, set_upstream: bool) -> None:
+        """Push a branch to the branch of the same name, never by force."""
 
     async def remote_url(self, repo: Repo, remote: str, *, push: bool) -> RemoteUrl:
         """Return the URL of a configured remote."""

@@ -115,11 +115,8 @@ class Comparing:
         revision = [await required(self._context, repo, query.ref)] if query.ref else []
         span = ["-L", query.lines if "," in query.lines else f"{query.lines},+1"] if query.lines else []
         argv = ["blame", "--line-porcelain", "--no-textconv", *span, *revision, "--", name]
-        output = await self._context.cli.run(GitCall(repo, argv))
-        if output.code and "no such path" in output.stderr:
-            raise FileMissing(f"not found: no such file in the revision: {name}")
-        if output.code:
-            raise output.failure()
+        missing = FileMissing(f"not found: no such file in the revision: {name}")
+        output = await self._context.cli.check(GitCall(repo, argv), ("no such path", missing))
         return GitBlame(lines=await self._context.workers.run(blamed, output.stdout))
 
 

@@ -42,9 +42,7 @@ class Stashes:
         """Apply, pop or drop a stash."""
         repo = (await self._context.repos.open(request.path)).with_files()
         entry = f"stash@{{{request.index or 0}}}"
+        call = GitCall(repo, ["stash", how, entry], env=FALLBACK.variables)
+        missing = NotFound(f"not found: no stash {request.index or 0}")
         async with self._context.repos.changing(repo.common):
-            output = await self._context.cli.attempt(GitCall(repo, ["stash", how, entry], env=FALLBACK.variables))
-        if output.code and ("is not a valid reference" in output.stderr or "No stash" in output.stderr):
-            raise NotFound(f"not found: no stash {request.index or 0}")
-        if output.code:
-            raise output.failure()
+            await self._context.cli.check(call, ("is not a valid reference", missing), ("No stash", missing))

@@ -43,12 +43,9 @@ class Tags:
         """Delete a tag."""
         repo = await self._context.repos.open(query.path)
         name = validate.branch(query.name)
+        missing = GitBranchNotFound(f"not found: tag '{name}' not found")
         async with self._context.repos.changing(repo.common):
-            output = await self._context.cli.run(GitCall(repo, ["tag", "-d", "--", name]))
-        if output.code and "not found" in output.stderr:
-            raise GitBranchNotFound(f"not found: tag '{name}' not found")
-        if output.code:
-            raise output.failure()
+            await self._context.cli.check(GitCall(repo, ["tag", "-d", "--", name]), ("not found", missing))
 
 
 def _tag(reference: str, name: str, peeled: str, kind: str, subject: str) -> GitTag:

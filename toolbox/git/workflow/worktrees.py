@@ -48,12 +48,10 @@ class Worktrees:
         repo = await self._context.repos.open(query.path)
         folder = self._context.repos.resolve(query.worktree)
         force = ["--force", "--force"] if query.force else []
+        call = GitCall(repo, ["worktree", "remove", *force, folder])
+        missing = NotFound(f"not found: no worktree at {query.worktree}")
         async with self._context.repos.changing(repo.common):
-            output = await self._context.cli.attempt(GitCall(repo, ["worktree", "remove", *force, folder]))
-        if output.code and "is not a working tree" in output.stderr:
-            raise NotFound(f"not found: no worktree at {query.worktree}")
-        if output.code:
-            raise output.failure()
+            await self._context.cli.check(call, ("is not a working tree", missing))
 
 
 def _worktree(lines: list[str]) -> GitWorktree:

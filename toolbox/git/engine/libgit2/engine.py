@@ -15,10 +15,9 @@ from typing import Any
 from toolbox import errors
 from toolbox.errors import Conflict, InternalError, NotFound, ToolboxError
 from toolbox.git import hardening, urls
-from toolbox.git.cli import ProgressCallback
 from toolbox.git.context import GitContext
 from toolbox.git.credentials import HostCredentials
-from toolbox.git.engine.interface import CloneOrder
+from toolbox.git.engine.interface import CloneOrder, Exchange
 from toolbox.git.identity import CommitIdentity
 from toolbox.git.metadata import Unsupported
 from toolbox.git.redact import redact
@@ -80,7 +79,7 @@ class Libgit2Engine:
         found = await self._call("history", repo, limit=query.limit or 0, skip=query.skip or 0)
         yield [GitCommitInfo(**commit) for commit in found]
 
-    async def clone(self, order: CloneOrder, target: Target, on_progress: ProgressCallback | None) -> None:  # noqa: ARG002
+    async def clone(self, order: CloneOrder, target: Target) -> None:
         """Clone into ``target``, which must be empty."""
         if not target.empty:
             raise Conflict(f"conflict: destination path '{target.path}' already exists and is not an empty directory")
@@ -88,46 +87,23 @@ class Libgit2Engine:
         options = {"url": order.source, "branch": order.branch, "commit": order.commit, "depth": order.depth}
         await self._call("clone", repo, order.credentials, **options)
 
-    async def fetch(
-        self,
-        repo: Repo,
-        remote: str,
-        refspecs: list[str],
-        credentials: HostCredentials,
-        *,
-        prune: bool,  # noqa: ARG002 - not supported
-        on_progress: ProgressCallback | None = None,  # noqa: ARG002
-    ) -> None:
-        """Fetch ``refspecs``, or what the remote is configured for if there are none."""
-        await self._call("fetch", repo, credentials, remote=remote, refspecs=refspecs)
+    async def fetch(self, repo: Repo, exchange: Exchange, *, prune: bool) -> None:  # noqa: ARG002 - not supported
+        """Fetch a branch, or what the remote is configured for."""
+        options = {"remote": exchange.remote, "refspecs": exchange.refspecs}
+        await self._call("fetch", repo, exchange.credentials, **options)
 
     async def pull_source(self, repo: Repo, remote: str, branch: str) -> tuple[str, str]:  # noqa: ARG002
-        """Return the remote; the operation itself finds the branch."""
+        """Return the remote; ``pull`` itself finds the branch."""
         return remote or "origin", branch
 
-    async def pull(
-        self,
-        repo: Repo,
-        remote: str,
-        branch: str,
-        credentials: HostCredentials,
-        on_progress: ProgressCallback | None,  # noqa: ARG002
-    ) -> None:
+    async def pull(self, repo: Repo, exchange: Exchange) -> None:
         """Fetch a branch and fast-forward to it."""
-        await self._call("pull", repo, credentials, remote=remote, branch=branch)
+        await self._call("pull", repo, exchange.credentials, remote=exchange.remote, branch=exchange.branch)
 
-    async def push(
-        self,
-        repo: Repo,
-        remote: str,
-        branch: str,
-        credentials: HostCredentials,
-        *,
-        set_upstream: bool,
-        on_progress: ProgressCallback | None,  # noqa: ARG002
-    ) -> None:
-        """Push a branch to the branch of the same name."""
-        await self._call("push", repo, credentials, remote=remote, branch=branch, set_upstream=set_upstream)
+    async def push(self, repo: Repo, exchange: Exchange, *, set_upstream: bool) -> None:
+        """Push a branch to the branch of the same name, never by force."""
+        options = {"remote": exchange.remote, "branch": exchange.branch, "set_upstream": set_upstream}
+        await self._call("push", repo, exchange.credentials, **options)
 
     async def remote_url(self, repo: Repo, remote: str, *, push: bool) -> RemoteUrl:  # noqa: ARG002
         """Return the URL of a configured remote; ``insteadOf`` rules are not applied."""

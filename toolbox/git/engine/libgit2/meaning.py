@@ -21,96 +21,80 @@ from toolbox.errors import (
     Unprocessable,
 )
 
-_ROWS: tuple[tuple[type[ToolboxError], tuple[str, ...]], ...] = (
+_ROWS: tuple[tuple[type[ToolboxError], *tuple[str, ...]], ...] = (
     (
         GitAuthFailed,
-        (
-            r"authentication replays",
-            r"authentication required",
-            r"no credentials",
-            r"unexpected http status code: 401",
-        ),
+        r"authentication replays",
+        r"authentication required",
+        r"no credentials",
+        r"unexpected http status code: 401",
     ),
-    (Forbidden, (r"status code: 403",)),
+    (Forbidden, r"status code: 403"),
     (
         GitRepoNotFound,
-        (
-            r"status code: 4(?:04|10)",
-            r"repository not found",
-            r"could not find repository",
-            r"is not owned by",
-            r"unsupported url protocol",  # what libgit2 says of a folder that is not there
-        ),
+        r"status code: 4(?:04|10)",
+        r"repository not found",
+        r"could not find repository",
+        r"is not owned by",
+        r"unsupported url protocol",  # what libgit2 says of a folder that is not there
     ),
     (
         GitTransportFailed,
-        (
-            r"failed to resolve",
-            r"failed to connect",
-            r"timed out",
-            r"hostkey",
-            r"status code: (?:429|5\d\d)",
-            r"certificate",
-            r"ssl error",
-            r"(?:from|to) socket",
-            r"http parser",  # the connection ended within an answer
-            r"connection (?:reset|refused)",
-            r"unexpected eof",
-            r"early eof",
-            r"failed to send request",
-            r"error sending data",
-            r"recv",
-        ),
+        r"failed to resolve",
+        r"failed to connect",
+        r"timed out",
+        r"hostkey",
+        r"status code: (?:429|5\d\d)",
+        r"certificate",
+        r"ssl error",
+        r"(?:from|to) socket",
+        r"http parser",  # the connection ended within an answer
+        r"connection (?:reset|refused)",
+        r"unexpected eof",
+        r"early eof",
+        r"failed to send request",
+        r"error sending data",
+        r"recv",
     ),
     (
         Unprocessable,
-        (
-            r"unsupported (?:mandatory )?extension",
-            r"unknown object format",
-            r"shallow fetch is not supported",
-            r"cannot fetch a specific object",
-            r"index.*unsupported",
-        ),
+        r"unsupported (?:mandatory )?extension",
+        r"unknown object format",
+        r"shallow fetch is not supported",
+        r"cannot fetch a specific object",
+        r"index.*unsupported",
     ),
     (
         GitPushRejected,
-        (
-            r"commits that are not present locally",
-            r"non-fastforwardable",
-            r"non-fast-forward",
-        ),
+        r"commits that are not present locally",
+        r"non-fastforwardable",
+        r"non-fast-forward",
     ),
-    (GitDirtyWorktree, (r"conflicts? prevents? checkout",)),
-    (GitBranchExists, (r"refs/heads/\S+.*already exists",)),
+    (GitDirtyWorktree, r"conflicts? prevents? checkout"),
+    (GitBranchExists, r"refs/heads/\S+.*already exists"),
     (
         GitBranchNotFound,
-        (
-            r"src refspec",
-            r"revspec",
-            r"reference '.*' not found",
-            r"object not found",
-            r"branch not found",
-            r"no reference",
-        ),
+        r"src refspec",
+        r"revspec",
+        r"reference '.*' not found",
+        r"object not found",
+        r"branch not found",
+        r"no reference",
     ),
     (
         BadRequest,
-        (
-            r"is not valid",
-            r"not a valid branch name",
-        ),
+        r"is not valid",
+        r"not a valid branch name",
     ),
     (
         Conflict,
-        (
-            r"failed to lock",
-            r"already exists",
-            r"exists and is not an empty",
-        ),
+        r"failed to lock",
+        r"already exists",
+        r"exists and is not an empty",
     ),
-    (FileAccessDenied, (r"permission denied",)),
+    (FileAccessDenied, r"permission denied"),
 )
-_TABLE = tuple((kind, re.compile("|".join(texts), re.IGNORECASE)) for kind, texts in _ROWS)
+_TABLE = tuple((kind, re.compile("|".join(texts), re.IGNORECASE)) for kind, *texts in _ROWS)
 _TYPES: dict[str, type[ToolboxError]] = {
     "AuthError": GitAuthFailed,
     "CertificateError": GitTransportFailed,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from toolbox.errors import GitBranchNotFound
 from toolbox.git import lfs, validate
-from toolbox.git.cli import GitCall, PlainFolder, ProgressCallback
+from toolbox.git.cli import GitCall, PlainFolder
 from toolbox.git.context import GitContext
 from toolbox.git.engine.interface import CloneOrder
 from toolbox.git.engine.program.operations import ProgramOperations
@@ -21,23 +21,20 @@ _REFUSED_ID = re.compile("not our ref|unadvertised object|does not support shall
 class ProgramCloning(ProgramOperations):
     """Clone repositories."""
 
-    async def clone(self, order: CloneOrder, target: Target, on_progress: ProgressCallback | None) -> None:
+    async def clone(self, order: CloneOrder, target: Target) -> None:
         """Clone into ``target``. On failure the caller removes what is left."""
-        await _Clone(self._context, order, target, on_progress).run()
+        await _Clone(self._context, order, target).run()
 
 
 class _Clone:
     """One clone."""
 
-    def __init__(
-        self, context: GitContext, order: CloneOrder, target: Target, on_progress: ProgressCallback | None
-    ) -> None:
+    def __init__(self, context: GitContext, order: CloneOrder, target: Target) -> None:
         self._context = context
         self._order = order
         self._credentials = order.credentials
         self._target = target
-        self._on_progress = on_progress
-        self._flags = ["--progress"] if on_progress is not None else []
+        self._flags = ["--progress"] if order.on_progress is not None else []
         self._depth = ["--depth", str(order.depth)] if order.depth else []
 
     async def run(self) -> None:
@@ -150,7 +147,7 @@ class _Clone:
         return self._networked(repo, argv)
 
     def _networked(self, where: Repo | PlainFolder, argv: Sequence[str]) -> GitCall:
-        return GitCall(where, argv, credentials=self._credentials, on_progress=self._on_progress, network=True)
+        return GitCall(where, argv, credentials=self._credentials, on_progress=self._order.on_progress, network=True)
 
     @property
     def _folder(self) -> PlainFolder:

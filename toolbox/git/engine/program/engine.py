@@ -5,16 +5,14 @@ from __future__ import annotations
 from toolbox.git.engine.program.checkout import ProgramCheckout
 from toolbox.git.engine.program.cloning import ProgramCloning
 from toolbox.git.engine.program.history import ProgramHistory
-from toolbox.git.engine.program.restoring import ProgramRestoring
-from toolbox.git.engine.program.staging import ProgramStaging
+from toolbox.git.engine.program.index import ProgramIndex
 from toolbox.git.engine.program.status import ProgramStatus
 from toolbox.git.engine.program.transfer import ProgramTransfer
 
 
 class ProgramEngine(
     ProgramStatus,
-    ProgramStaging,
-    ProgramRestoring,
+    ProgramIndex,
     ProgramCheckout,
     ProgramHistory,
     ProgramCloning,

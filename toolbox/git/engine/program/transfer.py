@@ -10,8 +10,8 @@ import msgspec
 from toolbox.errors import BadRequest, GitBranchNotFound, GitMergeConflict, NotFound
 from toolbox.git import lfs, urls, validate
 from toolbox.git.classify import classify_push
-from toolbox.git.cli import GitCall, ProgressCallback
-from toolbox.git.credentials import HostCredentials
+from toolbox.git.cli import GitCall
+from toolbox.git.engine.interface import Exchange
 from toolbox.git.engine.program.operations import ProgramOperations
 from toolbox.git.queries import config_value, config_values, current_branch, required, resolve
 from toolbox.git.repository import Repo
@@ -36,22 +36,13 @@ class ProgramTransfer(ProgramOperations):
         pushed = await config_values(self._context, repo, f"remote.{remote}.pushurl") if push else []
         return msgspec.structs.replace(url, configured=(pushed or configured)[0])
 
-    async def push(
-        self,
-        repo: Repo,
-        remote: str,
-        branch: str,
-        credentials: HostCredentials,
-        *,
-        set_upstream: bool,
-        on_progress: ProgressCallback | None,
-    ) -> None:
+    async def push(self, repo: Repo, exchange: Exchange, *, set_upstream: bool) -> None:
         """Push a branch to the branch of the same name, never by force."""
-        branch = await self._own_branch(repo, branch)
-        await lfs.push_objects(self._context, repo, remote, branch, credentials)
-        flags = [*_progress(on_progress), *(["-u"] if set_upstream else [])]
-        argv = ["push", "--porcelain", *flags, "--", remote, f"refs/heads/{branch}:refs/heads/{branch}"]
-        call = GitCall(repo, argv, credentials=credentials, on_progress=on_progress, network=True)
+        remote, branch = exchange.remote, await self._own_branch(repo, exchange.branch)
+        await lfs.push_objects(self._context, repo, remote, branch, exchange.credentials)
+        upstream = ["-u"] if set_upstream else []
+        refspec = f"refs/heads/{branch}:refs/heads/{branch}"
+        call = _call(repo, exchange, "push", "--porcelain", *upstream, "--", remote, refspec)
         output = await self._context.cli.run(call)
         if output.killed:
             raise output.failure()
@@ -96,20 +87,14 @@ class ProgramTransfer(ProgramOperations):
             return upstream, merge.removeprefix("refs/heads/")
         return remote or ORIGIN, current
 
-    async def pull(
-        self,
-        repo: Repo,
-        remote: str,
-        branch: str,
-        credentials: HostCredentials,
-        on_progress: ProgressCallback | None,
-    ) -> None:
+    async def pull(self, repo: Repo, exchange: Exchange) -> None:
         """Fetch a branch and fast-forward to it; pull settings of the configuration are ignored."""
-        argv = ["fetch", *_progress(on_progress), "--no-recurse-submodules", "--", remote, f"refs/heads/{branch}"]
-        call = GitCall(repo, argv, credentials=credentials, on_progress=on_progress, network=True)
-        await self._context.cli.check(call)
+        remote, reference = exchange.remote, f"refs/heads/{exchange.branch}"
+        await self._context.cli.check(
+            _call(repo, exchange, "fetch", "--no-recurse-submodules", "--", remote, reference)
+        )
         fetched = await required(self._context, repo, "FETCH_HEAD")
-        await lfs.fetch_objects(self._context, repo, remote, fetched, credentials)
+        await lfs.fetch_objects(self._context, repo, remote, fetched, exchange.credentials)
         await self._forward(repo, fetched)
 
     async def _forward(self, repo: Repo, commit: str) -> None:
@@ -126,22 +111,13 @@ class ProgramTransfer(ProgramOperations):
         if output.code:
             raise output.failure()
 
-    async def fetch(
-        self,
-        repo: Repo,
-        remote: str,
-        refspecs: list[str],
-        credentials: HostCredentials,
-        *,
-        prune: bool,
-        on_progress: ProgressCallback | None = None,
-    ) -> None:
-        """Fetch ``refspecs``, or what the remote is configured for if there are none."""
-        flags = [*_progress(on_progress), *(["--prune"] if prune else [])]
-        argv = ["fetch", *flags, "--no-recurse-submodules", "--", remote, *refspecs]
-        call = GitCall(repo, argv, credentials=credentials, on_progress=on_progress, network=True)
-        await self._context.cli.check(call)
+    async def fetch(self, repo: Repo, exchange: Exchange, *, prune: bool) -> None:
+        """Fetch a branch, or what the remote is configured for."""
+        flags = [*(["--prune"] if prune else []), "--no-recurse-submodules"]
+        await self._context.cli.check(_call(repo, exchange, "fetch", *flags, "--", exchange.remote, *exchange.refspecs))
 
 
-def _progress(on_progress: ProgressCallback | None) -> list[str]:
-    return ["--progress"] if on_progress is not None else []
+def _call(repo: Repo, exchange: Exchange, command: str, *arguments: str) -> GitCall:
+    progress = ["--progress"] if exchange.on_progress is not None else []
+    argv = [command, *progress, *arguments]
+    return GitCall(repo, argv, credentials=exchange.credentials, on_progress=exchange.on_progress, network=True)
