@@ -75,13 +75,13 @@ class Cloning:
     async def _undone_on_failure(self, target: Target, engine: Engine) -> AsyncIterator[None]:
         """Remove what a failed clone left, and log the end of the clone."""
         started = time.monotonic()
-        outcome = "finished"
+        facts: dict[str, object] = {"engine": engine.name}
         try:
             yield
         except BaseException as error:
-            outcome = f"failed: {error.code if isinstance(error, ToolboxError) else type(error).__name__}"
+            facts["code"] = str(error.code) if isinstance(error, ToolboxError) else type(error).__name__
             await asyncio.shield(self._context.workers.run(target.undo))
             raise
         finally:
-            seconds = round(time.monotonic() - started, 3)
-            log.info("clone %s", outcome, extra={"seconds": seconds, "engine": engine.name})
+            facts["seconds"] = round(time.monotonic() - started, 3)
+            log.info("clone failed" if "code" in facts else "clone finished", extra=facts)
