@@ -81,7 +81,7 @@ WORKTREE = (*WRITE, GitBranchNotFound, GitDirtyWorktree, GitMergeConflict)
 
 
 class GitServices(msgspec.Struct, frozen=True, kw_only=True):
-    """What the endpoints call."""
+    """The services behind the endpoints."""
 
     cloning: Cloning
     working_tree: WorkingTree
@@ -94,7 +94,7 @@ class GitServices(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GitApi:
-    """Repositories."""
+    """Endpoints that the SDKs have methods for."""
 
     def __init__(self, services: GitServices) -> None:
         self._git = services
@@ -104,18 +104,19 @@ class GitApi:
         """Clone a repository.
 
         Clone, push, pull and fetch take ``Accept: text/event-stream`` (or ``application/x-ndjson``): events
-        ``progress`` and ``remote``, then one ``result`` or ``error``. Only then does leaving end the operation.
+        ``progress`` and ``remote``, then one ``result`` or ``error``. A client that disconnects from such a stream
+        ends the operation; without a stream the operation runs to its end.
         """
         return await _follow(request, lambda on_progress: self._git.cloning.clone(body, on_progress))
 
     @endpoint("POST", "/git/init", tag=TAG, status=201, errors=(BadRequest, InvalidBody, Conflict, FileAccessDenied))
     async def init_repository(self, body: GitInitRequest) -> None:
-        """Make a repository; one that exists stays as it is."""
+        """Make a repository; an existing one is not changed."""
         await self._git.cloning.init(body)
 
     @endpoint("GET", "/git/status", tag=TAG, errors=READ)
     async def get_status(self, query: RepoQuery, request: Request) -> GitStatus:
-        """Tell what changed, and how the branch stands to its upstream."""
+        """Return changed files, and the commits ahead of and behind the upstream."""
         return await while_connected(request, self._git.working_tree.status(query.path))
 
     @endpoint("POST", "/git/add", tag=TAG, errors=(*WRITE, FileMissing), body_limit=LONG_LISTS)
@@ -165,7 +166,7 @@ class GitApi:
 
     @endpoint("GET", "/git/history", tag=TAG, errors=(*READ, GitBranchNotFound))
     async def get_commit_history(self, query: HistoryQuery, request: Request) -> list[GitCommitInfo]:
-        """List commits, the newest first: all of HEAD's, or a page, a revision, a file."""
+        """List commits, the newest first; filter by revision, file, author or date, or page through them."""
         whole = await self._git.history.whole(query)
         if whole is not None:
             return _ready(web.Response(body=whole, content_type="application/json", charset="utf-8"))
@@ -193,7 +194,7 @@ class GitApi:
 
     @endpoint("DELETE", "/git/remotes/{name}", tag=TAG, status=204, errors=(*WRITE, NotFound))
     async def remove_remote(self, path: RemotePath, query: RepoQuery) -> None:
-        """Remove a remote with its branches here."""
+        """Remove a remote and its remote-tracking branches."""
         await self._git.remotes.remove(query.path, path.name)
 
     @endpoint("POST", "/git/reset", tag=TAG, errors=WORKTREE, body_limit=LONG_LISTS)
@@ -203,7 +204,7 @@ class GitApi:
 
     @endpoint("POST", "/git/restore", tag=TAG, errors=(*WORKTREE, FileMissing), body_limit=LONG_LISTS)
     async def restore_files(self, body: GitRestoreRequest) -> None:
-        """Take files from the index or from a revision."""
+        """Restore files from the index or from a revision."""
         await self._git.working_tree.restore(body)
 
     @endpoint("GET", "/git/config", tag=TAG, errors=READ)
@@ -213,7 +214,7 @@ class GitApi:
 
     @endpoint("POST", "/git/config", tag=TAG, errors=WRITE)
     async def set_config(self, body: GitSetConfigRequest) -> None:
-        """Give a configuration key one value."""
+        """Set a configuration key to one value."""
         await self._git.configuration.set(body)
 
     @endpoint("DELETE", "/git/config", tag=TAG, status=204, errors=(*WRITE, NotFound))
@@ -228,7 +229,7 @@ class GitApi:
 
     @endpoint("POST", "/git/credentials", tag=TAG, errors=(BadRequest, InvalidBody, Conflict, FileAccessDenied))
     async def authenticate(self, body: GitAuthenticateRequest) -> None:
-        """Store credentials for a host, in plain text, for git here and in terminals."""
+        """Store credentials for a host in plain text, for the API and for git in terminals."""
         await self._git.credential_store.approve(body)
 
     @endpoint("DELETE", "/git/credentials", tag=TAG, status=204, errors=(BadRequest, Conflict, NotFound))
@@ -240,7 +241,7 @@ class GitApi:
 async def _follow(
     request: web.BaseRequest, operate: Callable[[ProgressCallback | None], Coroutine[Any, Any, None]]
 ) -> None:
-    """Run an operation to its end, or with a stream of its progress for as long as the client is there."""
+    """Run an operation to its end, or stream its progress until the client disconnects."""
     media = wanted_stream(request)
     if media is None:
         return await operate(None)
@@ -250,5 +251,5 @@ async def _follow(
 
 
 def _ready(response: web.StreamResponse) -> list[GitCommitInfo]:
-    """Pass off a response as the declared answer, which is what the table describes."""
+    """Cast a streamed response to the declared return type, which OpenAPI uses."""
     return cast("list[GitCommitInfo]", response)

@@ -1,4 +1,4 @@
-"""List, make and delete branches, and switch to them."""
+"""List, create and delete branches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from toolbox.git.wire import DeleteBranchQuery, GitBranchRequest, GitDeleteBranc
 
 
 class Branches:
-    """Work on the branches of repositories."""
+    """List, create and delete branches."""
 
     def __init__(self, context: GitContext) -> None:
         self._context = context
@@ -47,7 +47,7 @@ class Branches:
             await self._context.cli.check(GitCall(repo, ["switch", "-q", "-c", name]), ("exists", taken))
 
     async def delete(self, query: DeleteBranchQuery, request: GitDeleteBranchRequest) -> None:
-        """Delete a branch, merged or not; the one that is checked out stays."""
+        """Delete a branch, merged or not; the checked-out branch cannot be deleted."""
         path, name = request.path or query.path, request.name or query.name
         if not path or not name:
             raise InvalidBody(f"invalid request body: {'name' if path else 'path'} is required")

@@ -1,7 +1,7 @@
-"""What a failure of git means: pure functions from its output (in the C locale) to an error of ours.
+"""Map git's output (in the C locale) to errors, in pure functions.
 
-The rows are tried in order and the first hit wins, so the order is part of the table. Two sentences follow every
-failure of their kind and say nothing: "failed to push some refs" and "Could not read from remote repository".
+The rows are tried in order and the first match wins. Two sentences end every failed push or SSH connection whatever
+the cause, so they are not in the table: "failed to push some refs" and "Could not read from remote repository".
 """
 
 from __future__ import annotations
@@ -199,12 +199,12 @@ _MISSING_PATH = re.compile(r"pathspec '(?::\([a-z,]+\))?(.*)' did not match any"
 
 @functools.cache
 def _table() -> tuple[tuple[type[ToolboxError], re.Pattern[str]], ...]:
-    """Compile the rows when the first failure needs them, not at start."""
+    """Compile the rows on first use: it takes milliseconds that the start does not have."""
     return tuple((kind, re.compile("|".join(texts), re.IGNORECASE)) for kind, *texts in _ROWS)
 
 
 def classify(output: str) -> ToolboxError:
-    """Say what a failure means, from what git wrote to standard error (and standard output)."""
+    """Return the error for what git wrote to standard error (and standard output)."""
     for kind, pattern in _table():
         if pattern.search(output):
             return kind(message(kind, output))
@@ -212,27 +212,27 @@ def classify(output: str) -> ToolboxError:
 
 
 def message(kind: type[ToolboxError], output: str) -> str:
-    """Keep what a person needs of git's output, begun with the word that older clients look for."""
-    text = " ".join(_telling(output))[-MAX_MESSAGE:]
-    text = re.sub(r"^(?:fatal|error): ", "", text) or "git failed without a word"
+    """Return git's output without hints and progress, behind the prefix that older clients parse."""
+    text = " ".join(_informative(output))[-MAX_MESSAGE:]
+    text = re.sub(r"^(?:fatal|error): ", "", text) or "git failed without output"
     if kind is GitAuthFailed:
         text += " (authentication required or repository not found)"
     prefix = _PREFIX.get(kind.status)
     return f"{prefix}: {text}" if prefix else text
 
 
-def _telling(output: str) -> list[str]:
+def _informative(output: str) -> list[str]:
     lines = [line.rpartition("\r")[2].strip() for line in output.replace("\r\n", "\n").split("\n")]
     return [line for line in lines if not _NOISE.match(line)]
 
 
 def locked(output: str) -> bool:
-    """Tell whether git gave up because another git holds a lock."""
+    """Return whether git failed because another git holds a lock."""
     return bool(_LOCKED.search(output))
 
 
 def missing_path(output: str) -> str | None:
-    """Return the path that git did not find."""
+    """Return the path that git did not find, if it says so."""
     match = _MISSING_PATH.search(output)
     return match[1] if match else None
 
@@ -247,12 +247,12 @@ class Pushed(msgspec.Struct, frozen=True):
 
     @property
     def refused(self) -> bool:
-        """Tell whether the reference was not updated."""
+        """Return whether the reference was not updated."""
         return self.flag == "!"
 
 
 def parse_push(stdout: str) -> list[Pushed]:
-    """Read what became of each reference."""
+    """Parse the result of each reference."""
     found = []
     for line in stdout.splitlines():
         flag, tab, rest = line.partition("\t")
@@ -264,13 +264,13 @@ def parse_push(stdout: str) -> list[Pushed]:
 
 
 def classify_push(stdout: str, stderr: str) -> ToolboxError:
-    """Say what a failed push means: the flags come first, then the texts."""
+    """Return the error of a failed push. The flags are exact, so they come before the texts."""
     for line in parse_push(stdout):
         if line.refused and line.summary.startswith("[rejected]"):
             return GitPushRejected(
                 f"conflict: push rejected: {line.target}: {line.summary.removeprefix('[rejected] ')}"
             )
         if line.refused:
-            said = [text for text in _telling(stderr) if text.startswith("remote:")]
-            return GitRemoteRejected(" ".join([f"push refused by the remote: {line.summary}", *said])[:MAX_MESSAGE])
+            remote = [text for text in _informative(stderr) if text.startswith("remote:")]
+            return GitRemoteRejected(" ".join([f"push refused by the remote: {line.summary}", *remote])[:MAX_MESSAGE])
     return classify(stderr)

@@ -1,4 +1,4 @@
-"""Run git: hardened, as the owner of the repository, with its output recorded, redacted and bounded."""
+"""Run the git program: hardened, as the owner of the repository, with its output bounded and redacted."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ MINIMUM = (2, 25)
 MIB = 1024 * 1024
 MAX_OUTPUT = 512 * MIB
 ERRORS = 64 * 1024
-# On SIGTERM git removes what it began; after that it is killed.
+# On SIGTERM git removes temporary files and locks; SIGKILL follows after these seconds.
 GRACE = 5.0
-# How long somebody else's lock is waited for, in growing steps.
-_PATIENCE = (0.05, 0.1, 0.2, 0.4, 0.6, 0.65)
-# Operations that use the network, at once; the others wait.
+# Pauses between attempts while another git holds a lock, 2 s in all.
+_RETRIES = (0.05, 0.1, 0.2, 0.4, 0.6, 0.65)
+# Concurrent network operations; more are queued.
 NETWORK = 4
 
 ProgressCallback = Callable[[str], None]
 
 
 class Output(msgspec.Struct, frozen=True):
-    """What a run of git left; ``stderr`` is redacted text, at most its last 64 KiB."""
+    """The result of a git process; ``stderr`` is redacted text, at most its last 64 KiB."""
 
     code: int
     stdout: bytes
@@ -59,21 +59,21 @@ class Output(msgspec.Struct, frozen=True):
         return self.text.strip("\n")
 
     def failure(self) -> ToolboxError:
-        """Say what went wrong."""
+        """Return the error for a non-zero exit status."""
         if self.killed:
             return GitTransportFailed("git was killed before it was done")
         return classify(f"{self.stderr}\n{redact(self.text[-ERRORS:])}")
 
 
 class PlainFolder(msgspec.Struct, frozen=True):
-    """Where git runs without a repository, and as whom."""
+    """A folder to run git in without a repository, and the user to run as (None: the daemon's)."""
 
     folder: str
     user: UserIdentity | None = None
 
 
 class GitCall(msgspec.Struct, frozen=True):
-    """One run of git: where, with which arguments, and what goes in."""
+    """One git process: folder, arguments, standard input, extra environment, credentials."""
 
     where: Repo | PlainFolder
     argv: Sequence[str]
@@ -97,23 +97,27 @@ class Cli:
         self._closing = False
 
     async def available(self) -> bool:
-        """Tell whether git can be used; looked for again until it is found, because users install it later."""
+        """Return whether there is a recent enough git."""
+        return await self._find() is not None
+
+    async def _find(self) -> str | None:
+        # Searched again until found: users install git while the daemon runs.
         if self._binary is None:
             binary = await self._workers.run(shutil.which, "git", path=self._environment.get("PATH"))
             if binary is not None and await self._version(binary) >= MINIMUM:
                 self._binary = binary
-        return self._binary is not None
+        return self._binary
 
     async def run(self, call: GitCall) -> Output:
-        """Run git to its end, whatever that is."""
+        """Run git to its end and return the result, whatever the exit status."""
         if call.network:
             async with self._network:
                 return await self._run(call)
         return await self._run(call)
 
     async def attempt(self, call: GitCall) -> Output:
-        """Run git to its end, and again for a while as long as it meets the lock of another git."""
-        for pause in _PATIENCE:
+        """Run git, and retry for about 2 s while another git holds a lock."""
+        for pause in _RETRIES:
             output = await self.run(call)
             if output.code == 0 or not locked(output.stderr):
                 return output
@@ -128,11 +132,11 @@ class Cli:
         return output
 
     async def has_lfs(self) -> bool:
-        """Tell whether git can keep large files."""
+        """Return whether git-lfs is installed."""
         return await self._workers.run(shutil.which, "git-lfs", path=self._environment.get("PATH")) is not None
 
     async def lines(self, call: GitCall) -> AsyncGenerator[bytes, None]:
-        """Yield standard output in pieces as it comes; git waits for a slow reader."""
+        """Yield standard output in chunks; a slow reader throttles git (back-pressure)."""
         async with _Run(self, call) as process:
             async for chunk in process.output.follow(hold=True):
                 if chunk.channel is Channel.STDOUT:
@@ -143,7 +147,7 @@ class Cli:
                 raise classify(redact(errors, call.credentials.secrets))
 
     async def close(self) -> None:
-        """End what runs, so that whoever waits for it gets an answer."""
+        """End running git processes, so that waiting requests are answered."""
         self._closing = True
         await asyncio.gather(*(process.terminate(GRACE) for process in list(self._running)))
 
@@ -159,10 +163,11 @@ class Cli:
         return Output(status.code, stdout, errors, killed=status.signal is not None)
 
     async def start(self, call: GitCall, options: tuple[str, ...], fds: tuple[int, ...]) -> Process:
-        """Start git; for ``_Run``."""
+        """Start a git process; called by ``_Run``."""
         if self._closing:
             raise Unavailable("daemon is shutting down")
-        if not await self.available() or self._binary is None:
+        binary = await self._find()
+        if binary is None:
             raise Unavailable("git is not installed")
         repo = call.where if isinstance(call.where, Repo) else None
         folder = call.where.path if isinstance(call.where, Repo) else call.where.folder
@@ -171,7 +176,7 @@ class Cli:
         ceiling = repo.ceiling if repo is not None else folder
         variables = hardening.environment(self._environment.merged(), ceiling, call.where.user)
         process = await self._procs.spawn(
-            [*hardening.arguments(self._binary, options), *call.argv],
+            [*hardening.arguments(binary, options), *call.argv],
             env={**variables, **await self._ssh(call, variables), **call.env},
             cwd=os.fsencode(folder),
             stdin=call.stdin,
@@ -184,11 +189,11 @@ class Cli:
         return process
 
     def stopped(self, process: Process) -> None:
-        """Forget a run; for ``_Run``."""
+        """Unregister a git process; called by ``_Run``."""
         self._running.discard(process)
 
     async def _ssh(self, call: GitCall, variables: Mapping[str, str]) -> dict[str, str]:
-        """Choose the ssh program: the user's, never a repository's own, else ours, which does not prompt."""
+        """Choose the SSH command: the user's, else ours without prompts; never the repository's (not trusted)."""
         if not call.network or "GIT_SSH_COMMAND" in variables or "GIT_SSH" in variables:
             return {}
         place = PlainFolder("/", call.where.user)
@@ -202,7 +207,7 @@ class Cli:
 
 
 class _Run:
-    """One process of git from start to end, with its credentials open meanwhile."""
+    """One git process; its credential descriptors are open while it starts."""
 
     def __init__(self, cli: Cli, call: GitCall) -> None:
         self._cli = cli
@@ -228,20 +233,20 @@ class _Run:
 
 
 async def _settle(process: Process, call: GitCall) -> ExitStatus:
-    """Wait for the end, and hand on what is said on the way."""
+    """Wait for the exit and report progress meanwhile."""
     if call.on_progress is None:
         return await process.settle()
     listener = asyncio.create_task(_listen(process, call.on_progress, call.credentials.secrets), name="git progress")
     try:
         return await process.settle()
     finally:
-        # A helper in the background may hold the pipe for ever.
+        # A background helper of git may inherit the pipe and never close it.
         process.output.finish()
         await asyncio.wait([listener])
 
 
 async def _listen(process: Process, on_progress: ProgressCallback, secrets: tuple[str, ...]) -> None:
-    """Hand on each line of standard error as it comes; git rewrites lines of progress with carriage returns."""
+    """Report each line of standard error. git rewrites progress lines with carriage returns."""
     rest = ""
     async for chunk in process.output.follow():
         if chunk.channel is Channel.STDERR:

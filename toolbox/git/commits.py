@@ -1,4 +1,4 @@
-"""Commits as the wire wants them, from git's log or from libgit2."""
+"""Convert commits from git's log or from libgit2 to the wire format."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Commit(msgspec.Struct, frozen=True):
     offset: int
 
     def info(self) -> GitCommitInfo:
-        """Return what goes over the wire."""
+        """Return the wire struct."""
         moment = stamp(self.time, self.offset)
         return GitCommitInfo(
             hash=self.hash, author=self.author, email=self.email, message=self.message, timestamp=moment
@@ -32,7 +32,7 @@ class Commit(msgspec.Struct, frozen=True):
 
 
 def stamp(seconds: int, offset: int) -> str:
-    """Format a time in a zone, the way Go does; one that no calendar has becomes the first, as in git."""
+    """Format a time as Go does (RFC 3339). A time outside years 1 to 9999 becomes the epoch, as in git."""
     offset = offset if abs(offset) < 1440 else 0
     try:
         year, month, day, hour, minute, second, *_ = time.gmtime(seconds + 60 * offset)
@@ -46,14 +46,14 @@ def stamp(seconds: int, offset: int) -> str:
 
 
 class LogParser:
-    """Turn pieces of ``git log -z`` with ``FORMAT`` into commits; any split of the input gives the same."""
+    """Parse chunks of ``git log -z`` with ``FORMAT``; chunks may end anywhere."""
 
     def __init__(self) -> None:
         self._rest = b""
         self._fields: list[bytes] = []
 
     def feed(self, data: bytes) -> list[GitCommitInfo]:
-        """Return the commits that are complete."""
+        """Return the commits completed by this chunk."""
         *fields, self._rest = (self._rest + data).split(b"\0")
         found = []
         for field in fields:

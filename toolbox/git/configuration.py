@@ -1,4 +1,4 @@
-"""Git's configuration files, one scope at a time; values are never logged, because some of them are tokens."""
+"""Git's configuration files, one scope at a time. Values are never logged: some are tokens."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 SCOPES = ("global", "local", "system")
 SYSTEM = "/etc/gitconfig"
-# The status of ``git config --unset-all`` for a key that is not there.
+# Exit status of ``git config --unset-all`` for a key that is not set.
 _NOT_SET = 5
 
 
@@ -43,7 +43,7 @@ class Configuration:
         return GitConfigResponse(value=value)
 
     async def set(self, request: GitSetConfigRequest) -> None:
-        """Give a key one value."""
+        """Set a key to one value."""
         await self._set(request.scope, request.path, {validate.config_key(request.key): request.value})
         log.info("git configuration was set: %s", request.key)
 
@@ -61,14 +61,14 @@ class Configuration:
             raise output.failure()
 
     async def set_user(self, request: GitConfigureUserRequest) -> None:
-        """Set name and address, both or none."""
+        """Set name and address in one write."""
         for value in (request.name, request.email):
             if "\n" in value or "\r" in value:
                 raise BadRequest("bad request: name and email must be on one line")
         await self._set(request.scope, request.path, {"user.name": request.name, "user.email": request.email})
 
     async def enable(self, key: str, value: str) -> None:
-        """Set a key for the user, in every repository."""
+        """Set a key in the global scope."""
         await self._set("global", None, {key: value})
 
     async def _set(self, scope: str | None, path: str | None, values: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""Git's own store of credentials: plain text that the user asked for, readable by nobody else."""
+"""The credential store of git (``~/.git-credentials``): plain text, mode 0600, used on the user's request."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PROTOCOLS = ("https", "http")
 
 
 class CredentialStore:
-    """Keep credentials for hosts, in the file and the format of ``git credential-store``."""
+    """Store credentials for hosts, in the file and format of ``git credential-store``."""
 
     def __init__(self, context: GitContext, environment: Environment, configuration: Configuration, home: str) -> None:
         self._context = context
@@ -29,7 +29,7 @@ class CredentialStore:
         self._home = home
 
     async def approve(self, request: GitAuthenticateRequest) -> None:
-        """Store credentials, and have git use them for that host only."""
+        """Store credentials, and configure git to use the store for that host only."""
         host, protocol = request.host or "github.com", request.protocol or "https"
         username = validate.credential_part(request.username, "username")
         password = validate.credential_part(request.password, "password")
@@ -44,7 +44,7 @@ class CredentialStore:
         await self._configuration.enable(f"credential.{protocol}://{host}.helper", "store")
 
     async def reject(self, query: GitForgetQuery) -> None:
-        """Forget the credentials for a host, of one user or of all."""
+        """Remove the credentials for a host, of one user or of all."""
         host, protocol = query.host or "github.com", query.protocol or "https"
         home = self._environment.get("HOME") or self._home
         file = os.path.join(home, ".git-credentials")
@@ -55,7 +55,7 @@ class CredentialStore:
 
 
 class StoredCredential:
-    """One line of the store."""
+    """One line of the credential store."""
 
     def __init__(self, protocol: str, username: str, password: str, host: str) -> None:
         self._user = f"{protocol}://{_quoted(username)}:"
@@ -63,24 +63,24 @@ class StoredCredential:
         self.line = f"{self._user}{_quoted(password)}{self._host}"
 
     def replaces(self, line: str) -> bool:
-        """Tell whether a line is for the same user of the same host."""
+        """Return whether a line is for the same user and host."""
         return line.startswith(self._user) and line.endswith(self._host)
 
 
 def _quoted(text: str) -> str:
-    """Encode the way git does: lower-case digits, the colon of a port too."""
+    """Percent-encode as git does: lower-case hex digits, and the colon of a port too."""
     raw = quote_from_bytes(text.encode("utf-8", "surrogateescape"), safe="")
     return re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), raw)
 
 
 def store(file: str, entry: StoredCredential) -> None:
-    """Put an entry first; blocks."""
+    """Put an entry first, as git does. Blocks."""
     with _changing(file) as lines:
         lines[:] = [entry.line, *(line for line in lines if not entry.replaces(line))]
 
 
 def forget(file: str, start: str, end: str) -> bool:
-    """Take out the lines that start and end like that; tell whether there were any; blocks."""
+    """Remove the lines with that start and end; return whether there were any. Blocks."""
     if not os.path.exists(file):
         return False
     with _changing(file) as lines:
@@ -92,7 +92,7 @@ def forget(file: str, start: str, end: str) -> bool:
 
 @contextlib.contextmanager
 def _changing(file: str) -> Iterator[list[str]]:
-    """Yield the lines of the store to be changed, under the lock that git itself takes."""
+    """Yield the lines to change, under the lock file that git takes too; write them back by rename."""
     lock = f"{file}.lock"
     try:
         fd = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

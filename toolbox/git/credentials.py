@@ -1,7 +1,8 @@
-"""Credentials of one request on their way to git: in memory that only descendants of that git can open.
+"""Pass the credentials of one request to git in sealed memory (memfd) that only its descendants can open.
 
-Never in arguments, variables or files with a name. The helper is bound to scheme, host and port, so git does not ask
-it for the target of a redirect; and it replaces the user's helpers, so that nothing stores what it gives.
+Arguments, environment variables and named files would show them to other processes. The credential helper is bound to
+scheme, host and port, so that git does not ask it after a redirect to another host. It replaces the user's helpers,
+which would store the credentials.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ from toolbox.git.validate import credential_part
 
 log = logging.getLogger(__name__)
 
-# Accepted beside a token by the large hosts, where any name that is not empty works.
+# User name for a token without one: the large hosts accept any name that is not empty.
 TOKEN_USER = "git"  # noqa: S105 - a name
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class HostCredentials:
-    """Who may be told to one host, and how TLS is treated there.
+    """Credentials and TLS policy for one host.
 
-    ``rewrite`` is a URL as configured, and the same without the credentials it has or leads to.
+    ``scope`` is scheme, host and port. ``rewrite`` is a configured URL and its replacement without credentials.
     """
 
     scope: str = ""
@@ -40,12 +41,12 @@ class HostCredentials:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """List what must not be shown."""
+        """Return the texts to redact."""
         return secrets_of(self.username, self.password) if self.given else ()
 
     @property
     def given(self) -> bool:
-        """Tell whether there are credentials."""
+        """Return whether there are credentials for a host."""
         return bool(self.scope and (self.username or self.password))
 
     @contextlib.contextmanager
@@ -64,7 +65,7 @@ class HostCredentials:
 def credentials_for(
     url: RemoteUrl, username: str | None, password: str | None, *, insecure: bool = False
 ) -> HostCredentials:
-    """Choose the credentials of a request, else those in the URL."""
+    """Return the credentials of the request, else those in the URL."""
     name, word = credential_part(username or "", "username"), credential_part(password or "", "password")
     if not (name or word):
         name, word = credential_part(url.username, "url"), credential_part(url.password, "url")
@@ -76,7 +77,7 @@ def credentials_for(
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CredentialOptions:
-    """What to start git with: options, and the descriptors they speak of."""
+    """Options for git, and the descriptors to inherit that they refer to."""
 
     options: tuple[str, ...] = ()
     fds: tuple[int, ...] = ()
@@ -84,7 +85,7 @@ class CredentialOptions:
 
 @contextlib.contextmanager
 def credential_options(credentials: HostCredentials) -> Iterator[CredentialOptions]:
-    """Open the way for one run of git."""
+    """Create the options and descriptors for one git process; the descriptors are closed on exit."""
     with contextlib.ExitStack() as stack:
         options: list[str] = []
         fds: list[int] = []
@@ -92,7 +93,7 @@ def credential_options(credentials: HostCredentials) -> Iterator[CredentialOptio
             options.append(f"http.{credentials.scope}/.sslVerify=false")
         if credentials.given:
             fd = _sealed(f"username={credentials.username}\npassword={credentials.password}\n", stack)
-            # An empty value takes back every helper configured so far.
+            # An empty value resets the list of helpers configured so far.
             options += ["credential.helper=", f"credential.{credentials.scope}.helper={_helper(fd)}"]
             fds.append(fd)
         if credentials.rewrite is not None:
@@ -108,13 +109,13 @@ def _helper(fd: int) -> str:
 
 
 def _rewriting(secret: str, clean: str) -> str:
-    """Write the configuration that keeps the credentials of a stored URL out of arguments."""
+    """Return configuration that keeps credentials of a stored URL out of arguments: git passes URLs on as arguments."""
     quoted = secret.replace("\\", "\\\\").replace('"', '\\"')
     return f'[url "{clean}"]\n\tinsteadOf = "{quoted}"\n\tpushInsteadOf = "{quoted}"\n'
 
 
 def _sealed(text: str, stack: contextlib.ExitStack) -> int:
-    """Return a descriptor of nameless memory that can be opened again and again, and never changed."""
+    """Return a sealed memfd. Unlike a pipe it can be read repeatedly: git and git-lfs ask separately."""
     fd = os.memfd_create("git", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     stack.callback(os.close, fd)
     data = text.encode("utf-8", "surrogateescape")

@@ -1,4 +1,4 @@
-"""Large files: their objects travel beside git's own, with the credentials of the request and before the files do."""
+"""Git LFS: transfer objects with the credentials of the request, before filters run without them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _READ = 64 * 1024
 
 
 async def uses_lfs(context: GitContext, repo: Repo, revision: str = "") -> bool:
-    """Tell whether a repository keeps large files, and the program for them is there."""
+    """Return whether a repository uses LFS and git-lfs is installed."""
     if not await context.cli.has_lfs():
         return False
     if await context.workers.run(_traces, repo):
@@ -35,7 +35,7 @@ def _traces(repo: Repo) -> bool:
 
 
 async def push_objects(context: GitContext, repo: Repo, remote: str, branch: str, credentials: HostCredentials) -> None:
-    """Upload objects; once the references are there, nothing would be uploaded any more."""
+    """Upload objects before the push: after it git-lfs takes them for already uploaded."""
     if await uses_lfs(context, repo):
         await context.cli.check(GitCall(repo, ["lfs", "push", remote, branch], credentials=credentials, network=True))
 

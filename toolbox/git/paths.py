@@ -1,4 +1,4 @@
-"""Which files of a repository a client means: names as they are, patterns only where nothing has that name."""
+"""Resolve file names from clients: literal names first, patterns only if no file has that name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _GLOB = frozenset("*?[")
 
 
 def inside(repo: Repo, files: list[str]) -> list[str]:
-    """Return paths relative to the root of the repository; refuse those outside of it. Blocks."""
+    """Return paths relative to the root of the repository; refuse paths outside it. Blocks."""
     return [_relative(repo, name) for name in files]
 
 
@@ -23,7 +23,7 @@ def _relative(repo: Repo, name: str) -> str:
     if not name or "\0" in name:
         raise BadRequest("bad request: file name is empty or contains a NUL byte")
     path = os.path.normpath(os.path.join(repo.path, name))
-    # An absolute path may go through links that the repository's own path does not.
+    # An absolute path may contain symbolic links that the repository's path does not.
     if os.path.isabs(name) and not _within(path, repo.path):
         path = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
     if not _within(path, repo.path):
@@ -39,26 +39,26 @@ def _within(path: str, root: str) -> bool:
 
 
 def nul_list(names: list[str]) -> bytes:
-    """Write names as git reads them from standard input; an empty list would mean everything."""
+    """Encode names for git's standard input, NUL-separated. git takes an empty list for all files."""
     if not names:
         raise ValueError("git takes an empty list for everything")
     return b"".join(os.fsencode(name) + b"\0" for name in names)
 
 
 def literal(name: str) -> str:
-    """Return a pathspec that means exactly one path, and everything below it."""
+    """Return a pathspec that matches exactly one path and what is below it."""
     return f":(top,literal){'' if name == '.' else name}"
 
 
 class StagePlan(msgspec.Struct):
-    """What to stage: ``files`` by their names, everything else as pathspecs; ``absent`` is not on disk."""
+    """What to stage: ``files`` by name, directories and patterns as pathspecs; ``absent`` are names not on disk."""
 
     files: list[str]
     specs: list[str]
     absent: list[str]
 
     def find_absent(self, listed: list[str]) -> None:
-        """Look for what is not on disk in the index: deleted files, deleted directories, else it may be a pattern."""
+        """Look up absent names in the index: deleted files, deleted directories, else patterns."""
         known = set(listed)
         folders = {parent for name in listed for parent in _parents(name)}
         for name in self.absent:
@@ -79,7 +79,7 @@ def _parents(name: str) -> Iterator[str]:
 
 
 def sort(repo: Repo, names: list[str]) -> StagePlan:
-    """Sort names by what they are on disk. Blocks."""
+    """Sort names into files, directories and absent ones. Blocks."""
     plan = StagePlan([], [], [])
     for name in names:
         try:

@@ -1,4 +1,4 @@
-"""Read git's progress: lines such as ``Receiving objects:  44% (34260/77863), 23.45 MiB | 46.89 MiB/s``."""
+"""Parse git's progress: lines such as ``Receiving objects:  44% (34260/77863), 23.45 MiB | 46.89 MiB/s``."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _LINE = re.compile(
     r"(?P<remote>remote: )?(?P<phase>[A-Z][A-Za-z ]+): +(?P<percent>\d+)% \((?P<current>\d+)/(?P<total>\d+)\)"
     r"(?:, (?P<transferred>[\d.]+ [KMGi]*(?:B|bytes) \| [\d.]+ [KMGi]*B/s))?(?P<done>, done)?"
 )
-# At most five events a second; a phase that ends is always told.
+# Seconds between progress events; the end of a phase (100 %) is always sent.
 INTERVAL = 0.2
-# Events that wait for a slow reader.
+# Queue size; with a slow reader further events are dropped.
 WAITING = 256
 
 Operate = Callable[[Callable[[str], None]], Coroutine[Any, Any, None]]
@@ -25,7 +25,7 @@ Send = Callable[[str, Any], Awaitable[None]]
 
 
 def parse(line: str) -> Progress | RemoteLine | None:
-    """Return what a line means to a client, if anything."""
+    """Return the event for a line, None for lines that clients do not need."""
     match = _LINE.search(line)
     if match is not None:
         return Progress(
@@ -41,7 +41,7 @@ def parse(line: str) -> Progress | RemoteLine | None:
 
 
 class Reporter:
-    """Run an operation and send what happens, by name: progress and remote lines, last a result or an error."""
+    """Run an operation and send its events: progress and remote lines, last a result or an error."""
 
     def __init__(self) -> None:
         self._events: asyncio.Queue[Progress | RemoteLine | None] = asyncio.Queue()
@@ -49,7 +49,7 @@ class Reporter:
         self._sent = ("", -1)
 
     def say(self, line: str) -> None:
-        """Take a line of git's; what comes too fast for anybody to read is left out."""
+        """Queue the event of a line of git; too frequent events are dropped."""
         event = parse(line)
         if event is not None and self._events.qsize() < WAITING and self._passes(event):
             self._events.put_nowait(event)
@@ -65,7 +65,7 @@ class Reporter:
         return True
 
     async def run(self, operate: Operate, send: Send) -> None:
-        """Work until the end; a caller that is cancelled ends the operation and waits for its cleaning up."""
+        """Run to the end. Cancelling the caller cancels the operation and waits for its cleanup."""
         work = asyncio.ensure_future(operate(self.say))
         work.add_done_callback(lambda _: self._events.put_nowait(None))
         try:

@@ -1,4 +1,4 @@
-"""Take credentials out of what git says, before it enters a message or a log."""
+"""Redact credentials in git's output before it enters a message or a log."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from urllib.parse import quote
 
 _USERINFO = re.compile(r"(?<=://)[^/\s@'\"]+@")
 _HIDDEN = "***"
-# A shorter user name is too likely to be a part of ordinary words.
+# Shorter user names occur in ordinary words.
 _SHORTEST_NAME = 4
 
 
 def secrets_of(username: str, password: str) -> tuple[str, ...]:
-    """List every form in which a pair of credentials may show up, the longest of the password first."""
+    """Return every form in which credentials may appear: Basic pair, raw, percent-encoded."""
     pair = base64.b64encode(f"{username}:{password}".encode("utf-8", "surrogateescape")).decode()
     names = [username] if len(username) >= _SHORTEST_NAME else []
     forms = [
@@ -24,7 +24,7 @@ def secrets_of(username: str, password: str) -> tuple[str, ...]:
         *names,
         *(quote(name, safe="") for name in names),
     ]
-    # The password before the user name: a name that begins the password would leave its rest.
+    # The password before the user name: replacing a name that starts the password would leave its rest.
     return tuple(dict.fromkeys(form for form in forms if form))
 
 

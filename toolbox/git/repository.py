@@ -1,4 +1,4 @@
-"""Find a repository exactly where the client says, know whose it is, and let one change at a time into it."""
+"""Find a repository at exactly the given path, determine its owner, and serialise changes to it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from toolbox.host.users import UserIdentity
 from toolbox.host.worker_pool import WorkerPool
 
 _POINTER_BYTES = 4096
-_MARKS = {
+_STATE_FILES = {
     "MERGE_HEAD": "merge",
     "rebase-merge": "rebase",
     "rebase-apply": "rebase",
@@ -30,8 +30,8 @@ _MARKS = {
 class Repo(msgspec.Struct, frozen=True):
     """A repository: ``path`` as resolved, ``gitdir`` of this worktree, ``common`` of all of them.
 
-    ``user`` is the owner if that is not who we are: git runs as the owner, so that neither its hooks and filters
-    gain our rights nor the owner loses access to new objects.
+    ``user`` is the owner if it is not the daemon's user. git runs as the owner: filters of the repository do not gain
+    the daemon's rights, and the owner keeps access to new objects.
     """
 
     path: str
@@ -42,18 +42,18 @@ class Repo(msgspec.Struct, frozen=True):
 
     @property
     def ceiling(self) -> str:
-        """Return the folder in which git stops looking."""
+        """Return the folder at which git's search for a repository ends."""
         return os.path.dirname(self.path)
 
     def with_files(self) -> Repo:
-        """Return the same repository, which must have a working tree."""
+        """Return the repository; raise if it has no working tree."""
         if self.bare:
             raise BadRequest("bad request: repository is bare, it must be run in a work tree")
         return self
 
 
 class Repositories:
-    """Open repositories, and hold the lock of each."""
+    """Open repositories, and hold a lock for each."""
 
     def __init__(self, workdir: str, home: str, workers: WorkerPool) -> None:
         self._root = Workdir(workdir)
@@ -62,18 +62,18 @@ class Repositories:
         self._locks: dict[str, tuple[asyncio.Lock, list[object]]] = {}
 
     def resolve(self, text: str) -> str:
-        """Return an absolute path, with ``~`` standing for the home directory."""
+        """Return an absolute path; ``~`` is the home directory."""
         if text == "~" or text.startswith("~/"):
             text = self._home + text[1:]
         return os.path.normpath(decode(self._root.resolve(text)))
 
     async def open(self, text: str) -> Repo:
-        """Return the repository at a path, never one above it."""
+        """Return the repository at a path, never one in a folder above."""
         return await self._workers.run(find, self.resolve(text))
 
     @contextlib.asynccontextmanager
     async def changing(self, key: str, *, wait: bool = True) -> AsyncIterator[None]:
-        """Hold the only right to change what ``key`` names; without ``wait`` being second is a conflict."""
+        """Hold the lock of ``key``; without ``wait`` a held lock raises ``Conflict``."""
         lock, users = self._locks.setdefault(key, (asyncio.Lock(), []))
         if users and not wait:
             raise Conflict(f"conflict: another operation is under way: {key}")
@@ -89,7 +89,7 @@ class Repositories:
 
 
 def find(path: str) -> Repo:
-    """Look for a repository at exactly ``path``; blocks."""
+    """Return the repository at exactly ``path``. Blocks."""
     raw = os.fsencode(path)
     try:
         real = os.path.realpath(raw, strict=True)
@@ -109,8 +109,8 @@ def find(path: str) -> Repo:
 
 
 def unfinished(repo: Repo) -> str:
-    """Name the operation that is not finished, if there is one; blocks."""
-    return next((name for mark, name in _MARKS.items() if os.path.exists(os.path.join(repo.gitdir, mark))), "")
+    """Return the name of the operation in progress, empty if there is none. Blocks."""
+    return next((name for mark, name in _STATE_FILES.items() if os.path.exists(os.path.join(repo.gitdir, mark))), "")
 
 
 def _missing(path: str) -> GitRepoNotFound:
@@ -118,7 +118,7 @@ def _missing(path: str) -> GitRepoNotFound:
 
 
 def _pointed(file: bytes) -> bytes:
-    """Read where a ``.git`` file of a worktree or submodule points to."""
+    """Return the git directory a ``.git`` file of a worktree or submodule points to."""
     with open(file, "rb") as source:
         line = source.read(_POINTER_BYTES).partition(b"\n")[0]
     target = line.removeprefix(b"gitdir:").strip()
@@ -140,7 +140,7 @@ def _common(gitdir: bytes) -> bytes:
 
 
 def owner(status: os.stat_result) -> UserIdentity | None:
-    """Return who to run git as, None for ourselves; blocks."""
+    """Return the user to run git as, None for the daemon's own. Blocks."""
     if os.geteuid() != 0 or status.st_uid == 0:
         return None
     try:

@@ -1,4 +1,4 @@
-"""The folder a clone goes into: what was there before, and how to get back to that. Everything here blocks."""
+"""The target folder of a clone, and how to restore its previous state. Everything here blocks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from toolbox.host.users import UserIdentity
 
 
 class Target:
-    """A folder that may or may not exist yet; ``undo`` removes all that came since."""
+    """A folder that may not exist yet; ``undo`` removes everything created since."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -23,7 +23,7 @@ class Target:
 
     @property
     def empty(self) -> bool:
-        """Tell whether git can clone here by itself."""
+        """Return whether ``git clone`` accepts the folder."""
         return not self._before
 
     def _list(self) -> set[str]:
@@ -34,7 +34,7 @@ class Target:
         return {path for path, _ in _walk(self.path)}
 
     def undo(self) -> None:
-        """Go back to what was there before."""
+        """Restore the previous state."""
         with contextlib.suppress(FileNotFoundError):
             if self.existed:
                 self._remove_new()
@@ -63,7 +63,7 @@ def _walk(root: str) -> list[tuple[str, bool]]:
 
 
 def _make_parents(folder: str) -> list[str]:
-    """Make the folders above, and return those that were missing."""
+    """Make missing parent folders and return them."""
     missing: list[str] = []
     while not os.path.lexists(folder):
         missing.insert(0, folder)
@@ -77,7 +77,7 @@ def _make_parents(folder: str) -> list[str]:
 
 
 def prepare(path: str) -> UserIdentity | None:
-    """Make the folder of a new repository; return whose it is if not ours."""
+    """Make the folder of a new repository; return its owner, None for the daemon's user."""
     if os.path.lexists(path) and not os.path.isdir(path):
         raise Conflict(f"conflict: '{path}' already exists and is not a directory")
     if not os.path.isdir(path):

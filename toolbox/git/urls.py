@@ -1,4 +1,4 @@
-"""What a remote URL means: its transport, whom credentials may go to, and what may be shown of it."""
+"""Parse remote URLs: transport, host that may get credentials, text without credentials."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class RemoteUrl(msgspec.Struct, frozen=True):
-    """A URL taken apart.
+    """A parsed URL.
 
-    ``text`` is what git is given: it holds no credentials, because arguments of a process are visible to all.
-    ``scope`` is scheme, host and port of HTTP URLs, as far as credentials may travel; empty for other transports.
-    ``configured`` is the text in the configuration where an ``insteadOf`` rule may have led elsewhere.
+    ``text`` is the argument for git, without credentials: arguments of a process are visible to all users.
+    ``scope`` is scheme, host and port of an HTTP URL, which bounds the credentials; empty for other transports.
+    ``configured`` is the text in the configuration, before ``insteadOf`` rules, if it differs from ``original``.
     """
 
     text: str
@@ -37,17 +37,17 @@ class RemoteUrl(msgspec.Struct, frozen=True):
 
     @property
     def local(self) -> bool:
-        """Tell whether it is a folder of this machine, without a scheme."""
+        """Return whether it is a path of this machine."""
         return self.scheme == ""
 
     @property
     def embedded(self) -> bool:
-        """Tell whether the URL carries credentials."""
+        """Return whether the URL contains credentials."""
         return self.text != self.original and bool(self.username or self.password)
 
 
 def check(url: str) -> None:
-    """Refuse what git would take for an option or a program."""
+    """Refuse URLs that git would take for an option or a helper program."""
     if url.startswith("-") or _CONTROL.search(url) or not url.strip():
         raise BadRequest("bad request: invalid url")
     helper = _HELPER.match(url)
@@ -58,7 +58,7 @@ def check(url: str) -> None:
 
 
 def parse(url: str, *, workdir: str = "/") -> RemoteUrl:
-    """Take a URL apart and complete it; blocks, because a relative path is told from a host by looking."""
+    """Parse and complete a URL. Blocks: only the file system tells a relative path from a host name."""
     check(url)
     if "://" in url:
         return _with_scheme(url)
@@ -95,13 +95,13 @@ def _with_scheme(url: str) -> RemoteUrl:
 
 
 def _without_password(parts: SplitResult, url: str) -> str:
-    """Drop a password that ssh could not use anyway."""
+    """Drop the password, which ssh cannot use."""
     if not parts.password:
         return url
     return parts._replace(netloc=f"{parts.username or ''}@{parts.netloc.rpartition('@')[2]}").geturl()
 
 
 def scope_of(scheme: str, host: str, port: int | None) -> str:
-    """Return what git matches a configured credential helper against."""
+    """Return the URL prefix that git matches ``credential.<url>.helper`` against."""
     name = f"[{host}]" if ":" in host else host
     return f"{scheme}://{name}" if port in (None, _PORTS[scheme]) else f"{scheme}://{name}:{port}"

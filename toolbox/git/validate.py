@@ -1,4 +1,4 @@
-"""Names and revisions from clients, checked before git sees them."""
+"""Validate names and revisions from clients before they reach git."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _KEY = re.compile(r"[A-Za-z0-9.-]+\.(?:[^\x00\n]*\.)?[A-Za-z][A-Za-z0-9-]*")
 
 
 def plain(text: str, what: str) -> str:
-    """Return a text that cannot be an option and fits on a line."""
+    """Return a text that is not an option and has no control characters."""
     if text.startswith("-") or _CONTROL.search(text):
         raise BadRequest(f"bad request: invalid {what}")
     return text
 
 
 def valid_branch(name: str) -> bool:
-    """Tell whether a name follows git's rules for references."""
+    """Return whether a name follows git's rules for references."""
     return bool(name) and name not in ("HEAD", "@") and not name.startswith(("-", "/")) and not _FORBIDDEN.search(name)
 
 
@@ -40,7 +40,7 @@ def remote(name: str) -> str:
 
 
 def full_id(text: str) -> bool:
-    """Tell whether a text is a whole object id."""
+    """Return whether a text is a full object id."""
     return bool(_FULL_ID.fullmatch(text.lower()))
 
 

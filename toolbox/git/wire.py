@@ -1,6 +1,6 @@
-"""What the git endpoints send and receive; requests are snake_case on the wire, answers camelCase.
+"""Requests and responses of the git endpoints: requests are snake_case on the wire, responses camelCase.
 
-In optional fields an empty string means the same as none: published examples send it everywhere.
+In optional fields an empty string means the same as none: published examples send empty strings everywhere.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class RepoRequest(Request, kw_only=True):
 
 
 class GitCloneRequest(RepoRequest, kw_only=True):
-    """Ask for a clone; ``commit_id`` may be abbreviated, ``depth`` 0 means the whole history."""
+    """Clone a repository; ``commit_id`` may be abbreviated, ``depth`` 0 means the whole history."""
 
     url: Filled
     branch: str | None = None
@@ -44,20 +44,20 @@ class GitCloneRequest(RepoRequest, kw_only=True):
 
 
 class GitInitRequest(RepoRequest, kw_only=True):
-    """Ask for a new repository."""
+    """Make a repository."""
 
     bare: bool | None = None
     initial_branch: str | None = None
 
 
 class GitAddRequest(RepoRequest, kw_only=True):
-    """Name what to stage; ``.`` is everything."""
+    """Files to stage; ``.`` is everything."""
 
     files: list[str]
 
 
 class GitCommitRequest(RepoRequest, kw_only=True):
-    """Describe a commit of what is staged."""
+    """Commit the index."""
 
     message: Filled
     author: Filled
@@ -66,13 +66,13 @@ class GitCommitRequest(RepoRequest, kw_only=True):
 
 
 class GitCommitResponse(Wire, kw_only=True):
-    """Name the commit that was made."""
+    """The new commit."""
 
     hash: str
 
 
 class RemoteRequest(RepoRequest, kw_only=True):
-    """Name a remote, a branch, and who asks."""
+    """A remote, a branch and credentials."""
 
     username: str | None = None
     password: str | None = None
@@ -81,23 +81,23 @@ class RemoteRequest(RepoRequest, kw_only=True):
 
 
 class GitPushRequest(RemoteRequest, kw_only=True):
-    """Ask for a push of one branch."""
+    """Push one branch."""
 
     set_upstream: bool | None = None
 
 
 class GitPullRequest(RemoteRequest, kw_only=True):
-    """Ask for a fetch and a fast-forward."""
+    """Fetch and fast-forward."""
 
 
 class GitFetchRequest(RemoteRequest, kw_only=True):
-    """Ask for a fetch of one branch, or of what the remote is configured for."""
+    """Fetch one branch, or what the remote is configured for."""
 
     prune: bool | None = None
 
 
 class FileStatus(Wire, kw_only=True):
-    """Describe a changed file; ``extra`` is where a renamed or copied file was before."""
+    """Describe a changed file; ``extra`` is the old name of a renamed or copied file."""
 
     name: str
     extra: str
@@ -106,7 +106,7 @@ class FileStatus(Wire, kw_only=True):
 
 
 class GitStatus(Wire, kw_only=True):
-    """Describe a working tree; ``state`` names an operation that is not finished: merge, rebase, ..."""
+    """Describe a working tree; ``state`` is the operation in progress: merge, rebase, ..."""
 
     additive: ClassVar[frozenset[str]] = frozenset({"detached", "upstream", "state"})
 
@@ -134,20 +134,20 @@ class ListBranchResponse(Wire, kw_only=True):
 
 
 class GitBranchRequest(RepoRequest, kw_only=True):
-    """Name a branch to make."""
+    """A branch to create."""
 
     name: Filled
 
 
 class GitDeleteBranchRequest(Request, kw_only=True):
-    """Name a branch to delete, here or in the query."""
+    """A branch to delete, here or in the query."""
 
     path: Needed = ""
     name: Needed = ""
 
 
 class DeleteBranchQuery(Wire, kw_only=True):
-    """Name a branch to delete where a proxy drops bodies."""
+    """A branch to delete, for clients behind proxies that drop the body of DELETE."""
 
     path: str = ""
     name: str = ""
@@ -204,7 +204,7 @@ class GitAddRemoteRequest(RepoRequest, kw_only=True):
 
 
 class GitResetRequest(RepoRequest, kw_only=True):
-    """Ask for a reset: soft, mixed, hard, merge or keep."""
+    """Reset HEAD or files: soft, mixed, hard, merge or keep."""
 
     mode: str | None = None
     target: str | None = None
@@ -229,7 +229,7 @@ class GitConfigQuery(Wire, kw_only=True):
 
 
 class GitConfigResponse(Wire, kw_only=True):
-    """Hold a configured value; null if there is none."""
+    """A configured value; null if there is none."""
 
     value: str | None
 
@@ -244,7 +244,7 @@ class GitSetConfigRequest(Request, kw_only=True):
 
 
 class GitConfigureUserRequest(Request, kw_only=True):
-    """Set the identity of commits made by hand."""
+    """Set the configured identity, which commits in terminals use."""
 
     name: Filled
     email: Filled
@@ -253,7 +253,7 @@ class GitConfigureUserRequest(Request, kw_only=True):
 
 
 class GitAuthenticateRequest(Request, kw_only=True):
-    """Store credentials for a host in git's own store, in plain text."""
+    """Store credentials for a host in git's credential store, in plain text."""
 
     username: Filled
     password: Filled
@@ -276,7 +276,7 @@ class RemotePath(Wire, kw_only=True):
 
 
 class Progress(Wire, kw_only=True):
-    """Tell how far an operation is."""
+    """Progress of an operation."""
 
     phase: str
     percent: int = 0
@@ -286,19 +286,19 @@ class Progress(Wire, kw_only=True):
 
 
 class RemoteLine(Wire, kw_only=True):
-    """Pass on what the remote says."""
+    """A line that the remote printed."""
 
     line: str
 
 
 class Result(Wire, kw_only=True):
-    """End a stream that went well."""
+    """The last event of a successful operation."""
 
     status: str
 
 
 class Failure(Wire, kw_only=True):
-    """End a stream with an error."""
+    """The last event of a failed operation."""
 
     status_code: int
     code: str

@@ -323,5 +323,5 @@ def test_store_replaces_the_entry_of_the_same_user_only(tmp_path: pathlib.Path) 
 @pytest.mark.parametrize(
     ("text", "seconds"), [("5", 5), ("300", 300), ("0", 60), ("", 60), ("-1", 60), ("1s", 60), ("٣", 60), ("9" * 9, 60)]
 )
-def test_patience_with_a_silent_peer(text: str, seconds: int) -> None:
-    assert hardening.patience({"GIT_HTTP_LOW_SPEED_TIME": text}) == seconds
+def test_timeout_of_a_stalled_peer(text: str, seconds: int) -> None:
+    assert hardening.stall_seconds({"GIT_HTTP_LOW_SPEED_TIME": text}) == seconds

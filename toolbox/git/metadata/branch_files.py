@@ -1,7 +1,6 @@
-"""Branches as they lie in the repository: a file each, or lines of ``packed-refs``.
+"""Read branch names from the files of a repository: one file per branch, or lines of ``packed-refs``.
 
-Reading them here takes a third of the time of libgit2, which opens the repository and every branch to give their names.
-Everything blocks.
+This takes a third of the time of libgit2, which opens the repository and every branch. Everything here blocks.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ _POINTER_BYTES = 4096
 
 
 def branches(repo: Repo) -> tuple[list[str], str] | None:
-    """Return the local branches by name, and the current one, made or not; None if they are kept in another way."""
+    """Return the local branches by name, and the current one (perhaps without a commit); None for a reftable."""
     common = os.fsencode(repo.common)
     if os.path.exists(os.path.join(common, b"reftable")):
         return None
@@ -25,21 +24,21 @@ def branches(repo: Repo) -> tuple[list[str], str] | None:
 
 
 def _loose(top: bytes) -> Iterator[bytes]:
-    waiting = [top]
-    while waiting:
+    folders = [top]
+    while folders:
         try:
-            with os.scandir(waiting.pop()) as entries:
+            with os.scandir(folders.pop()) as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
-                    elif not entry.name.endswith(b".lock") and _filled(entry):
+                        folders.append(entry.path)
+                    elif not entry.name.endswith(b".lock") and _has_content(entry):
                         yield entry.path[len(top) :]
-        except (FileNotFoundError, NotADirectoryError):  # no branch yet, or the last one in a folder went
+        except (FileNotFoundError, NotADirectoryError):  # no branch yet, or git removed an empty folder meanwhile
             continue
 
 
-def _filled(entry: os.DirEntry[bytes]) -> bool:
-    """Tell whether there is something in a file; an empty one is what a crash left of a branch, git skips it too."""
+def _has_content(entry: os.DirEntry[bytes]) -> bool:
+    """Return whether a file has content. A crash leaves an empty file for a branch; git skips those too."""
     try:
         return entry.stat().st_size > 0
     except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""Cached histories. A commit never changes, so neither does what is reachable from it.
+"""Cache the JSON of histories by their newest commit: what is reachable from a commit never changes.
 
-Except where a shallow clone is deepened, which shows in a file that is part of the key. Commits on top of a known one
-are put before what is known, so only they are read.
+Deepening a shallow clone changes it, so the identity of the ``shallow`` file is part of the key. New commits on top of
+a cached commit are put before the cached JSON, so only they are read.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from toolbox.git.repository import Repo
 from toolbox.git.wire import GitCommitInfo
 
 BOUND = 8 * 1024 * 1024
-_BIGGEST = BOUND // 4
-_MOST = 1000
+_MAX_ENTRY = BOUND // 4
+_MAX_ENTRIES = 1000
 
 Key = tuple[str, str, object]
 
 
 class CachedHistory(NamedTuple):
-    """A history as JSON with its number of commits; None if there were too many."""
+    """A history as JSON with its number of commits; ``data`` is None if there are too many."""
 
     commits: int
     data: bytes | None
 
 
 class HistoryCache:
-    """Keep the JSON of recent histories, some megabytes in all."""
+    """Keep the JSON of recent histories, ``bound`` bytes in all."""
 
     def __init__(self, bound: int = BOUND) -> None:
         self._bound = bound
@@ -57,7 +57,7 @@ class HistoryCache:
         commits, base = libgit2.history(repo.path, limit, tips)
         with self._lock:
             rest = self._known.get((repo.common, base, shallow)) if base else CachedHistory(0, b"[]")
-        if rest is None:  # forgotten meanwhile
+        if rest is None:  # evicted meanwhile
             commits, _ = libgit2.history(repo.path, limit, set())
             rest = CachedHistory(0, b"[]")
         cached = _joined([commit.info() for commit in commits], rest, limit)
@@ -65,18 +65,18 @@ class HistoryCache:
         return cached.data
 
     def _keep(self, key: Key, cached: CachedHistory) -> None:
-        if len(cached.data or b"") > _BIGGEST:
+        if len(cached.data or b"") > _MAX_ENTRY:
             return
         with self._lock:
             before = self._known.pop(key, None)
             self._size += len(cached.data or b"") - (len(before.data or b"") if before else 0)
             self._known[key] = cached
-            while self._size > self._bound or len(self._known) > _MOST:
+            while self._size > self._bound or len(self._known) > _MAX_ENTRIES:
                 self._size -= len(self._known.popitem(last=False)[1].data or b"")
 
 
 def _joined(commits: list[GitCommitInfo], rest: CachedHistory, limit: int) -> CachedHistory:
-    """Put commits before a history."""
+    """Prepend commits to a history."""
     count = len(commits) + rest.commits
     if rest.data is None or count > limit:
         return CachedHistory(count, None)

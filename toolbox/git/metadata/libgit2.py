@@ -1,7 +1,7 @@
-"""Quick work on metadata with libgit2, in this process: references, remotes, configuration, short histories.
+"""Read and write metadata with libgit2 in the daemon: references, remotes, configuration, short histories.
 
-The only module that imports pygit2 here; the services import it inside of the thread they call it in. It runs no
-hook, no filter and no network, so it may look at repositories of other users, but it writes only into our own.
+The only module of the daemon that imports pygit2; the import runs in a worker thread. These calls run no hook, no
+filter and no network, so they may read repositories of other users. The services write as the daemon's user only.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from toolbox.errors import (
 from toolbox.git.commits import Commit
 from toolbox.git.metadata.unsupported import Unsupported
 
-# libgit2 executes nothing, so whose files it reads does not matter.
+# The owner check protects against programs in the configuration; libgit2 runs none.
 pygit2.settings.owner_validation = False
 _FOREIGN = (
     "unsupported extension",
@@ -38,7 +38,7 @@ _FOREIGN = (
 
 @contextlib.contextmanager
 def opened(path: str) -> Iterator[pygit2.Repository]:
-    """Open exactly the repository at ``path`` and let go of its packs afterwards."""
+    """Open the repository at exactly ``path``; close its packs on exit."""
     try:
         repo = pygit2.Repository(path, RepositoryOpenFlag.NO_SEARCH)
     except pygit2.GitError as error:
@@ -63,7 +63,7 @@ def _meaning(error: Exception) -> ToolboxError:
 
 
 def create_branch(path: str, name: str) -> None:
-    """Make a branch at HEAD and switch to it; no file is touched."""
+    """Create a branch at HEAD and switch to it; no file changes."""
     with opened(path) as repo:
         if repo.state() == RepositoryState.MERGE:
             raise GitMergeConflict("conflict: cannot switch branch while merging")
@@ -100,7 +100,7 @@ def delete_branch(path: str, name: str) -> None:
 
 
 def remotes(path: str) -> list[tuple[str, str]]:
-    """Return names and first URLs, as configured: expanded ones often hold tokens."""
+    """Return names and first URLs as configured: URLs expanded by ``insteadOf`` often contain tokens."""
     with opened(path) as repo:
         config = repo.config.snapshot()
         return sorted((name, _first(config, f"remote.{name}.url")) for name in repo.remotes.names() if name)
@@ -111,13 +111,13 @@ def _first(config: pygit2.Config, key: str) -> str:
 
 
 def head(path: str) -> str:
-    """Return the id of the commit HEAD is at, empty before the first."""
+    """Return the commit id of HEAD, empty if there is no commit."""
     with opened(path) as repo:
         return "" if repo.head_is_unborn else str(repo.head.target)
 
 
 def init(path: str, *, bare: bool, initial: str) -> None:
-    """Make a repository, or leave one as it is."""
+    """Make a repository; an existing one is not changed."""
     try:
         pygit2.init_repository(path, bare=bare, initial_head=initial or None).free()
     except (pygit2.GitError, OSError) as error:
@@ -125,17 +125,17 @@ def init(path: str, *, bare: bool, initial: str) -> None:
 
 
 def history(path: str, limit: int, known: Collection[str] = ()) -> tuple[list[Commit], str]:
-    """Return the newest commits, one more than ``limit`` if there are more, and the known one they stand on.
+    """Return the newest commits up to a known one, and its id; one more than ``limit`` if there are more.
 
-    Without such a one all commits are there, and it is empty. Only a straight line leads to a known commit: from there
-    on the order is that of its own history.
+    Without a known commit the id is empty. The walk stops at a known commit only if no merge came before it: otherwise
+    the order of the rest is not that of the known commit's history.
     """
     found: list[Commit] = []
     with opened(path) as repo:
         if repo.head_is_unborn:
             return found, ""
         straight = True
-        # NONE is git's own order; TIME puts commits of the same second in any order, children after parents.
+        # NONE is git's own order; TIME may put parents before children that have the same second.
         for commit in repo.walk(repo.head.target, SortMode.NONE):
             if straight and str(commit.id) in known:
                 return found, str(commit.id)
@@ -162,7 +162,7 @@ def _codec(name: str | None) -> str:
 
 
 def config_get(file: str, key: str) -> str | None:
-    """Return the last value of a key in one file; an implicit true reads as nothing."""
+    """Return the last value of a key in one file; a key without a value is empty."""
     if not os.path.exists(file):
         return None
     with open(file, "rb") as source:
@@ -173,17 +173,17 @@ def config_get(file: str, key: str) -> str | None:
 
 
 def config_set(file: str, values: dict[str, str]) -> None:
-    """Give keys one value each in a file, which is made if it is not there."""
+    """Set keys to one value each in a file, which is created if missing."""
     with _written(file) as config:
         for key, value in values.items():
-            # set_multivar writes line ends unescaped, which destroys the file.
+            # set_multivar writes line ends unescaped, which corrupts the file.
             if key in config and len(list(config.get_multivar(key))) > 1:
                 config.delete_multivar(key, ".*")
             config[key] = value
 
 
 def config_section(file: str, prefix: str) -> dict[str, list[str]]:
-    """Return the values of every key that begins with ``prefix``, by the rest of the key."""
+    """Return the values of all keys that begin with ``prefix``, by the rest of the key."""
     found: dict[str, list[str]] = {}
     for entry in _config(file):
         if entry.name.startswith(prefix):
@@ -192,7 +192,7 @@ def config_section(file: str, prefix: str) -> dict[str, list[str]]:
 
 
 def config_replace(file: str, prefix: str, values: dict[str, list[str]]) -> None:
-    """Give keys exactly these values; a key without any is removed."""
+    """Set keys to exactly these values; a key without values is removed."""
     with _written(file) as config:
         for key, wanted in values.items():
             if f"{prefix}{key}" in config:
@@ -203,7 +203,7 @@ def config_replace(file: str, prefix: str, values: dict[str, list[str]]) -> None
 
 @contextlib.contextmanager
 def _written(file: str) -> Iterator[pygit2.Config]:
-    """Open a file to change it; it stays its owner's."""
+    """Open a file to change it; keep its owner."""
     status = os.stat(file) if os.path.exists(file) else None
     os.makedirs(os.path.dirname(file), exist_ok=True)
     try:

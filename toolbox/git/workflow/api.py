@@ -63,7 +63,7 @@ from toolbox.http.endpoint import MIB, Request, endpoint
 
 
 class WorkflowServices(msgspec.Struct, frozen=True, kw_only=True):
-    """What the endpoints call."""
+    """The services behind the endpoints."""
 
     comparing: Comparing
     content: Content
@@ -77,7 +77,7 @@ class WorkflowServices(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkflowApi:
-    """Work with repositories."""
+    """Endpoints that the SDKs have no methods for."""
 
     def __init__(self, services: WorkflowServices) -> None:
         self._git = services
@@ -94,13 +94,13 @@ class WorkflowApi:
 
     @endpoint("GET", "/git/show", tag=TAG, errors=(*READ, GitBranchNotFound, FileMissing), media=OCTETS)
     async def show_file(self, query: ShowQuery, request: Request) -> web.StreamResponse:
-        """Download a file as it is in a revision."""
+        """Download a file of a revision."""
         blob = await self._git.content.find(query)
         return await send_stream(request, blob.name, self._git.content.read(blob), size=blob.size)
 
     @endpoint("POST", "/git/apply", tag=TAG, errors=(*WRITE, GitMergeConflict, GitDirtyWorktree), body_limit=64 * MIB)
     async def apply_patch(self, body: ApplyRequest) -> GitApplied:
-        """Apply a patch, all of it or nothing; only with ``three_way`` conflicts stay in the files."""
+        """Apply a patch, all or nothing; ``three_way`` leaves conflicts in the files."""
         return await self._git.patching.apply(body)
 
     @endpoint("POST", "/git/clean", tag=TAG, errors=WRITE)
@@ -110,7 +110,7 @@ class WorkflowApi:
 
     @endpoint("GET", "/git/check-ignore", tag=TAG, errors=READ)
     async def check_ignored(self, query: IgnoreQuery) -> GitIgnored:
-        """Tell which files are ignored, and why."""
+        """Return which files are ignored, and by which rule."""
         return await self._git.cleaning.ignored(query)
 
     @endpoint("GET", "/git/ls-remote", tag=TAG, errors=(*READ, NotFound, GitAuthFailed, Forbidden, GitTransportFailed))
@@ -120,7 +120,7 @@ class WorkflowApi:
 
     @endpoint("GET", "/git/blame", tag=TAG, errors=(*READ, GitBranchNotFound, FileMissing))
     async def get_blame(self, query: BlameQuery, request: Request) -> GitBlame:
-        """Tell where each line of a file comes from."""
+        """Return the commit of each line of a file."""
         return await while_connected(request, self._git.comparing.blame(query))
 
     @endpoint("GET", "/git/stash", tag=TAG, errors=READ)
@@ -130,17 +130,17 @@ class WorkflowApi:
 
     @endpoint("POST", "/git/stash/push", tag=TAG, errors=WORKTREE)
     async def push_stash(self, body: StashPushRequest) -> None:
-        """Put local changes away."""
+        """Stash local changes."""
         await self._git.stashes.push(body)
 
     @endpoint("POST", "/git/stash/apply", tag=TAG, errors=(*WORKTREE, NotFound))
     async def apply_stash(self, body: StashRequest) -> None:
-        """Take changes back and keep the stash."""
+        """Apply a stash and keep it."""
         await self._git.stashes.take(body, "apply")
 
     @endpoint("POST", "/git/stash/pop", tag=TAG, errors=(*WORKTREE, NotFound))
     async def pop_stash(self, body: StashRequest) -> None:
-        """Take changes back and remove the stash."""
+        """Apply a stash and remove it."""
         await self._git.stashes.take(body, "pop")
 
     @endpoint("POST", "/git/stash/drop", tag=TAG, errors=(*WRITE, NotFound))
@@ -150,12 +150,12 @@ class WorkflowApi:
 
     @endpoint("GET", "/git/tags", tag=TAG, errors=READ)
     async def list_tags(self, query: RepoQuery) -> ListTagsResponse:
-        """List tags with the commits they lead to."""
+        """List tags with their commits."""
         return await self._git.tags.list_all(query.path)
 
     @endpoint("POST", "/git/tags", tag=TAG, status=201, errors=(*WRITE, GitBranchNotFound))
     async def create_tag(self, body: GitTagRequest) -> None:
-        """Make a tag; with a message it is annotated."""
+        """Create a tag; with a message it is annotated."""
         await self._git.tags.create(body)
 
     @endpoint("DELETE", "/git/tags", tag=TAG, status=204, errors=(*READ, GitBranchNotFound))
@@ -165,25 +165,25 @@ class WorkflowApi:
 
     @endpoint("POST", "/git/merge", tag=TAG, errors=WORKTREE)
     async def merge_branch(self, body: GitMergeRequest) -> GitMergeResponse:
-        """Merge a branch; ``action`` continues or aborts a merge that stopped.
+        """Merge a branch; ``action`` continues or aborts a stopped merge.
 
-        A conflict answers 409 with the files in ``conflicts``; the merge stays under way, see ``state`` of the status.
+        A conflict answers 409 with the files in ``conflicts``; the merge stays in progress (``state`` in the status).
         """
         return await self._git.sequencing.merge(body)
 
     @endpoint("POST", "/git/rebase", tag=TAG, errors=WORKTREE)
     async def rebase_branch(self, body: GitRebaseRequest) -> GitMergeResponse:
-        """Rebase the current branch; ``action`` continues, skips a commit of, or aborts a rebase that stopped."""
+        """Rebase the current branch; ``action`` continues, skips a commit of, or aborts a stopped rebase."""
         return await self._git.sequencing.rebase(body)
 
     @endpoint("POST", "/git/cherry-pick", tag=TAG, errors=WORKTREE)
     async def cherry_pick_commits(self, body: GitPickRequest) -> GitMergeResponse:
-        """Apply commits again; ``action`` continues, skips a commit of, or aborts what stopped."""
+        """Apply existing commits on the current branch; ``action`` continues, skips or aborts a stopped cherry-pick."""
         return await self._git.sequencing.cherry_pick(body)
 
     @endpoint("POST", "/git/revert", tag=TAG, errors=WORKTREE)
     async def revert_commits(self, body: GitPickRequest) -> GitMergeResponse:
-        """Undo commits by new ones; ``action`` continues, skips a commit of, or aborts what stopped."""
+        """Revert commits by new commits; ``action`` continues, skips or aborts a stopped revert."""
         return await self._git.sequencing.revert(body)
 
     @endpoint("GET", "/git/worktrees", tag=TAG, errors=READ)

@@ -1,4 +1,4 @@
-"""Files that git does not keep: remove them, and tell why some are ignored."""
+"""Untracked and ignored files: remove them, or list the matching rules."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from toolbox.git.cli import GitCall
 from toolbox.git.context import GitContext
 from toolbox.git.workflow.wire import CleanRequest, GitCleaned, GitIgnored, IgnoredFile, IgnoreQuery
 
-_SAID = re.compile(r"(?:Would remove|Removing) (.*)")
+_REMOVED = re.compile(r"(?:Would remove|Removing) (.*)")
 _ESCAPE = re.compile(r"\\([0-7]{3}|.)")
 _LETTERS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
 class Cleaning:
-    """Look at and remove what is untracked."""
+    """Remove untracked files, and explain ignored ones."""
 
     def __init__(self, context: GitContext) -> None:
         self._context = context
 
     async def clean(self, request: CleanRequest) -> GitCleaned:
-        """Remove untracked files and say which; repositories inside of this one stay."""
+        """Remove untracked files and return them; nested repositories are kept."""
         repo = (await self._context.repos.open(request.path)).with_files()
         names = await self._context.workers.run(paths.inside, repo, request.files or [])
         flags = [
@@ -29,15 +29,15 @@ class Cleaning:
             *(["-d"] if request.directories else []),
             *(["-x"] if request.ignored else []),
         ]
-        # Set to false it would count as another -f, and a second one removes repositories inside of this one.
+        # clean.requireForce=false counts as another -f, and a second -f removes nested repositories.
         argv = ["-c", "clean.requireForce=true", "clean", *flags, "--", *map(paths.literal, names)]
         async with self._context.repos.changing(repo.common):
             output = await self._context.cli.check(GitCall(repo, argv))
-        found = (_SAID.fullmatch(line) for line in output.text.split("\n"))
+        found = (_REMOVED.fullmatch(line) for line in output.text.split("\n"))
         return GitCleaned(files=[unquoted(match[1]) for match in found if match])
 
     async def ignored(self, query: IgnoreQuery) -> GitIgnored:
-        """Tell which of some files are ignored, and by which line of which file."""
+        """Return which of some files are ignored, and by which line of which file."""
         repo = (await self._context.repos.open(query.path)).with_files()
         names = await self._context.workers.run(paths.inside, repo, query.files or [])
         if not names:
@@ -57,7 +57,7 @@ class Cleaning:
 
 
 def unquoted(text: str) -> str:
-    """Return the name that git printed, perhaps in quotes as C has them."""
+    """Return a name that git printed, with C quoting removed."""
     if not (text.startswith('"') and text.endswith('"')):
         return text
     return _ESCAPE.sub(_unescaped, text[1:-1])

@@ -1,4 +1,4 @@
-"""Look at content: differences, and where each line of a file comes from. No program of the repository runs."""
+"""Diff and blame. Programs configured by the repository (external diff, textconv) are disabled."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from toolbox.git.workflow.wire import (
     GitDiff,
 )
 
-# Where a default branch is looked for: what origin says, else the usual names.
+# Candidates for the default branch: origin's HEAD, else the usual names.
 _DEFAULTS = ("refs/remotes/origin/HEAD", "refs/remotes/origin/main", "refs/remotes/origin/master", "main", "master")
 FORMATS = ("json", "stat", "patch")
-# What a patch is cut at unless the request says otherwise.
+# Default length of a patch in bytes; longer ones are truncated.
 PATCH_BYTES = 1024 * 1024
 MOST_PATCH_BYTES = 64 * 1024 * 1024
 _PLAIN = ("--no-ext-diff", "--no-textconv", "--no-color")
@@ -62,7 +62,7 @@ class Comparing:
         return found
 
     async def _what(self, repo: Repo, query: DiffQuery) -> list[str]:
-        """Build the arguments that say what is compared."""
+        """Build the arguments that select what is compared."""
         if query.to and not query.base:
             raise BadRequest("bad request: to needs from")
         revisions = [await required(self._context, repo, one) for one in (query.base, query.to) if one]
@@ -79,16 +79,16 @@ class Comparing:
         found.patch = output.stdout[:limit].decode("utf-8", "replace")
 
     async def changes(self, query: ChangesQuery) -> GitChanges:
-        """Return what has changed since the branch left another: commits, changes of files, and new files."""
+        """Return changes since the merge base with another branch: committed, uncommitted and untracked."""
         repo = (await self._context.repos.open(query.path)).with_files()
-        base = await self._left(repo, query.base)
+        base = await self._merge_base(repo, query.base)
         found = await self.diff(DiffQuery(path=query.path, base=base))
         output = await self._context.cli.check(GitCall(repo, ["ls-files", "-z", "--others", "--exclude-standard"]))
         new = [DiffFile(path=name, status="Untracked") for name in output.text.split("\0") if name]
         return GitChanges(base=base, files=[*found.files, *new])
 
-    async def _left(self, repo: Repo, name: str | None) -> str:
-        """Return the commit at which HEAD left a branch."""
+    async def _merge_base(self, repo: Repo, name: str | None) -> str:
+        """Return the merge base of HEAD and a branch."""
         commit = await required(self._context, repo, name) if name else await self._default(repo)
         output = await self._context.cli.run(GitCall(repo, ["merge-base", "HEAD", commit]))
         if output.code:
@@ -121,7 +121,7 @@ class Comparing:
 
 
 def files(states: str, counts: str) -> list[DiffFile]:
-    """Join what ``--name-status`` and ``--numstat`` say, both with -z."""
+    """Join the output of ``--name-status -z`` and ``--numstat -z``."""
     found: dict[str, DiffFile] = {}
     fields = iter(states.split("\0"))
     for state in fields:
@@ -142,7 +142,7 @@ def files(states: str, counts: str) -> list[DiffFile]:
 
 
 def blamed(output: bytes) -> list[BlameLine]:
-    """Read ``blame --line-porcelain``."""
+    """Parse ``blame --line-porcelain``."""
     lines: list[BlameLine] = []
     facts: dict[str, str] = {}
     for line in output.decode("utf-8", "replace").split("\n"):

@@ -1,4 +1,4 @@
-"""What a revision holds: one file of it, as it was committed."""
+"""Read one file of a revision, as committed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _KINDS = {"tree": "a directory", "commit": "a submodule"}
 
 
 class Blob(msgspec.Struct, frozen=True):
-    """A file as git keeps it; of a symbolic link that is where it leads."""
+    """A blob; that of a symbolic link contains the link target."""
 
     repo: Repo
     name: str
@@ -28,13 +28,13 @@ class Blob(msgspec.Struct, frozen=True):
 
 
 class Content:
-    """Read files of revisions; no program of the repository runs."""
+    """Read files of revisions without filters or textconv."""
 
     def __init__(self, context: GitContext) -> None:
         self._context = context
 
     async def find(self, query: ShowQuery) -> Blob:
-        """Look a file up in a revision."""
+        """Find a file in a revision."""
         if not query.file:
             raise BadRequest("bad request: file is required")
         repo = await self._context.repos.open(query.path)
@@ -53,6 +53,6 @@ class Content:
         return Blob(repo, os.path.basename(name), blob, int(size))
 
     async def read(self, blob: Blob) -> AsyncGenerator[bytes, None]:
-        """Yield the bytes of a file as they come."""
+        """Yield the content of a file in chunks."""
         async for piece in self._context.cli.lines(GitCall(blob.repo, ["cat-file", "blob", blob.id])):
             yield piece

@@ -35,7 +35,7 @@ class Patching:
         self._context = context
 
     async def apply(self, request: ApplyRequest) -> GitApplied:
-        """Apply a patch, or with ``check`` only tell whether it would."""
+        """Apply a patch; with ``check`` only test whether it applies."""
         if not request.patch.strip():
             raise BadRequest("bad request: patch is empty")
         repo = (await self._context.repos.open(request.path)).with_files()
@@ -55,7 +55,7 @@ class Patching:
 
 
 def _ended(patch: bytes) -> bytes:
-    """End the last line, which text from elsewhere often has lost: git takes such a patch for cut off."""
+    """Add a missing line end at the end of the patch, without which git reports a corrupt patch."""
     return patch if patch.endswith(b"\n") else patch + b"\n"
 
 

@@ -1,4 +1,4 @@
-"""What a remote has, without fetching it."""
+"""List branches and tags of a remote without fetching."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from toolbox.git.workflow.wire import GitRef, ListRefsResponse, RemoteQuery
 
 
 class References:
-    """Ask remotes."""
+    """List references of remotes."""
 
     def __init__(self, context: GitContext, engines: Engines) -> None:
         self._context = context
@@ -30,7 +30,7 @@ class References:
 
 
 def parse(text: str) -> ListRefsResponse:
-    """Read ``ls-remote --symref``; where annotated tags lead comes as a reference that ends with ``^{}``."""
+    """Parse ``ls-remote --symref``; a reference that ends with ``^{}`` is the commit of an annotated tag."""
     found = ListRefsResponse(refs=[])
     for line in text.splitlines():
         value, _, name = line.partition("\t")

@@ -1,4 +1,4 @@
-"""Merge, rebase, cherry-pick and revert: what may stop on conflicts, and is then continued, skipped or abandoned."""
+"""Merge, rebase, cherry-pick and revert. They stop on conflicts, then can be continued, skipped or aborted."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Begin = Callable[[Repo], Awaitable[list[str]]]
 
 
 class Sequencing:
-    """Begin an operation on commits, or go on with the one that stopped."""
+    """Start an operation, or continue, skip or abort a stopped one."""
 
     def __init__(self, context: GitContext) -> None:
         self._context = context
@@ -48,7 +48,7 @@ class Sequencing:
         return await self._act(MERGE, request, begin)
 
     async def rebase(self, request: GitRebaseRequest) -> GitMergeResponse:
-        """Put the commits of the current branch on top of another."""
+        """Rebase the current branch onto another."""
 
         async def begin(repo: Repo) -> list[str]:
             upstream = await required(self._context, repo, _given(request.upstream, "upstream"))
@@ -59,11 +59,11 @@ class Sequencing:
         return await self._act(REBASE, request, begin)
 
     async def cherry_pick(self, request: GitPickRequest) -> GitMergeResponse:
-        """Apply commits again on top of the current branch."""
+        """Apply existing commits on top of the current branch."""
         return await self._act(PICK, request, lambda repo: self._picked(repo, request, [PICK, "--allow-empty"]))
 
     async def revert(self, request: GitPickRequest) -> GitMergeResponse:
-        """Make commits that undo others."""
+        """Revert commits by new commits."""
         return await self._act(REVERT, request, lambda repo: self._picked(repo, request, [REVERT, "--no-edit"]))
 
     async def _picked(self, repo: Repo, request: GitPickRequest, argv: list[str]) -> list[str]:
@@ -102,7 +102,7 @@ class Sequencing:
             raise GitMergeConflict(error.message, detail={"conflicts": listed}) if listed else error
 
     async def _who(self, repo: Repo, request: SequenceRequest) -> dict[str, str]:
-        """Return who commits: the request's, else whoever is configured, else somebody."""
+        """Return variables for the committer: the request's, else (none) the configured one, else the fallback."""
         if not (request.author or request.email) and await config_value(self._context, repo, "user.email"):
             return {}
         return identity(request.author or FALLBACK.name, request.email or FALLBACK.email).variables

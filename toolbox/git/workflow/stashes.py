@@ -1,4 +1,4 @@
-"""Put local changes away and take them back."""
+"""Stash local changes, and apply stashes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from toolbox.git.workflow.wire import ListStashResponse, StashEntry, StashPushRe
 
 
 class Stashes:
-    """Put local changes away and take them back."""
+    """Stash local changes, and apply stashes."""
 
     def __init__(self, context: GitContext) -> None:
         self._context = context
@@ -29,7 +29,7 @@ class Stashes:
         )
 
     async def push(self, request: StashPushRequest) -> None:
-        """Put local changes away; that there are none is a conflict."""
+        """Stash local changes; ``Conflict`` if there are none."""
         repo = (await self._context.repos.open(request.path)).with_files()
         flags = [*(["--include-untracked"] if request.untracked else [])]
         flags += ["-m", validate.plain(request.message, "message")] if request.message else []

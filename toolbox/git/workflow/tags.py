@@ -1,4 +1,4 @@
-"""List, make and delete tags."""
+"""List, create and delete tags."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from toolbox.git.workflow.wire import GitTag, GitTagRequest, ListTagsResponse, T
 
 
 class Tags:
-    """List, make and delete tags."""
+    """List, create and delete tags."""
 
     def __init__(self, context: GitContext) -> None:
         self._context = context
 
     async def list_all(self, path: str) -> ListTagsResponse:
-        """List tags by name with the commits they lead to."""
+        """List tags by name with their commits."""
         repo = await self._context.repos.open(path)
         fields = "%(refname)%00%(objectname)%00%(*objectname)%00%(objecttype)%00%(contents:subject)%00"
         output = await self._context.cli.check(GitCall(repo, ["for-each-ref", f"--format={fields}", "refs/tags"]))
@@ -27,7 +27,7 @@ class Tags:
         return ListTagsResponse(tags=[_tag(*row) for row in rows])
 
     async def create(self, request: GitTagRequest) -> None:
-        """Make a tag at a revision."""
+        """Create a tag at a revision."""
         name = validate.branch(request.name)
         repo = await self._context.repos.open(request.path)
         who = identity(request.author or FALLBACK.name, request.email or FALLBACK.email)

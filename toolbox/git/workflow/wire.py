@@ -1,4 +1,4 @@
-"""What the endpoints beyond the SDKs send and receive, in the style of the others."""
+"""Requests and responses of the endpoints that the SDKs have no methods for."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class DiffFile(Wire, kw_only=True):
 
 
 class GitDiff(Wire, kw_only=True):
-    """Hold the changed files, and the patch where it was asked for."""
+    """The changed files, and the patch with ``format=patch``."""
 
     files: list[DiffFile]
     patch: str = ""
@@ -42,7 +42,7 @@ class GitDiff(Wire, kw_only=True):
 
 
 class ShowQuery(Wire, kw_only=True):
-    """Name a file of a revision, HEAD if it is not said."""
+    """Name a file of a revision, HEAD by default."""
 
     path: Needed = ""
     file: Needed = ""
@@ -50,21 +50,21 @@ class ShowQuery(Wire, kw_only=True):
 
 
 class ChangesQuery(Wire, kw_only=True):
-    """Compare with where the branch left ``base``: the default branch of origin if it is not said."""
+    """Compare with the merge base of HEAD and ``base``, by default the default branch of origin."""
 
     path: Needed = ""
     base: str | None = None
 
 
 class GitChanges(Wire, kw_only=True):
-    """What has changed since, committed or not; ``base`` is the commit compared with."""
+    """Changes since the merge base, committed or not; ``base`` is the commit compared with."""
 
     base: str
     files: list[DiffFile]
 
 
 class ApplyRequest(RepoRequest, kw_only=True):
-    """Apply a patch to the files; ``index`` stages it too, ``check`` only tries."""
+    """Apply a patch to the files; ``index`` stages it too, ``check`` only tests it."""
 
     patch: Filled
     check: bool | None = None
@@ -97,7 +97,7 @@ class CleanRequest(RepoRequest, kw_only=True):
 
 
 class GitCleaned(Wire, kw_only=True):
-    """What was removed, or would be; directories end with a slash."""
+    """Files removed, or that would be; directories end with a slash."""
 
     files: list[str]
 
@@ -110,7 +110,7 @@ class IgnoreQuery(Wire, kw_only=True):
 
 
 class IgnoredFile(Wire, kw_only=True):
-    """A file, and the line that says it is ignored."""
+    """An ignored file, and the rule that matches it."""
 
     path: str
     source: str
@@ -155,7 +155,7 @@ class BlameQuery(Wire, kw_only=True):
 
 
 class BlameLine(Wire, kw_only=True):
-    """Say where a line comes from."""
+    """A line with its commit."""
 
     line: int
     hash: str
@@ -168,7 +168,7 @@ class BlameLine(Wire, kw_only=True):
 
 
 class GitBlame(Wire, kw_only=True):
-    """Hold a file line by line."""
+    """The lines of a file with their commits."""
 
     lines: list[BlameLine]
 
@@ -189,7 +189,7 @@ class ListStashResponse(Wire, kw_only=True):
 
 
 class StashPushRequest(RepoRequest, kw_only=True):
-    """Put local changes away."""
+    """Stash local changes."""
 
     message: str | None = None
     untracked: bool | None = None
@@ -202,7 +202,7 @@ class StashRequest(RepoRequest, kw_only=True):
 
 
 class GitTag(Wire, kw_only=True):
-    """Describe a tag; ``commit`` is what it leads to."""
+    """Describe a tag; ``commit`` is the commit it points to."""
 
     name: str
     commit: str
@@ -216,7 +216,7 @@ class ListTagsResponse(Wire, kw_only=True):
 
 
 class GitTagRequest(RepoRequest, kw_only=True):
-    """Describe a tag to make; with a message it is annotated and needs an identity."""
+    """A tag to create; with a message it is annotated and needs an identity."""
 
     name: Filled
     target: str | None = None
@@ -233,7 +233,7 @@ class TagQuery(Wire, kw_only=True):
 
 
 class SequenceRequest(RepoRequest, kw_only=True):
-    """Begin something that may stop on conflicts, or ``continue``, ``skip`` or ``abort`` it."""
+    """Start an operation that may stop on conflicts, or ``continue``, ``skip`` or ``abort`` it."""
 
     action: str | None = None
     author: str | None = None
@@ -241,7 +241,7 @@ class SequenceRequest(RepoRequest, kw_only=True):
 
 
 class GitMergeRequest(SequenceRequest, kw_only=True):
-    """Merge a branch; a merge has nothing to skip."""
+    """Merge a branch; ``skip`` does not apply."""
 
     branch: str | None = None
     message: str | None = None
@@ -249,7 +249,7 @@ class GitMergeRequest(SequenceRequest, kw_only=True):
 
 
 class GitRebaseRequest(SequenceRequest, kw_only=True):
-    """Put what ``upstream`` does not have on top of it, or on top of ``onto``."""
+    """Rebase the commits that ``upstream`` does not have onto it, or onto ``onto``."""
 
     upstream: str | None = None
     onto: str | None = None
@@ -257,14 +257,14 @@ class GitRebaseRequest(SequenceRequest, kw_only=True):
 
 
 class GitPickRequest(SequenceRequest, kw_only=True):
-    """Take commits in the order given; ``mainline`` is the parent that a merge is compared with, from 1."""
+    """Apply or revert commits in order; ``mainline`` is the parent number of a merge, from 1."""
 
     commits: list[str] | None = None
     mainline: Annotated[int, msgspec.Meta(ge=1, le=16)] | None = None
 
 
 class GitMergeResponse(Wire, kw_only=True):
-    """Say where HEAD is after a merge, and whether it moved."""
+    """HEAD after the operation, and whether it moved."""
 
     hash: str
     changed: bool
@@ -282,7 +282,7 @@ class GitWorktree(Wire, kw_only=True):
 
 
 class GitWorktreeRequest(RepoRequest, kw_only=True):
-    """Make a worktree at ``worktree``, on ``branch``, which is made at ``ref`` if it does not exist."""
+    """Add a worktree at ``worktree`` on ``branch``, which is created at ``ref`` if it does not exist."""
 
     worktree: Filled
     branch: str | None = None

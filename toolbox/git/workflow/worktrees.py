@@ -12,7 +12,7 @@ from toolbox.git.workflow.wire import GitWorktree, GitWorktreeRequest, ListWorkt
 
 
 class Worktrees:
-    """List, make and remove worktrees."""
+    """List, add and remove worktrees."""
 
     def __init__(self, context: GitContext) -> None:
         self._context = context
@@ -25,7 +25,7 @@ class Worktrees:
         return ListWorktreesResponse(worktrees=[_worktree(block) for block in blocks])
 
     async def add(self, request: GitWorktreeRequest) -> GitWorktree:
-        """Make a worktree; without a branch its HEAD is detached."""
+        """Add a worktree; without a branch its HEAD is detached."""
         repo = await self._context.repos.open(request.path)
         folder = self._context.repos.resolve(request.worktree)
         start = await required(self._context, repo, request.ref or "HEAD")
@@ -42,7 +42,7 @@ class Worktrees:
         return [folder, name] if exists else ["-b", name, folder, start]
 
     async def remove(self, query: WorktreeQuery) -> None:
-        """Remove a worktree; one with changes only by force."""
+        """Remove a worktree; one with changes only with ``force``."""
         if not query.worktree:
             raise BadRequest("bad request: worktree is required")
         repo = await self._context.repos.open(query.path)

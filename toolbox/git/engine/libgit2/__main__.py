@@ -1,4 +1,4 @@
-"""Read a request, carry it out, write the answer: ``python -m toolbox.git.engine.libgit2``."""
+"""Read a request, run it, write the answer: ``python -m toolbox.git.engine.libgit2``."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "pull": transfer.pull,
     "push": transfer.push,
 }
-# A server that cannot be reached for this long, in milliseconds, is dead.
+# Connect timeout in milliseconds.
 CONNECT = 30_000
 
 
 def main() -> None:
-    """Answer one request."""
+    """Answer one request from standard input on standard output."""
     request = json.loads(sys.stdin.buffer.read())
-    # What libgit2 prints must not end up in the answer.
+    # libraries may print to standard output: send that to standard error, keep the pipe for the answer.
     answer_fd = os.dup(1)
     os.dup2(2, 1)
     pygit2.settings.server_connect_timeout = CONNECT
-    pygit2.settings.server_timeout = 1000 * request.pop("patience")
+    pygit2.settings.server_timeout = 1000 * request.pop("stall_seconds")
     operation = OPERATIONS[request.pop("operation")]
     try:
         answer: dict[str, Any] = {"value": operation(**request)}

@@ -1,4 +1,4 @@
-"""Make commits and list them."""
+"""Create and list commits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from toolbox.git.engine.libgit2.repositories import ADVICE, opened, writable
 
 
 def commit(path: str, message: str, author: str, email: str, *, allow_empty: bool, **_: Any) -> str:
-    """Commit the index; a merge under way is concluded with all its parents."""
+    """Commit the index; a merge in progress is concluded with all its parents."""
     repo = writable(path)
     if "commit.gpgSign" in repo.config and repo.config.get_bool("commit.gpgSign"):
         raise Unprocessable(f"commits are to be signed: {ADVICE}")

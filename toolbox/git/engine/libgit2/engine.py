@@ -123,7 +123,7 @@ class Libgit2Engine:
         env = hardening.environment(self._environment.merged(), "/", repo.user)
         request = {
             "operation": operation,
-            "patience": hardening.patience(env),
+            "stall_seconds": hardening.stall_seconds(env),
             "path": repo.path,
             "credentials": {
                 "scope": credentials.scope,

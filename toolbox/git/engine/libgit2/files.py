@@ -93,7 +93,7 @@ def _touched(repo: pygit2.Repository, wanted: str) -> list[str]:
 
 
 class _Clashes(pygit2.CheckoutCallbacks):
-    """Collect what is in the way of a checkout."""
+    """Collect the paths that block a checkout."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class _Clashes(pygit2.CheckoutCallbacks):
 
 
 def to_commit(repo: pygit2.Repository, commit: pygit2.Commit) -> None:
-    """Change the files to those of a commit; what clashes stops it before anything has changed."""
+    """Check out the files of a commit; local changes that would be overwritten fail it before anything changed."""
     clashes = _Clashes()
     try:
         repo.checkout_tree(commit, strategy=CheckoutStrategy.SAFE, callbacks=clashes)  # type: ignore[no-untyped-call]
@@ -136,7 +136,7 @@ def checkout(path: str, name: str, **_: Any) -> None:
 
 
 def _from_remote(repo: pygit2.Repository, name: str) -> pygit2.Branch | None:
-    """Make a local branch of the one remote branch of that name."""
+    """Create a local branch from the one remote branch of that name."""
     found = [remote for remote in repo.remotes.names() if remote and f"{remote}/{name}" in repo.branches.remote]
     if len(found) > 1:
         raise Conflict(f"conflict: '{name}' matches several remote branches: {', '.join(map(str, found))}")
@@ -151,7 +151,7 @@ def _from_remote(repo: pygit2.Repository, name: str) -> pygit2.Branch | None:
 
 
 def resolve(repo: pygit2.Repository, revision: str) -> pygit2.Commit:
-    """Return the commit a revision leads to."""
+    """Return the commit of a revision."""
     try:
         return repo.revparse_single(revision).peel(pygit2.Commit)
     except (KeyError, ValueError, pygit2.GitError) as error:
@@ -179,7 +179,7 @@ def reset(path: str, mode: str, target: str, files: list[str], **_: Any) -> None
 
 
 def restore(path: str, files: list[str], *, staged: bool, worktree: bool, source: str, **_: Any) -> None:
-    """Take files from the index or from a revision."""
+    """Restore files from the index or from a revision."""
     repo = writable(path)
     commit = resolve(repo, source) if source else None
     if staged:
@@ -213,7 +213,7 @@ def _tree(commit: pygit2.Commit | None) -> dict[str, tuple[Any, Any]]:
 
 
 def _unstage(repo: pygit2.Repository, commit: pygit2.Commit | None, files: list[str]) -> None:
-    """Put entries of a commit into the index."""
+    """Reset index entries to those of a commit."""
     index, tree = repo.index, _tree(commit)
     for name in {entry.path for entry in index} | tree.keys():
         if any(_below(name, wanted) for wanted in files):
@@ -225,7 +225,7 @@ def _unstage(repo: pygit2.Repository, commit: pygit2.Commit | None, files: list[
 
 
 def _to_worktree(repo: pygit2.Repository, commit: pygit2.Commit | None, files: list[str]) -> None:
-    """Write files from a commit or from the index; those the commit does not have go away."""
+    """Write files from a commit or from the index; remove those that the commit does not have."""
     tree = _tree(commit)
     listed = {entry.path for entry in repo.index}
     wanted = [name for name in listed | tree.keys() if any(_below(name, one) for one in files)]

@@ -1,4 +1,4 @@
-"""What an error of libgit2 means; its texts are its own, not git's."""
+"""Map exceptions of libgit2 to errors; its texts differ from git's."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _ROWS: tuple[tuple[type[ToolboxError], *tuple[str, ...]], ...] = (
         r"repository not found",
         r"could not find repository",
         r"is not owned by",
-        r"unsupported url protocol",  # what libgit2 says of a folder that is not there
+        r"unsupported url protocol",  # libgit2's text for a missing folder
     ),
     (
         GitTransportFailed,
@@ -48,7 +48,7 @@ _ROWS: tuple[tuple[type[ToolboxError], *tuple[str, ...]], ...] = (
         r"certificate",
         r"ssl error",
         r"(?:from|to) socket",
-        r"http parser",  # the connection ended within an answer
+        r"http parser",  # the connection closed within a response
         r"connection (?:reset|refused)",
         r"unexpected eof",
         r"early eof",
@@ -104,7 +104,7 @@ _PREFIX = {400: "bad request", 401: "unauthorized", 403: "forbidden", 404: "not 
 
 
 def meaning(error: BaseException) -> ToolboxError:
-    """Say what an exception means, by its type and then by its text."""
+    """Return the error for an exception, by its type and then by its text."""
     text = str(error).strip("'\"")
     kind = _TYPES.get(type(error).__name__) or _by_text(text)
     if kind is InternalError and isinstance(error, KeyError):

@@ -1,4 +1,4 @@
-"""Open a repository for work that libgit2 can do without harm."""
+"""Open a repository for operations that libgit2 does correctly."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ADVICE = "libgit2 cannot do this safely, install git"
 
 
 def opened(path: str) -> pygit2.Repository:
-    """Open exactly the repository at ``path``."""
+    """Open the repository at exactly ``path``."""
     return pygit2.Repository(path, RepositoryOpenFlag.NO_SEARCH)
 
 
@@ -24,7 +24,7 @@ def writable(path: str) -> pygit2.Repository:
 
 
 def refuse_filters(repo: pygit2.Repository, names: list[str]) -> None:
-    """Refuse paths whose content goes through a program, which libgit2 leaves out without a word."""
+    """Refuse paths with a filter or encoding, which libgit2 silently ignores."""
     for name in names:
         for attribute in ("filter", "working-tree-encoding"):
             if isinstance(repo.get_attr(name, attribute), str):
@@ -32,6 +32,6 @@ def refuse_filters(repo: pygit2.Repository, names: list[str]) -> None:
 
 
 def current(repo: pygit2.Repository) -> str:
-    """Return the branch HEAD is on, made or not; empty if it is on none."""
+    """Return the branch of HEAD, which may have no commit yet; empty if HEAD is detached."""
     target = repo.lookup_reference("HEAD").raw_target
     return target.removeprefix(b"refs/heads/").decode("utf-8", "surrogateescape") if isinstance(target, bytes) else ""

@@ -1,4 +1,4 @@
-"""Remotes: clone, fetch, pull, push. Credentials go to the host they are for, and only once."""
+"""Clone, fetch, pull and push. Credentials are sent to their host only, and only once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from toolbox.git.urls import scope_of
 
 
 class Guard(pygit2.RemoteCallbacks):
-    """Answer what libgit2 asks about credentials and certificates."""
+    """Callbacks of libgit2 for credentials and certificates."""
 
     def __init__(self, credentials: dict[str, str], *, insecure: bool, home: str) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Guard(pygit2.RemoteCallbacks):
         self.refused: list[str] = []
 
     def credentials(self, url: str, username_from_url: str | None, allowed_types: CredentialType) -> Any:
-        """Give credentials once: asked again, they were refused."""
+        """Return credentials once: a second call means that they were refused."""
         self._asked += 1
         if self._asked > 1:
             raise GitAuthFailed("unauthorized: authentication failed, the credentials were refused")
@@ -48,7 +48,7 @@ class Guard(pygit2.RemoteCallbacks):
     def _for(self, url: str) -> tuple[str, str]:
         scope = _scope(url)
         if self._credentials["username"] or self._credentials["password"]:
-            # After a redirect another host asks.
+            # After a redirect another host asks for credentials.
             return (
                 (self._credentials["username"], self._credentials["password"])
                 if scope == self._credentials["scope"]
@@ -57,11 +57,11 @@ class Guard(pygit2.RemoteCallbacks):
         return _stored(self._home, scope)
 
     def certificate_check(self, certificate: None, valid: bool, host: bytes) -> bool:  # noqa: ARG002
-        """Trust what libgit2 trusts, or anything if that was asked for."""
+        """Accept a certificate that libgit2 trusts, or any if the request says so."""
         return valid or self._insecure
 
     def push_update_reference(self, refname: str, message: str | None) -> None:
-        """Note a refusal, which libgit2 does not take for an error."""
+        """Record a rejected reference, for which libgit2 raises nothing."""
         if message is not None:
             self.refused.append(f"{refname}: {message}")
 
@@ -72,7 +72,7 @@ def _scope(url: str) -> str:
 
 
 def _stored(home: str, scope: str) -> tuple[str, str]:
-    """Look into git's own store, which libgit2 does not know."""
+    """Look up git's credential store, which libgit2 does not read."""
     try:
         with open(os.path.join(home, ".git-credentials"), encoding="utf-8", errors="surrogateescape") as source:
             lines = source.read().splitlines()

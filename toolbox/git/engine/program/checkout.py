@@ -27,7 +27,7 @@ class ProgramCheckout(ProgramOperations):
         await self._context.cli.check(GitCall(repo, ["switch", "-q", *argv]))
 
     async def _target(self, repo: Repo, name: str) -> list[str]:
-        """Decide what a name means: local branch, remote branch, anything that leads to a commit, unseen branch."""
+        """Resolve a name: local branch, remote-tracking branch, revision, branch of origin that was never fetched."""
         if await self._is_branch(repo, name):
             return ["--no-guess", name]
         remote = await self._remote_of(repo, name)
@@ -63,7 +63,7 @@ class ProgramCheckout(ProgramOperations):
         return found[0] if found else None
 
     async def _fetch(self, repo: Repo, name: str) -> bool:
-        """Look for a branch at origin with what credentials are stored, and remember to fetch it from now on."""
+        """Fetch a branch from origin with stored credentials, and add it to the configured refspecs."""
         spec = f"+refs/heads/{name}:refs/remotes/origin/{name}"
         if not await config_value(self._context, repo, "remote.origin.url"):
             return False

@@ -47,7 +47,7 @@ class _Clone:
             await self._usual()
 
     async def _usual(self) -> None:
-        """Clone with git; files are checked out apart where filters must not see credentials, or a commit is named."""
+        """Run ``git clone``; check out at a commit, or where filters could read credentials, in a second step."""
         apart = bool(self._order.commit) or self._credentials.given
         branch = ["--branch", self._order.branch] if self._order.branch else []
         flags = [*self._flags, "--single-branch", *branch, *self._depth, *(["--no-checkout"] if apart else [])]
@@ -60,7 +60,7 @@ class _Clone:
                 await self._check_out(repo, commit, detach=bool(self._order.commit))
 
     async def _commit(self, repo: Repo) -> str:
-        """Return the commit to check out, empty for a remote without any."""
+        """Return the commit to check out, empty if the remote has none."""
         wanted = self._order.commit
         if not wanted:
             return await resolve(self._context, repo, "HEAD") or ""
@@ -96,7 +96,7 @@ class _Clone:
             raise output.failure()
 
     async def _into_used_folder(self) -> None:
-        """Clone beside files that are there already; none of them is overwritten."""
+        """Clone into a folder with files, which ``git clone`` refuses; existing files are not overwritten."""
         repo = await self._begin()
         branch = self._order.branch or await self._default_branch(repo)
         if branch:
@@ -117,7 +117,7 @@ class _Clone:
         return await resolve(self._context, repo, "FETCH_HEAD") or ""
 
     async def _branch_or_tag(self, repo: Repo, name: str) -> str:
-        """Return what to fetch, and have a branch fetched from now on."""
+        """Return the refspec to fetch; a branch is configured for later fetches."""
         validate.branch(name)
         argv = ["ls-remote", "--", "origin", f"refs/heads/{name}", f"refs/tags/{name}"]
         listed = (await self._context.cli.check(self._networked(repo, argv))).text
@@ -136,7 +136,7 @@ class _Clone:
         return match[1] if match else ""
 
     async def _begin(self) -> Repo:
-        """Make an empty repository with its remote."""
+        """Make an empty repository with the remote origin."""
         await self._context.cli.check(GitCall(self._folder, ["init", "-q", "--", self._target.path]))
         repo = await self._repo()
         await self._context.cli.check(GitCall(repo, ["remote", "add", "--", "origin", self._order.source]))

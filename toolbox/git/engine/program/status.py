@@ -29,20 +29,20 @@ _WORDS = {
 UNTRACKED, UNMERGED = "Untracked", "Updated but unmerged"
 # Fields before the path in each kind of record.
 _BEFORE_PATH = {"1": 8, "2": 9, "u": 10}
-# A slower status has hashed files again whose times changed; writing the index once makes the next one quick.
+# Seconds. A slow status has rehashed files with changed times; refreshing the index makes the next one fast.
 _SLOW = 0.2
 _OFF_LOOP = 64 * 1024
 
 
-class Parser:
-    """Read ``status --porcelain=v2 -z --branch``."""
+class StatusParser:
+    """Parse ``status --porcelain=v2 -z --branch``."""
 
     def __init__(self) -> None:
         self.headers: dict[str, str] = {}
         self._files: dict[str, FileStatus] = {}
 
     def parse(self, output: bytes) -> GitStatus:
-        """Return the whole answer."""
+        """Return the status."""
         records = iter(output.decode("utf-8", "replace").split("\0"))
         for record in records:
             if record:
@@ -79,14 +79,14 @@ class Parser:
 
     def _untracked(self, name: str) -> None:
         known = self._files.get(name)
-        # Removed from the index but still on disk comes as two records.
+        # A file removed from the index but still on disk has two records.
         staging = known.staging if known is not None else UNTRACKED
         self._files[name] = FileStatus(name=name, extra="", staging=staging, worktree=UNTRACKED)
 
 
 def parse(output: bytes) -> GitStatus:
-    """Read the output of one status."""
-    return Parser().parse(output)
+    """Parse the output of one status."""
+    return StatusParser().parse(output)
 
 
 class ProgramStatus(ProgramOperations):
@@ -97,7 +97,7 @@ class ProgramStatus(ProgramOperations):
         self._refreshing: dict[str, asyncio.Task[None]] = {}
 
     async def close(self) -> None:
-        """Wait for what runs in the background."""
+        """Wait for index refreshes in the background."""
         if self._refreshing:
             await asyncio.wait(list(self._refreshing.values()))
 
@@ -116,7 +116,7 @@ class ProgramStatus(ProgramOperations):
         return found
 
     async def _compare(self, repo: Repo, status: GitStatus) -> None:
-        """Count against the branch of the same name on the remote, where no upstream is configured."""
+        """Compare with the branch of the same name on the remote, if no upstream is configured."""
         branch = status.current_branch
         remote = await config_value(self._context, repo, f"branch.{branch}.remote") or "origin"
         refs = f"refs/heads/{branch}...refs/remotes/{remote}/{branch}"

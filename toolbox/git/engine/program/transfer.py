@@ -51,7 +51,7 @@ class ProgramTransfer(ProgramOperations):
         await self._track(repo, remote, branch)
 
     async def _track(self, repo: Repo, remote: str, branch: str) -> None:
-        """Remember where the remote's branch is now, also in a clone that fetches only another one."""
+        """Update the remote-tracking branch, also in a clone that is configured to fetch another branch only."""
         tracking, source = f"refs/remotes/{remote}/{branch}", f"refs/heads/{branch}"
         commit = await resolve(self._context, repo, source)
         if commit is None or await resolve(self._context, repo, tracking) == commit:
