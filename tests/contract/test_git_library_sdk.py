@@ -1,4 +1,4 @@
-"""A sandbox without a git program: each row of the table of what libgit2 says, provoked and raised by the SDK."""
+"""A sandbox without a git program: each row of libgit2's error table, provoked and raised by the SDK."""
 
 from __future__ import annotations
 

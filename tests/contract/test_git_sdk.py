@@ -1,4 +1,4 @@
-"""Every git method of the published SDKs against real remotes: Python sync and async through one set, TypeScript."""
+"""Every git method of the published SDKs against real remotes: Python sync and async with the same tests, TypeScript."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def sdk_git(request: pytest.FixtureRequest) -> Git:
 
 @pytest.fixture
 def one_git(sdk: Any) -> Git:
-    """Return the git methods of the sync SDK alone, where the other would prove nothing more."""
+    """Return the git methods of the sync SDK, where the async one would prove nothing more."""
     return Git(sdk, "sync")
 
 
@@ -71,13 +71,13 @@ def work(target: Target, tmp_path: pathlib.Path) -> str:
 
 @pytest.fixture
 def disk(target: Target, work: str) -> pathlib.Path:
-    """Return the same folder as the machine has it."""
+    """Return the absolute path of the folder."""
     return target.workdir / work
 
 
 @pytest.fixture
 def http(tmp_path: pathlib.Path) -> Iterator[Server]:
-    """Serve repositories over HTTP; ``away`` leads to a second host."""
+    """Serve repositories over HTTP; ``away`` redirects to a second host."""
     root = tmp_path / "remotes"
     root.mkdir()
     with remotes.serving(root) as server, remotes.serving(root, "localhost") as other:
@@ -194,7 +194,7 @@ def test_typescript_cycle(ts: Callable[[str], Any], work: str, disk: pathlib.Pat
     assert result["missing"] == ["DaytonaGitRepoNotFoundError", 404]
 
 
-# What a remote does, by the first part of its path, and what the SDK raises.
+# Behaviours of the remote, chosen by the first path segment, and what the SDK raises.
 REMOTE_FAILURES = [
     ("auth", "DaytonaGitAuthFailedError"),
     ("missing", "DaytonaGitRepoNotFoundError"),
@@ -233,7 +233,7 @@ async def test_remote_that_is_not_there(one_git: Git, work: str, url: str) -> No
 
 
 async def test_remote_that_hangs(one_git: Git, target: Target, work: str, disk: pathlib.Path, http: Server) -> None:
-    """The limit on silence is a variable of git's own, which the sandbox may set."""
+    """The stall timeout is a variable of git, which the sandbox may set."""
     set_env(target, {"set": {"GIT_HTTP_LOW_SPEED_TIME": "1"}})
     message = await one_git.fails("DaytonaGitTransportFailedError", "clone", f"{http.url}/hang/x.git", f"{work}/r")
     set_env(target, {"unset": ["GIT_HTTP_LOW_SPEED_TIME"]})
@@ -242,7 +242,7 @@ async def test_remote_that_hangs(one_git: Git, target: Target, work: str, disk: 
 
 
 def set_env(target: Target, change: dict[str, Any]) -> None:
-    """Change the variables of what the daemon starts from now on."""
+    """Change the environment of later child processes."""
     request = urllib.request.Request(f"{target.url}/env", data=json.dumps(change).encode(), method="POST")
     urllib.request.urlopen(request, timeout=20).close()
 
@@ -330,7 +330,7 @@ NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 
 
 def nobody_can_serve() -> bool:
-    """Tell whether we can start the daemon as another user, who may not reach it, for example below /root."""
+    """Return whether another user can run the daemon from here; not from below /root, for example."""
     probe = [*NOBODY, sys.executable, "-I", "-c", "import toolbox.daemon"]
     return os.geteuid() == 0 and shutil.which("setpriv") is not None and not subprocess.run(probe, cwd="/").returncode
 

@@ -1,4 +1,4 @@
-"""A token that is given to the daemon is found nowhere: not while git runs, and not afterwards."""
+"""A token in a request is visible nowhere: not while git runs, and not afterwards."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FORMS = [
 
 @pytest.fixture
 def http(tmp_path: pathlib.Path) -> Iterator[Server]:
-    """Serve a repository that holds its packs back until it is told to go on."""
+    """Serve a repository that holds its packs back until released."""
     root = tmp_path / "remotes"
     root.mkdir()
     repo.published(root)
@@ -50,7 +50,7 @@ def held(data: bytes) -> bool:
 
 
 def processes_that_show_it() -> list[str]:
-    """List what of any process anybody may read and that holds the token."""
+    """List arguments and environments of processes that contain the token."""
     found = []
     for process in pathlib.Path("/proc").glob("[0-9]*"):
         for name in ("cmdline", "environ"):
@@ -64,7 +64,7 @@ def processes_that_show_it() -> list[str]:
 
 
 def files_that_hold_it(since: float, *folders: pathlib.Path) -> list[str]:
-    """List files written meanwhile that hold the token."""
+    """List files written since that contain the token."""
     found = []
     for folder in folders:
         for path in folder.rglob("*"):
@@ -82,7 +82,7 @@ def files_that_hold_it(since: float, *folders: pathlib.Path) -> list[str]:
 
 
 async def while_held(http: Server, call: Any) -> list[str]:
-    """Run a call of the SDK, look at all processes while the remote holds it up, and let it end."""
+    """Call the SDK, inspect all processes while the remote delays the call, then release it."""
     http.hanging.clear()
     http.released.clear()
     running = asyncio.create_task(asyncio.to_thread(call))
@@ -104,21 +104,21 @@ async def test_token_is_nowhere(sdk: Any, target: Target, work: str, http: Serve
     repo.git(http.root / "x.git.work", "pull", "-q", "--no-rebase", "--no-edit")
     repo.git(http.root / "x.git.work", "push", "-q", "origin", "main")
     assert not await while_held(http, lambda: sdk.git.pull(path, **who))
-    # The daemon's log and home, the repository with its configuration and logs, and wherever temporary files go.
+    # The daemon's log and home, the repository with its configuration and logs, and the folders for temporary files.
     places = (target.home, target.workdir, pathlib.Path("/var/tmp"), pathlib.Path("/dev/shm"))
     assert not files_that_hold_it(since, *places)
     assert not files_that_hold_it(since, *pathlib.Path("/tmp").glob("git*"))
 
 
 async def test_token_in_a_url_is_in_no_argument(sdk: Any, target: Target, work: str, http: Server) -> None:
-    """Git keeps such a URL, as everybody is used to; but nobody sees it in a list of processes."""
+    """git stores such a URL in its configuration; it appears in no process's arguments."""
     url, path = http.url.replace("://", f"://{USER}:{quote(TOKEN, safe='')}@") + "/slow/x.git", f"{work}/r"
     assert not await while_held(http, lambda: sdk.git.clone(url, path))
     config = target.workdir / path / ".git" / "config"
     assert url in config.read_text()
     sdk.git.commit(path, "m", "A", "a@b.c", allow_empty=True)
     assert not await while_held(http, lambda: sdk.git.push(path))
-    # A rule of the user's own that leads to such a URL.
+    # An insteadOf rule of the user that leads to such a URL.
     config.write_text(f'[core]\n\tbare = false\n[url "{url.partition("/slow")[0]}/"]\n\tinsteadOf = "gh:"\n')
     sdk.git.remote_add(path, "origin", "https://example.com/", overwrite=True)
     sdk.git.set_config("remote.origin.url", "gh:slow/x.git", scope="local", path=path)

@@ -3,7 +3,7 @@
 The first part of a path says how the server behaves; the rest is a bare repository below ``root``:
 ``/open/x.git``, ``/auth/x.git`` (Basic), ``/readonly/x.git`` (pushing is forbidden), ``/status/503/x.git`` (with
 ``words``), ``/moved/x.git`` (redirect to ``/auth`` of this host), ``/away/x.git`` (redirect to another host),
-``/hang/x.git``, ``/reset/x.git``, ``/empty/x.git`` (closes without a word), ``/cut/x.git`` (breaks off in the middle
+``/hang/x.git``, ``/reset/x.git``, ``/empty/x.git`` (closes without a response), ``/cut/x.git`` (breaks off in the middle
 of the pack), ``/slow/x.git`` (Basic; holds the pack until ``released``). Below ``/auth/x.git/info/lfs`` are the large
 files of git-lfs, below ``/object/`` their content.
 """
@@ -109,7 +109,7 @@ class Handler(BaseHTTPRequestHandler):
         return b"want " in self._sent
 
     def _slow(self, rest: str) -> None:
-        """Serve who is known, but hold the pack, whoever sends it, until released."""
+        """Require credentials, and hold packs back until released."""
         body = self._sent = self._body()
         if self.headers.get("Authorization") != self.server.basic:
             self._plain(401, {"WWW-Authenticate": 'Basic realm="tests"'})
@@ -217,7 +217,7 @@ class Handler(BaseHTTPRequestHandler):
 class Server(ThreadingHTTPServer):
     """Serve bare repositories."""
 
-    # Closing waits for every handler, so that no test leaves a process of one behind.
+    # Closing waits for every handler, so that no process of a handler outlives its test.
     daemon_threads = False
     block_on_close = True
 

@@ -1,4 +1,4 @@
-"""Repositories made with the git program, independent of whoever runs the tests."""
+"""Repositories made with the git program, independent of the user's configuration."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def new(folder: pathlib.Path, files: dict[str, str] | None = None) -> pathlib.Pa
 
 
 def bare(folder: pathlib.Path, source: pathlib.Path | None = None) -> pathlib.Path:
-    """Make a bare repository that takes pushes, empty or with what ``source`` has."""
+    """Make a bare repository that takes pushes, empty or with the content of ``source``."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     if source is None:
         folder.mkdir()
@@ -70,7 +70,7 @@ def bare(folder: pathlib.Path, source: pathlib.Path | None = None) -> pathlib.Pa
 
 
 def published(root: pathlib.Path, name: str = "x.git") -> tuple[pathlib.Path, pathlib.Path]:
-    """Return a bare repository below ``root`` and a working copy whose origin it is, in step."""
+    """Return a bare repository below ``root`` and an up-to-date clone of it."""
     work = new(root / f"{name}.work")
     remote = bare(root / name, work)
     git(work, "remote", "add", "origin", str(remote))

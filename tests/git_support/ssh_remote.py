@@ -23,7 +23,7 @@ async def handle(process: asyncssh.SSHServerProcess[bytes]) -> None:
     )
     assert program.stderr is not None
     await process.redirect(stdin=program.stdin, stdout=program.stdout, send_eof=False)
-    # Whole before the exit: of what is redirected the end may be lost.
+    # Written before the exit status: redirected output may lose its end.
     words, status = await asyncio.gather(program.stderr.read(), program.wait())
     process.stderr.write(words)
     await process.stderr.drain()

@@ -38,7 +38,7 @@ class Remotes:
         return [(name, found[0]) for name, found in zip(names, urls, strict=True)]
 
     async def add(self, request: GitAddRemoteRequest) -> None:
-        """Add a remote or replace one; if it is to be fetched and cannot be, nothing has changed."""
+        """Add or replace a remote; a failed fetch restores the previous configuration."""
         name = validate.remote(request.name)
         repo = await self._context.repos.open(request.path)
         url = await self._context.workers.run(urls.parse, request.url, workdir=self._workdir)
@@ -48,10 +48,10 @@ class Remotes:
             before = await self._context.metadata.config_section(config, section)
             if before and not request.overwrite:
                 raise Conflict(f"conflict: remote {name} already exists")
+            # git stores a URL as given, credentials included. Other keys of the remote are kept.
+            shown = url.original if "://" in url.original else url.text
+            values = {"url": [shown], "fetch": [f"+refs/heads/*:refs/remotes/{name}/*"], "pushurl": []}
             try:
-                # The URL as given may carry credentials; anything else configured for the remote is kept.
-                shown = url.original if "://" in url.original else url.text
-                values = {"url": [shown], "fetch": [f"+refs/heads/*:refs/remotes/{name}/*"], "pushurl": []}
                 await self._context.metadata.config_replace(config, section, values)
                 if request.fetch:
                     credentials = credentials_for(url, None, None)
@@ -59,12 +59,12 @@ class Remotes:
                         await engine.fetch(repo, Exchange(name, "", credentials), prune=True)
             except BaseException:
                 with contextlib.suppress(Exception):
-                    values = {key: before.get(key, []) for key in values}
-                    await self._context.metadata.config_replace(config, section, values)
+                    previous = {key: before.get(key, []) for key in values}
+                    await self._context.metadata.config_replace(config, section, previous)
                 raise
 
     async def remove(self, path: str, name: str) -> None:
-        """Remove a remote with its branches here and what is configured for it."""
+        """Remove a remote with its configuration and remote-tracking branches."""
         repo = await self._context.repos.open(path)
         validate.remote(name)
         async with self._context.repos.changing(repo.common):

@@ -29,7 +29,7 @@ from toolbox.http.signing import SigningKeys
 
 @dataclasses.dataclass
 class Git:
-    """The git component, served; ``work`` is its working directory, ``home`` its user's."""
+    """The git component, served; ``work`` is its working directory, ``home`` the user's home."""
 
     url: str
     work: pathlib.Path
@@ -40,7 +40,7 @@ class Git:
     component: GitComponent
 
     async def call(self, method: str, route: str, status: int = 200, /, **fields: Any) -> Any:
-        """Send a request, fields in the query or the body, and return the decoded answer."""
+        """Send a request, fields in the query or the body, and return the decoded response."""
         sent: dict[str, Any] = (
             {"params": fields} if method == "GET" else {"data": io.BytesIO(json.dumps(fields).encode())}
         )
@@ -82,7 +82,7 @@ def variables(tmp_path: pathlib.Path) -> dict[str, str]:
 
 @pytest.fixture
 async def served(tmp_path: pathlib.Path, variables: dict[str, str]) -> AsyncIterator[Git]:
-    """Serve ``/git`` below a working directory of its own."""
+    """Serve ``/git`` below a fresh working directory."""
     work, home = tmp_path / "work", tmp_path / "user"
     work.mkdir()
     home.mkdir()

@@ -324,7 +324,7 @@ async def test_history_in_pages_and_of_files(served: Git, tree: pathlib.Path) ->
 
 
 async def test_history_stays_right_while_the_repository_moves(served: Git, tree: pathlib.Path) -> None:
-    """What was told before is used again, so each step is compared with git."""
+    """The cached JSON is reused, so each step is compared with git."""
 
     def record(name: str, when: int) -> None:
         who = f"A <a@b.c> {1700000000 + when} +0000"

@@ -1,4 +1,4 @@
-"""Configuration in three scopes, and the store of credentials."""
+"""Configuration in three scopes, and the credential store."""
 
 from __future__ import annotations
 

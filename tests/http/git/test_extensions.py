@@ -1,4 +1,4 @@
-"""What the reference does not have: diff, blame, stash, tags, merge, worktrees, state."""
+"""Endpoints that the reference server does not have: diff, blame, stash, tags, merge, worktrees, state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Repositories that want to run programs, repositories of other users, and the loop under load."""
+"""Repositories that try to run programs, repositories of other users, and loop latency under load."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ async def test_secrets_in_what_a_remote_says_are_hidden(served: Git, http: Serve
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can act for others")
-async def test_work_in_somebodys_repository_is_done_as_its_owner(
+async def test_work_in_a_repository_of_another_user_is_done_as_its_owner(
     served: Git, http: Server, tmp_path: pathlib.Path
 ) -> None:
     for folder in (tmp_path, *tmp_path.parents):

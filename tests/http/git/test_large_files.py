@@ -1,4 +1,4 @@
-"""Large files with the real git-lfs: what is stored is a pointer, and who clones gets the content."""
+"""Large files with the real git-lfs: commits contain pointers, clones get the content."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ async def test_clone_without_the_content_of_a_large_file_leaves_nothing(served: 
 
 @pytest.mark.usefixtures("lfs")
 async def test_large_files_are_shown_as_they_are_without_the_program(served: Git, tree: pathlib.Path) -> None:
-    """git takes a required filter that cannot run for a failure; the answer names it."""
+    """A required filter that cannot run is a failure for git; the response names the filter."""
     (tree / ".gitattributes").write_text("*.bin filter=lfs diff=lfs merge=lfs -text\n")
     (tree / "large.bin").write_bytes(LARGE)
     git(tree, "config", "filter.lfs.clean", "no-such-git-lfs clean -- %f")

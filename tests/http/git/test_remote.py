@@ -1,4 +1,4 @@
-"""Push, pull, fetch and remotes; progress, clients that leave, git that is killed."""
+"""Push, pull, fetch and remotes; progress, clients that disconnect, git processes that are killed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WHO = {"username": USER, "password": TOKEN}
 
 @pytest.fixture
 def other(http: Server, served: Git) -> pathlib.Path:
-    """Return somebody else's working copy of what ``r`` is a full clone of."""
+    """Return a second clone of the remote; ``r`` is a full clone of it."""
     bare, work = repo.published(http.root)
     git(served.work, "clone", "-q", str(bare), "r")
     git(served.work / "r", "remote", "set-url", "origin", f"{http.url}/open/x.git")
@@ -200,7 +200,7 @@ async def test_daemon_that_ends_answers_who_waits(served: Git, other: pathlib.Pa
 
 
 async def test_read_that_nobody_waits_for_is_ended(served: Git, tree: pathlib.Path) -> None:
-    """A filter that hangs keeps status waiting, until the client has gone."""
+    """A filter that hangs keeps status waiting, until the client disconnects."""
     marker = served.work / "started"
     git(tree, "config", "filter.slow.clean", f"echo > {marker}; sleep 60; cat")
     (tree / ".gitattributes").write_text("* filter=slow\n")

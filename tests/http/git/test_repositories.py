@@ -1,4 +1,4 @@
-"""Clone, init and status: what they leave on disk and what they tell."""
+"""Clone, init and status: files on disk and responses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.http.git.conftest import Git
 
 @pytest.fixture
 def source(http: Server) -> pathlib.Path:
-    """Return a bare repository with branches, tags and a commit that is on another branch."""
+    """Return a bare repository with branches, tags and a commit on another branch."""
     bare, work = repo.published(http.root)
     git(work, "tag", "v1")
     git(work, "checkout", "-q", "-b", "dev")

@@ -1,4 +1,4 @@
-"""The same answers without a git program, and refusals where libgit2 would do damage."""
+"""The same responses without a git program, and 422 for operations that libgit2 would do wrong."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.http.git.conftest import Git
 
 @pytest.fixture
 def variables(tmp_path: pathlib.Path) -> dict[str, str]:
-    """Return an environment in which no program is found."""
+    """Return an environment without any program on the path."""
     return {"PATH": str(tmp_path / "nothing")}
 
 

@@ -1,4 +1,4 @@
-"""What people else script around: content of revisions, patches, clean-up, remotes and worktrees."""
+"""Content of revisions, patches, clean-up, remotes and worktrees."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What failures of git mean: outputs as git 2.39.5 wrote them, and where they lead."""
+"""Error codes for captured output of git 2.39.5."""
 
 # ruff: noqa: E501, ISC004 - captured lines are as long as they are
 
@@ -170,7 +170,7 @@ def test_output_leads_to_its_meaning(output: str, kind: str) -> None:
 
 
 def test_words_that_follow_every_failure_mean_nothing() -> None:
-    """Both sentences end the output of failures of very different kinds."""
+    """Both messages end the output of unrelated failures."""
     texts = "fatal: Could not read from remote repository.\nerror: failed to push some refs to 'x'\n"
     assert type(classify(texts)) is errors.InternalError
 
@@ -216,7 +216,7 @@ def test_locks_and_missing_paths_are_recognised() -> None:
 
 
 class AuthError(Exception):
-    """A stand-in by name for the typed error of libgit2, which is not imported here."""
+    """A fake of libgit2's typed error by class name; pygit2 is not imported here."""
 
 
 @pytest.mark.parametrize(

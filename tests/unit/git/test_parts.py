@@ -268,7 +268,7 @@ def test_progress_is_read(line: str, event: Progress | RemoteLine | None) -> Non
     assert parse(line) == event
 
 
-async def test_reporter_tells_how_it_ended_last() -> None:
+async def test_reporter_sends_the_result_last() -> None:
     sent: list[tuple[str, Any]] = []
 
     async def send(name: str, data: Any) -> None:

@@ -1,4 +1,4 @@
-"""What failures of git mean, provoked with the git program of this machine: it may say them in other words one day."""
+"""Error codes for failures provoked with the installed git program: a new version may change its messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.git_support.remote import Server
 from toolbox.git.classify import classify
 
 UNKNOWN = "1234567890123456789012345678901234567890"
-# In "r": branch main, two files. What goes before the last line says nothing.
+# In "r": branch main, two files. Only the output of the last line counts.
 START = f"""
 exec 2>&1
 quiet() {{ "$@" >/dev/null 2>&1; }}
@@ -161,7 +161,7 @@ NETWORK = ("unshare", "--net", "--map-root-user")
 
 
 def said(folder: pathlib.Path, script: str, *inside: str) -> str:
-    """Run a script in a folder with the variables of a failure's captured words, and return what it prints."""
+    """Run a script in a folder in the C locale, and return what it prints."""
     env = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
@@ -204,7 +204,7 @@ def http(tmp_path: pathlib.Path) -> Iterator[Server]:
         yield server
 
 
-# What a forge says in the body of its answer, which git shows as ``remote:``.
+# Response bodies of forges, which git prints as ``remote:``.
 FORGES = [
     (401, "HTTP Basic: Access denied", "GitAuthFailed"),
     (401, "Invalid username or password", "GitAuthFailed"),
@@ -250,7 +250,7 @@ def test_of_a_certificate(folder: pathlib.Path, http: Server) -> None:
 
 
 def libraries() -> str:
-    """Return what git's part for HTTP is linked with: its words are those of its TLS library."""
+    """Return the libraries of git's HTTP helper: its messages are those of its TLS library."""
     path = subprocess.run(["git", "--exec-path"], capture_output=True, text=True, check=True).stdout.strip()
     return subprocess.run(["ldd", f"{path}/git-remote-http"], capture_output=True, text=True, check=True).stdout
 

@@ -1,5 +1,7 @@
 """The engine interface, and the one place that chooses between the git program and libgit2."""
 
+# ruff: noqa: PIE790 - without "..." pyright wants a return value
+
 from __future__ import annotations
 
 import contextlib
@@ -60,12 +62,14 @@ class Engine(Protocol):
 
     async def status(self, repo: Repo) -> GitStatus:
         """Return changed files and the branch, without ``state``."""
+        ...
 
     async def add(self, repo: Repo, files: list[str]) -> None:
         """Stage files, all or nothing."""
 
     async def commit(self, repo: Repo, message: str, author: CommitIdentity, *, allow_empty: bool) -> str:
         """Commit the index; return the new commit id."""
+        ...
 
     async def reset(self, repo: Repo, mode: str, target: str, files: list[str]) -> None:
         """Reset HEAD, or only ``files``; an empty ``target`` is HEAD."""
@@ -78,6 +82,7 @@ class Engine(Protocol):
 
     def history(self, repo: Repo, query: HistoryQuery) -> AsyncGenerator[list[GitCommitInfo], None]:
         """Yield commits in batches, the newest first."""
+        ...
 
     async def clone(self, order: CloneOrder, target: Target) -> None:
         """Clone into ``target``. On failure the caller removes what is left."""
@@ -87,6 +92,7 @@ class Engine(Protocol):
 
     async def pull_source(self, repo: Repo, remote: str, branch: str) -> tuple[str, str]:
         """Return the remote and branch to pull, from those given (or empty) and the upstream."""
+        ...
 
     async def pull(self, repo: Repo, exchange: Exchange) -> None:
         """Fetch a branch and fast-forward to it."""
@@ -96,6 +102,7 @@ class Engine(Protocol):
 
     async def remote_url(self, repo: Repo, remote: str, *, push: bool) -> RemoteUrl:
         """Return the URL of a configured remote."""
+        ...
 
 
 class Engines:
