@@ -1,4 +1,4 @@
-"""Every git method of the published SDKs against real remotes: Python sync and async with the same tests, TypeScript."""
+"""Every git method of the published SDKs against real remotes: Python (sync and async) and TypeScript."""
 
 from __future__ import annotations
 

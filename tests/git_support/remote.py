@@ -3,7 +3,7 @@
 The first part of a path says how the server behaves; the rest is a bare repository below ``root``:
 ``/open/x.git``, ``/auth/x.git`` (Basic), ``/readonly/x.git`` (pushing is forbidden), ``/status/503/x.git`` (with
 ``words``), ``/moved/x.git`` (redirect to ``/auth`` of this host), ``/away/x.git`` (redirect to another host),
-``/hang/x.git``, ``/reset/x.git``, ``/empty/x.git`` (closes without a response), ``/cut/x.git`` (breaks off in the middle
+``/hang/x.git``, ``/reset/x.git``, ``/empty/x.git`` (closes at once), ``/cut/x.git`` (breaks off in the middle
 of the pack), ``/slow/x.git`` (Basic; holds the pack until ``released``). Below ``/auth/x.git/info/lfs`` are the large
 files of git-lfs, below ``/object/`` their content.
 """

@@ -1,7 +1,5 @@
 """The engine interface, and the one place that chooses between the git program and libgit2."""
 
-# ruff: noqa: PIE790 - without "..." pyright wants a return value
-
 from __future__ import annotations
 
 import contextlib
