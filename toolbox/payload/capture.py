@@ -95,8 +95,8 @@ def report(figure: "Any") -> None:
         with _quiet():
             from . import figures
 
-            chart = figures.read(figure)
-        sink.put(chart)
+            mime = figures.read(figure)
+        sink.put(mime)
         _reported.add(figure)
         figure.stale = False
     except Exception:

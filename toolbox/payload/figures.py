@@ -3,7 +3,7 @@
 import base64
 import io
 
-from . import axis, records, series
+from . import axis, records, series, sink
 from .values import text
 
 TYPE_CHECKING = False
@@ -16,17 +16,15 @@ MAX_PIXELS = 4_000_000
 
 
 def read(figure: "Any") -> "Dict[str, Any]":
-    """Return the chart of a figure; what cannot be read is left out."""
-    # The picture first: ticks get their places and labels when the figure is drawn.
+    """Return the MIME bundle of a figure: its chart, without data that cannot be read, and its picture."""
+    # The picture first: drawing is what places ticks and writes their labels.
     png = _picture(figure)
     chart: Dict[str, Any] = {"type": "unknown", "title": _title(figure), "elements": []}
     try:
         chart = _chart(figure)
     except Exception:
         chart["elements"] = []
-    if png:
-        chart["png"] = png
-    return chart
+    return {sink.CHART: chart, sink.PNG: png} if png else {sink.CHART: chart}
 
 
 def _picture(figure: "Any") -> str:

@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 
+from . import sink
 from .values import number, plain_label, shortest, text
 
 TYPE_CHECKING = False
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
 
 
 def read(figure: "Any") -> "Dict[str, Any]":
-    """Return the chart of a figure, without a picture: drawing one takes a browser."""
+    """Return the MIME bundle of a figure: its chart, and its own JSON if the chart has no data.
+
+    There is no picture, because drawing one takes a browser.
+    """
     plain = json.loads(figure.to_json())
     layout = plain.get("layout", {})
     chart: Dict[str, Any] = {"type": "unknown", "title": _title(layout), "elements": []}
@@ -25,9 +29,10 @@ def read(figure: "Any") -> "Dict[str, Any]":
     except Exception:
         kind, elements = "unknown", []
     chart.update(type=kind, elements=elements)
+    mime: Dict[str, Any] = {sink.CHART: chart}
     if kind == "unknown":
-        chart["plotly"] = _finite(plain)
-    return chart
+        mime[sink.PLOTLY] = _finite(plain)
+    return mime
 
 
 def _title(holder: "Dict[str, Any]") -> str:

@@ -1,4 +1,7 @@
-"""The private descriptor that charts go to: one line of strict JSON each."""
+"""The descriptor for rich output, separate from standard output: one MIME bundle per line, as strict JSON.
+
+The daemon reads the lines as ``toolbox/runs/rich_output.py``, which has the same MIME types.
+"""
 
 import os
 
@@ -6,8 +9,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Dict, List
 
-# Bytes of all charts of a run together; the daemon reads no more.
+# Bytes of all outputs of a run together; the daemon reads no more either.
 CAPACITY = 64 * 1024 * 1024
+
+PNG = "image/png"
+PLOTLY = "application/vnd.plotly.v1+json"
+CHART = "application/vnd.toolbox.chart+json"
 
 _state: "Dict[str, Any]" = {"fd": -1, "identity": None, "left": 0}
 
@@ -18,17 +25,18 @@ def open_on(fd: int) -> None:
     _state.update(fd=fd, identity=(status.st_dev, status.st_ino), left=CAPACITY)
 
 
-def put(chart: "Dict[str, Any]") -> bool:
-    """Write one chart: without its data, or without its picture too, if that would exceed the capacity."""
+def put(mime: "Dict[str, Any]") -> bool:
+    """Write the MIME bundle of a figure; one that exceeds the capacity loses its data, then its picture, then all."""
     import json
 
-    tries: List[Dict[str, Any]] = [
-        chart,
-        dict(chart, elements=[]),
-        {"type": "unknown", "title": chart.get("title"), "elements": []},
+    chart = mime[CHART]
+    bundles: List[Dict[str, Any]] = [
+        mime,
+        dict(mime, **{CHART: dict(chart, elements=[])}),
+        {CHART: {"type": "unknown", "title": chart.get("title"), "elements": []}},
     ]
-    for each in tries:
-        line = json.dumps(each, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
+    for bundle in bundles:
+        line = json.dumps({"mime": bundle}, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
         if len(line) <= _state["left"]:
             return _write(line)
     return False

@@ -15,6 +15,7 @@ from toolbox import wire
 from toolbox.host.launch import file_of
 from toolbox.process.code.wire import Chart
 from toolbox.runs.exit_info import ExitInfo, Reason
+from toolbox.runs.rich_output import RichOutput
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ MARKER = "dtn_artifact_k39fd2:"
 
 
 class ChartFile:
-    """A nameless file that one program writes its charts to, a line of JSON each."""
+    """A memory file that one program writes rich output to, one MIME bundle per line."""
 
     def __init__(self) -> None:
         self.fd = file_of(b"")
@@ -55,7 +56,9 @@ def _decoded(lines: list[bytes]) -> Iterator[Chart]:
     for line in lines:
         if line:
             try:
-                yield wire.decode(line, Chart)
+                chart = wire.decode(line, RichOutput).chart
+                if chart is not None:
+                    yield msgspec.convert(chart, Chart)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
                 log.debug("chart cannot be read: %s", error)
 
