@@ -1,4 +1,4 @@
-"""Read one axis: its label, ticks and scale, and numbers on it as plain numbers (dates as seconds since 1970)."""
+"""Read one axis: its label, ticks and scale, and its values as JSON numbers (dates in seconds since 1970)."""
 
 import datetime as dt
 import importlib
@@ -40,7 +40,7 @@ def _ticks(axes: "Any", which: "Any") -> "Tuple[List[float], List[str]]":
 
 
 def scale(axes: "Any", which: "Any", ticks: "Sequence[float]", labels: "Sequence[str]") -> str:
-    """Return the scale as the clients know it."""
+    """Return the scale by the name that the SDKs use."""
     if is_date(axes, which):
         return "datetime"
     if categories(which) is not None:
@@ -59,7 +59,7 @@ def _converter(which: "Any") -> "Any":
 
 
 def categories(which: "Any") -> "Optional[Dict[int, str]]":
-    """Return the name of each category by its place, None if this axis has none."""
+    """Return the name of each category by its position, None if the axis is not categorical."""
     mapping = getattr(getattr(which, "units", None), "_mapping", None)
     if mapping is None or type(_converter(which)).__name__ != "StrCategoryConverter":
         return None
@@ -67,7 +67,7 @@ def categories(which: "Any") -> "Optional[Dict[int, str]]":
 
 
 def _frequency(axes: "Any", which: "Any") -> "Any":
-    """Return the frequency of an axis that pandas counts in periods."""
+    """Return the frequency of an axis that pandas numbers in periods (of days, months, …), else None."""
     if which is not axes.xaxis:
         return None
     return getattr(which, "freq", None) or getattr(axes, "freq", None)
@@ -85,7 +85,7 @@ def is_date(axes: "Any", which: "Any") -> bool:
 
 
 def plain(axes: "Any", which: "Any", values: "Any") -> "List[Optional[float]]":
-    """Return numbers of the axis as they go into a chart."""
+    """Return axis values as JSON numbers, None for those that have none."""
     frequency = _frequency(axes, which)
     if frequency is not None:
         pandas = importlib.import_module("pandas")
@@ -119,7 +119,7 @@ def iso(seconds: float) -> str:
 
 
 def name_of(axes: "Any", which: "Any", place: float) -> str:
-    """Return what the axis calls a place: its category, the label of the tick there, its date, or the number."""
+    """Return the label of a position: its category, the label of its tick, its date, or the number."""
     known = categories(which)
     if known is not None:
         return known.get(round(place), "%g" % place)

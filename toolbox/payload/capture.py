@@ -1,6 +1,6 @@
-"""Decide when a figure is reported: when it is shown, and at the end of the program if it never was.
+"""Decide when a figure is reported: when it is shown, or at exit if it was never shown.
 
-Nothing here may change what the user's program does: every wrapper calls the original with what it was given, and a
+Nothing here may change what the user's program does: every wrapper calls the original with the same arguments, and a
 figure that cannot be read is reported without its data.
 """
 
@@ -18,15 +18,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, List
 
-# Figures reported already, so that each is reported once unless it changed.
+# Reported figures: each is reported once, and again only after it changed.
 _reported: "Any" = weakref.WeakSet()
 _plotly: "List[Any]" = []
 _shown_plotly: "Any" = {}
+# The process that reports figures at exit.
 _main = {"pid": os.getpid()}
 
 
 def axes_loaded(module: "Any") -> None:
-    """Record the numbers that axes are given and do not keep."""
+    """Wrap plotting methods to record data that cannot be read from the axes afterwards."""
     from . import records
 
     axes = module.Axes
@@ -41,7 +42,7 @@ def _recording(original: "Callable[..., Any]", record: "Callable[..., None]") ->
         result = original(*args, **kwargs)
         try:
             record(result, *args, **kwargs)
-        except Exception:  # figures are read without this record
+        except Exception:  # the figure is then read without this record
             return result
         return result
 
@@ -58,7 +59,7 @@ def figure_loaded(module: "Any") -> None:
 
 
 def pyplot_loaded(module: "Any") -> None:
-    """Have ``plt.show()`` report and close all figures; at the end of the program report those that are open."""
+    """Have ``plt.show()`` report and close all figures; at exit report the open ones."""
     gcf = sys.modules["matplotlib._pylab_helpers"].Gcf
 
     def show(*args: "Any", **kwargs: "Any") -> None:
@@ -66,17 +67,17 @@ def pyplot_loaded(module: "Any") -> None:
         module.close("all")
 
     module.show = functools.wraps(module.show)(show)
-    # Exit handlers run in reverse order: this one before the library's own, which destroys all figures.
+    # Exit functions run last registered first: this one before matplotlib's own, which destroys all figures.
     atexit.register(at_end, gcf)
 
 
 def forked() -> None:
-    """Report at the end of this process, after a fork that is not the user's."""
+    """Make a worker of the fork server the process that reports figures at exit."""
     _main["pid"] = os.getpid()
 
 
 def at_end(gcf: "Any") -> None:
-    """Report what was never shown; a process that the program forked has copies of figures that are not its own."""
+    """Report figures that were never shown, but not in a process that the program forked: its figures are copies."""
     if os.getpid() == _main["pid"]:
         report_open(gcf)
 
@@ -104,7 +105,7 @@ def report(figure: "Any") -> None:
 
 
 class _quiet:  # noqa: N801 - used like a function
-    """Keep warnings and the log of the plotting library out of the program's output."""
+    """Keep warnings and matplotlib's log out of the program's output."""
 
     def __enter__(self) -> None:
         self._caught = warnings.catch_warnings()
@@ -120,7 +121,7 @@ class _quiet:  # noqa: N801 - used like a function
 
 
 def plotly_loaded(module: "Any") -> None:
-    """Have plotly's figures reported when shown, and at the end if none ever was."""
+    """Report plotly figures when they are shown, or at exit if none was shown."""
     figure = module.BaseFigure
     original = figure.__init__
 
@@ -135,12 +136,12 @@ def plotly_loaded(module: "Any") -> None:
 
 
 def plotly_io_loaded(module: "Any") -> None:
-    """Have ``plotly.io.show`` do the same as the method."""
+    """Have ``plotly.io.show`` report its figure."""
     module.show = functools.wraps(module.show)(lambda fig, *args, **kwargs: report_plotly(fig))
 
 
 def plotly_at_end() -> None:
-    """Report figures that are still there if the program showed none."""
+    """Report the figures that still exist if the program showed none."""
     if _shown_plotly or os.getpid() != _main["pid"]:
         return
     for reference in _plotly:

@@ -1,4 +1,4 @@
-"""Read a matplotlib figure: which type of chart it is, its picture and the data that was drawn."""
+"""Read a matplotlib figure: its chart type, its picture and its data."""
 
 import base64
 import io
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from typing import Any, Dict, List
 
 DPI = 100
-# A larger figure is drawn with fewer dots per inch.
+# A larger figure is drawn at a lower resolution.
 MAX_PIXELS = 4_000_000
 
 
 def read(figure: "Any") -> "Dict[str, Any]":
     """Return the MIME bundle of a figure: its chart, without data that cannot be read, and its picture."""
-    # The picture first: drawing is what places ticks and writes their labels.
+    # The picture first: ticks and their labels are only known after drawing.
     png = _picture(figure)
     chart: Dict[str, Any] = {"type": "unknown", "title": _title(figure), "elements": []}
     try:
@@ -82,7 +82,7 @@ def _axes_title(axes: "Any") -> str:
 
 
 def _classify(axes: "Any") -> "Any":
-    """Return the type of chart, its elements, and whether its values go up (rather than to the right)."""
+    """Return the chart type, its elements, and whether its values are on the y axis."""
     if axes.name != "rectilinear":
         return "unknown", [], True
     if axes in records.boxes:

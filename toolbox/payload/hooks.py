@@ -1,4 +1,4 @@
-"""Patch a plotting library when it is imported, and only then load what reads figures."""
+"""Detect the import of a plotting library, and only then load the modules that read figures."""
 
 import os
 import sys
@@ -18,10 +18,10 @@ _WATCHED = {
 
 
 class Finder:
-    """Import finder that finds watched modules the usual way, and patches them once they are executed."""
+    """A finder that delegates to the other finders and wraps the loader of watched modules."""
 
     def find_spec(self, name: str, path: "Optional[Sequence[str]]" = None, target: "Any" = None) -> "Any":
-        """Return the spec of a watched module, with our loader around its own."""
+        """Return the spec of a watched module with a wrapped loader, None for other modules."""
         if name not in _WATCHED:
             return None
         for finder in sys.meta_path:
@@ -34,7 +34,7 @@ class Finder:
 
 
 class Loader:
-    """Wrap the loader of a module until the module is executed."""
+    """Wrap a loader until its module is executed, then patch the module."""
 
     def __init__(self, loader: "Any") -> None:
         self._loader = loader
@@ -43,19 +43,19 @@ class Loader:
         return getattr(self._loader, name)
 
     def create_module(self, spec: "Any") -> "Any":
-        """Create the module the loader's way."""
+        """Create the module with the wrapped loader."""
         return self._loader.create_module(spec)
 
     def exec_module(self, module: "ModuleType") -> None:
-        """Execute the module, then patch it."""
+        """Execute the module with the wrapped loader, restore that loader, and patch the module."""
         spec: Any = module.__spec__
         spec.loader = module.__loader__ = self._loader
         self._loader.exec_module(module)
-        patch(module)
+        _patch(module)
 
 
-def patch(module: "ModuleType") -> None:
-    """Patch a library that was just loaded; errors are dropped, because the program must run without charts too."""
+def _patch(module: "ModuleType") -> None:
+    """Patch a library that was just imported; the program must not see an error of ours."""
     try:
         from . import capture
 
@@ -65,7 +65,7 @@ def patch(module: "ModuleType") -> None:
 
 
 def install(fd: int) -> None:
-    """Watch imports from now on; charts go to ``fd``."""
+    """Watch imports, with rich output written to ``fd``."""
     from . import sink
 
     sink.open_on(fd)
@@ -73,13 +73,14 @@ def install(fd: int) -> None:
 
 
 def watch() -> None:
-    """Watch imports; figures are drawn without a screen."""
+    """Watch imports, before there is a descriptor for rich output."""
+    # Agg draws without a display.
     os.environ.setdefault("MPLBACKEND", "Agg")
     sys.meta_path.insert(0, Finder())
 
 
 def forked() -> None:
-    """Report charts of this process, a new worker, instead of the fork server's."""
+    """Make this worker the process that reports figures at exit."""
     capture: Any = sys.modules.get("toolbox_payload.capture")
     if capture is not None:
         capture.forked()

@@ -1,4 +1,4 @@
-"""Read a plotly figure: traces that are lines, points, bars, pies or boxes; anything else as its own JSON."""
+"""Read a plotly figure: traces of lines, points, bars, pies or boxes as a chart, all others as plotly's JSON."""
 
 import datetime as dt
 import json
@@ -72,7 +72,7 @@ def _pairs(x: "Any", y: "Any") -> "List[List[float]]":
 
 
 def _place(value: "Any", place: int) -> "Optional[float]":
-    """Return a coordinate as a number: a date in seconds since 1970, a category by its place."""
+    """Return a coordinate as a number: a date in seconds since 1970, a category as its position."""
     if hasattr(value, "timestamp") or type(value).__name__ == "datetime64":
         moment = value.astype("datetime64[us]").item() if hasattr(value, "astype") else value
         if moment.tzinfo is None:

@@ -1,4 +1,4 @@
-"""Import the usual libraries into the fork server, and detect when that is out of date."""
+"""Import the libraries that programs usually import, and detect when the imports are out of date."""
 
 import importlib
 import os
@@ -20,33 +20,33 @@ _STANDARD = (
     "urllib.request uuid weakref xml.etree.ElementTree zipfile zlib"
 ).split()
 _HEAVY = ("numpy", "pandas", "matplotlib", "matplotlib.pyplot")
-# Below a tenth of free memory the imported libraries are given up in favour of programs.
+# The fork server ends when less than a tenth of the memory is available, to leave it to programs.
 _SHARE = 10
 
 
 class State:
-    """What was imported, and the files it depends on."""
+    """The imported modules, and the files they depend on."""
 
     def __init__(self, startup: "Set[str]") -> None:
         loaded = {name.partition(".")[0] for name in sys.modules}
-        # A module in the working directory shadows a library in a fresh interpreter, but not one imported already.
+        # A module in the program's directory shadows these; it does not shadow those an interpreter imports at startup.
         self.shadowable = loaded - {name.partition(".")[0] for name in startup} - {"toolbox_payload"}
         sys.modules[MARK] = type(sys)(MARK)
         self.modules = set(sys.modules)
         self.watched = [(path, _stamp(path)) for path in sorted(set(_watched()))]
 
     def refusal(self) -> bytes:
-        """Return why no workers can be forked any more; empty if they can."""
+        """Return why no worker can be forked any more, ``stale`` or ``memory``; empty if one can."""
         if not self.is_fresh():
             return b"stale"
         return b"memory" if self.memory_is_short() else b""
 
     def is_fresh(self) -> bool:
-        """Tell whether a fresh interpreter would import the same files."""
+        """Tell whether a new interpreter would import the same modules."""
         return all(_stamp(path) == stamp for path, stamp in self.watched)
 
     def is_shadowed(self) -> bool:
-        """Tell whether a module in the working directory would shadow one that was imported here."""
+        """Tell whether a module in the working directory shadows one that is imported here."""
         try:
             names = os.listdir(".")
         except OSError:
@@ -54,7 +54,7 @@ class State:
         return any(name.partition(".")[0] in self.shadowable for name in names)
 
     def memory_is_short(self) -> bool:
-        """Tell whether the machine or the cgroup has little memory left."""
+        """Tell whether the machine or the control group has little memory available."""
         return any(left * _SHARE < total for left, total in (_machine(), _group()) if total)
 
 
@@ -72,6 +72,7 @@ def load(plain: bool, start_again: "List[str]") -> State:
     if not plain:
         _load_heavy(start_again)
     _open_c_library()
+    # An import may have computed it; each program computes it from its own environment.
     sys.modules["tempfile"].tempdir = None  # type: ignore[attr-defined]
     return State(startup)
 
@@ -101,14 +102,14 @@ def _load_heavy(start_again: "List[str]") -> None:
                 if name == "numpy":
                     return
             except BaseException:
-                # A half-imported library cannot be unloaded: start again without.
+                # A partial import cannot be undone: restart without these libraries.
                 os.execv(sys.executable, start_again)
         if "matplotlib.pyplot" in sys.modules:
             _draw()
 
 
 def _draw() -> None:
-    """Draw once, which loads the fonts and the PNG writer; the figure is dropped."""
+    """Draw once, which loads the fonts and the PNG writer; programs see nothing of the figure."""
     import io
 
     try:
@@ -156,7 +157,7 @@ def _stamp(path: str) -> "Optional[Tuple[int, int, int]]":
 
 
 def _machine() -> "Tuple[int, int]":
-    """Return the available and the total memory in KiB, zeros if unknown."""
+    """Return the available and the total memory of the machine in KiB, zeros if unknown."""
     try:
         with open("/proc/meminfo") as file:
             lines = dict(line.split(":", 1) for line in file)
@@ -166,7 +167,7 @@ def _machine() -> "Tuple[int, int]":
 
 
 def _group() -> "Tuple[int, int]":
-    """Return the available memory and the limit of our cgroup in bytes, zeros if unknown."""
+    """Return the available and the total memory of our control group in bytes, zeros without a limit."""
     folder = "/sys/fs/cgroup"
     try:
         with open("/proc/self/cgroup") as file:

@@ -1,4 +1,4 @@
-"""Records of calls that draw, for what cannot be read from the artists afterwards."""
+"""Data recorded while a program plots, because it cannot be read from the artists afterwards."""
 
 import weakref
 
@@ -39,7 +39,7 @@ def _record_histogram(result: "Any", axes: "Any", *args: "Any", **kwargs: "Any")
 
 
 def _label(artist: "Any") -> str:
-    """Return the label of a group of bars, which some releases keep at its first bar."""
+    """Return the label of a group of bars; some releases of matplotlib set it on the first bar only."""
     candidates = [artist, *(artist[:1] if hasattr(artist, "__len__") else ())]
     found = [str(each.get_label()) for each in candidates if hasattr(each, "get_label")]
     return next((label for label in found if label and not label.startswith("_")), "")

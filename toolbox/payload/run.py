@@ -1,7 +1,6 @@
-"""Run a program as ``python3 -u -`` would, with its charts reported.
+"""Run a program as ``python3 -u -`` would, and report its charts.
 
-Only what every program needs is imported here: imports are most of what a fresh run adds to the
-start of the interpreter.
+Only what every program needs is imported here: imports are most of what this adds to the start of an interpreter.
 """
 
 import os
@@ -18,13 +17,13 @@ _HERE = __file__.rpartition("/")[0] + "/"
 
 
 def main(argv: "List[str]") -> None:
-    """Run the program on descriptor ``argv[0]`` with its charts going to descriptor ``argv[1]``."""
+    """Run the program in descriptor ``argv[0]``, with rich output written to descriptor ``argv[1]``."""
     from . import hooks
 
     code = read(int(argv[0]))
-    charts = int(argv[1])
-    os.set_inheritable(charts, False)
-    hooks.install(charts)
+    output = int(argv[1])
+    os.set_inheritable(output, False)
+    hooks.install(output)
     status = execute(code, argv[2:])
     if status == INTERRUPTED:
         from . import end
@@ -35,16 +34,16 @@ def main(argv: "List[str]") -> None:
 
 
 def read(fd: int) -> str:
-    """Return the text of a file descriptor, and close it."""
+    """Return the text of a file descriptor and close it."""
     with open(fd, "rb") as file:
         return file.read().decode("utf-8", "surrogatepass")
 
 
 def execute(text: str, arguments: "Sequence[str]") -> int:
-    """Run a program as ``__main__``; return 1 or ``INTERRUPTED`` after an exception, let ``SystemExit`` rise."""
+    """Run a program as ``__main__``; return 1 or ``INTERRUPTED`` after an exception, raise ``SystemExit``."""
     module = new_main(arguments)
     try:
-        # ``dont_inherit``: the compiler flags of this file must not apply to the program.
+        # Without dont_inherit the ``__future__`` flags of this file would apply.
         exec(compile(text, NAME, "exec", dont_inherit=True), module.__dict__)
     except SystemExit:
         raise
@@ -58,7 +57,7 @@ def execute(text: str, arguments: "Sequence[str]") -> int:
 
 
 def execute_to_status(text: str, arguments: "Sequence[str]") -> int:
-    """Run a program and return its exit status, also that of ``SystemExit``."""
+    """Run a program as ``__main__`` and return its exit status, also after ``SystemExit``."""
     try:
         return execute(text, arguments)
     except SystemExit as error:
@@ -100,7 +99,7 @@ def report(error: BaseException, text: str) -> None:
         linecache.cache[NAME] = (len(text), None, text.splitlines(True), NAME)
         sys.stderr.write("".join(traceback.format_exception(type(error), error, trace)))
     except Exception:
-        # No standard error any more, or an exception that cannot be printed: the interpreter handles both.
+        # Standard error is closed, or the exception cannot be formatted: the default hook handles both.
         sys.__excepthook__(type(error), error, trace)
 
 

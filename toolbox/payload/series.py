@@ -1,4 +1,4 @@
-"""Read the data behind the artists of one pair of axes."""
+"""Read the data of the artists on one pair of axes."""
 
 import math
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def labels(found: "List[str]") -> "List[str]":
-    """Give series that the user did not name a name, unless there is only one."""
+    """Return a label per series: one without gets a number, unless it is the only one."""
     if len(found) == 1:
         return found
     names, count = [], 0
@@ -60,7 +60,7 @@ def _line_label(axes: "Any", line: "Any") -> str:
     found = legend_label(axes, line.get_color())
     if found:
         return found
-    # The label of an error bar or a stem plot belongs to the whole of it.
+    # The label of an error bar or a stem plot is set on its container.
     for container in axes.containers:
         if getattr(container, "lines", None) or hasattr(container, "markerline"):
             main = getattr(container, "markerline", None) or container[0]
@@ -70,7 +70,7 @@ def _line_label(axes: "Any", line: "Any") -> str:
 
 
 def legend_label(axes: "Any", color: "Any") -> str:
-    """Return the text of the legend beside a color, for artists that have no label of their own."""
+    """Return the legend text of a color, for artists that have no label of their own."""
     from matplotlib.colors import to_rgba
 
     legend = axes.get_legend()
@@ -103,7 +103,7 @@ def _helpers(axes: "Any") -> "set[int]":
 
 
 def scatters(axes: "Any") -> "List[Series]":
-    """Return the point clouds."""
+    """Return the scatter plots."""
     found = []
     for item in axes.collections:
         if type(item).__name__ != "PathCollection" or not len(item.get_offsets()) or not _is_placed(axes, item):
@@ -114,7 +114,7 @@ def scatters(axes: "Any") -> "List[Series]":
 
 
 def _is_placed(axes: "Any", item: "Any") -> bool:
-    """Tell whether offsets are data; those of the levels that old releases draw contours with are not."""
+    """Tell whether offsets are data; old releases of matplotlib draw contour levels with offsets that are not."""
     found = getattr(item, "get_offset_transform", None)
     return found is None or bool(found() == axes.transData)
 

@@ -20,7 +20,7 @@ _state: "Dict[str, Any]" = {"fd": -1, "identity": None, "left": 0}
 
 
 def open_on(fd: int) -> None:
-    """Write to ``fd`` from now on."""
+    """Write rich output to ``fd`` from now on."""
     status = os.fstat(fd)
     _state.update(fd=fd, identity=(status.st_dev, status.st_ino), left=CAPACITY)
 
@@ -43,7 +43,7 @@ def put(mime: "Dict[str, Any]") -> bool:
 
 
 def _write(line: bytes) -> bool:
-    # A program that closes every descriptor may have opened a file of its own with this number.
+    # A program that closed all descriptors may have opened a file of its own under this number.
     status = os.fstat(_state["fd"])
     if (status.st_dev, status.st_ino) != _state["identity"]:
         return False

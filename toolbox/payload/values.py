@@ -23,17 +23,17 @@ def number(value: "Any") -> "Optional[float]":
 
 
 def numbers(values: "Iterable[Any]") -> "List[float]":
-    """Return the finite numbers of a sequence."""
+    """Return the values that are finite numbers."""
     return [plain for plain in map(number, values) if plain is not None]
 
 
 def text(value: "Any") -> str:
-    """Return text that can be encoded."""
+    """Return text that UTF-8 can encode."""
     return str(value).encode("utf-8", "replace").decode("utf-8")
 
 
 def shortest(value: "Any") -> "Optional[str]":
-    """Return the shortest text that reads back as the number: ``4``, ``0.5``."""
+    """Return the shortest text that parses to the number, as in ``4`` and ``0.5``; None for anything else."""
     plain = number(value)
     if plain is None:
         return None
@@ -43,6 +43,6 @@ def shortest(value: "Any") -> "Optional[str]":
 
 
 def plain_label(label: "Any") -> str:
-    """Return a label that the user gave; those that the library makes up begin with an underscore."""
+    """Return a label that the user set; those that matplotlib generates begin with an underscore."""
     found = text(label)
     return "" if found.startswith("_") else found
