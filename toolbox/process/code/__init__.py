@@ -1,6 +1,5 @@
-"""Run a program in Python, JavaScript or TypeScript and return its output and the charts it drew.
+"""Run a program in Python, JavaScript or TypeScript; return its output and its charts.
 
-``runs`` starts a program and owns it to its end; ``languages`` chooses what to execute; ``charts`` reads what it
-drew; ``fork_server`` keeps interpreters with their libraries imported. ``toolbox/payload`` is not part of the daemon:
-the user's interpreter runs it.
+``runs`` starts a program and owns its run; ``languages`` chooses the argument list; ``charts`` reads the rich output;
+``fork_server`` keeps interpreters with libraries imported. ``toolbox/payload`` runs in the user's interpreter.
 """

@@ -1,4 +1,4 @@
-"""The answer of a code run as JSON, in parts: its output may be large."""
+"""The answer of a code run as JSON, in pieces: the output may be large."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from toolbox.runs import output
 async def json(
     exit_code: int, log: OutputLog, charts: list[Chart], shape: Callable[[Artifacts], Any]
 ) -> AsyncGenerator[bytes, None]:
-    """Yield the body of the answer, ``shape`` drops what the client does not know."""
+    """Yield the body of the answer; ``shape`` drops fields that the client does not know."""
     markers = Markers()
     yield b'{"exitCode":%d,"result":"' % exit_code
     async for part in output.json_strings(_text(log, markers)):

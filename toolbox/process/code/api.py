@@ -49,7 +49,7 @@ class CodeApi:
 
         try:
             response = await self._late.send(
-                # A program with a time limit may still have to answer 408.
+                # With a time limit the status may still be 408, so nothing can be sent before the end.
                 request,
                 run.ended,
                 pages,
@@ -58,5 +58,5 @@ class CodeApi:
             )
         finally:
             run.release(keep=gone(request))
-        # The table describes the declared answer; this one is a response that is being sent already.
+        # A streamed response; the cast gives OpenAPI the declared type.
         return cast("Reply[CodeRunResponse]", response)

@@ -1,4 +1,4 @@
-"""What a program drew: read from its private descriptor, and from marker lines of wrappers that old SDKs embed."""
+"""Charts of a program: from its rich output, and from the marker lines that wrappers of old SDKs print."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from toolbox.runs.rich_output import RichOutput
 
 log = logging.getLogger(__name__)
 
-# The same bound as in the program: nobody else can write more, whatever the program does.
+# As in ``payload/sink.py``. The program can write to the descriptor too, so that bound alone is not enough.
 CAPACITY = 64 * 1024 * 1024
 MARKER = "dtn_artifact_k39fd2:"
 
@@ -32,8 +32,8 @@ class ChartFile:
         self.found: list[Chart] = []
 
     async def collect(self, end: ExitInfo) -> None:
-        """Read the charts of a program that ended by itself; a line that is not a chart is left out."""
-        # In memory, so this does not wait for anything.
+        """Read the charts of a program that exited by itself; lines without a chart are left out."""
+        # lseek on a memory file does not block.
         if end.reason in (Reason.EXITED, Reason.SIGNALED) and os.lseek(self.fd, 0, os.SEEK_END):
             self.found = await asyncio.to_thread(_read, self.fd)
 
@@ -64,7 +64,7 @@ def _decoded(lines: list[bytes]) -> Iterator[Chart]:
 
 
 class Markers:
-    """Take marker lines out of text that comes in parts; only a line that begins with a marker is one."""
+    """Remove marker lines from text that comes in pieces; the marker is at the start of the line."""
 
     def __init__(self) -> None:
         self.charts: list[Chart] = []
@@ -72,7 +72,7 @@ class Markers:
         self._line_start = True
 
     def feed(self, text: str) -> str:
-        """Return what may be shown of the text so far."""
+        """Return the text so far without marker lines; the start of a possible marker line is held back."""
         text, self._held = self._held + text, ""
         last = text.rpartition("\n")[2]
         if MARKER not in text and not (last and MARKER.startswith(last)):
@@ -81,7 +81,7 @@ class Markers:
         return "".join(map(self._take, _lines(text)))
 
     def finish(self) -> str:
-        """Return what is left at the end."""
+        """Return the held text at the end of the output."""
         held, self._held = self._held, ""
         return "" if self._is_marker(held) else held
 
@@ -108,7 +108,7 @@ class Markers:
 
 
 def _lines(text: str) -> list[str]:
-    # Not splitlines, which also splits at characters that are no line ends in a terminal.
+    # Not splitlines, which also splits at form feeds and other separators.
     *whole, last = text.split("\n")
     return [part + "\n" for part in whole] + ([last] if last else [])
 

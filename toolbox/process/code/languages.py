@@ -1,4 +1,4 @@
-"""What to execute for a program: an argument list, never a shell."""
+"""Choose what to execute for a program: an argument list, never a shell."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from toolbox.process.code.typescript import Stripper
 PAYLOAD = pathlib.Path(toolbox.__path__[0], "payload")
 START = str(PAYLOAD / "start.py")
 PYTHON = ("python3", "python")
-# Programs that run TypeScript, the fastest start first.
+# Runtimes for TypeScript, the fastest start first.
 _TYPESCRIPT = ("bun", "node", "tsx", "ts-node")
 _QUIET = {"NO_UPDATE_NOTIFIER": "1", "npm_config_loglevel": "error"}
 _TS_NODE = ("-T", "--ignore-diagnostics", "5107", "-O", '{"module":"CommonJS"}')
@@ -26,11 +26,11 @@ _FLAGS = ("--input-type=commonjs-typescript", "--disable-warning=ExperimentalWar
 
 
 class NoRuntimeError(Exception):
-    """No program for a language; the text is what a shell would print."""
+    """No runtime for a language; the text is what a shell would print."""
 
 
-class Plan(msgspec.Struct, frozen=True):
-    """An argument list, the content of standard input, and variables in addition to those of the request."""
+class LaunchPlan(msgspec.Struct, frozen=True):
+    """How to start a program: arguments, standard input, and variables that the request may override."""
 
     argv: Sequence[str]
     stdin: bytes | None = None
@@ -47,8 +47,8 @@ class JavaScript:
         self._versions: dict[str, tuple[int, int]] = {}
         self._stripper = Stripper(procs, env)
 
-    async def javascript(self, code: str, argv: Sequence[str], path: str) -> Plan:
-        """Plan a JavaScript program: node, which detects whether it is CommonJS or an ES module, else bun."""
+    async def javascript(self, code: str, argv: Sequence[str], path: str) -> LaunchPlan:
+        """Plan a JavaScript program: node, which detects CommonJS and ES modules, else bun."""
         node = await self._programs.find(("node",), path)
         if node:
             return _node(node, code, argv)
@@ -57,8 +57,8 @@ class JavaScript:
             return _bun(bun, code, argv)
         raise NoRuntimeError("sh: 1: node: not found\n")
 
-    async def typescript(self, code: str, argv: Sequence[str], path: str) -> Plan:
-        """Plan a TypeScript program on the fastest runtime there is."""
+    async def typescript(self, code: str, argv: Sequence[str], path: str) -> LaunchPlan:
+        """Plan a TypeScript program on the fastest installed runtime."""
         for name in _TYPESCRIPT:
             program = await self._programs.find((name,), path)
             plan = await self._typescript(name, program, code, argv) if program else None
@@ -67,19 +67,19 @@ class JavaScript:
         raise NoRuntimeError("sh: 1: ts-node: not found\n")
 
     async def close(self) -> None:
-        """End the TypeScript helper."""
+        """End the type stripper."""
         await self._stripper.close()
 
-    async def _typescript(self, name: str, program: str, code: str, argv: Sequence[str]) -> Plan | None:
+    async def _typescript(self, name: str, program: str, code: str, argv: Sequence[str]) -> LaunchPlan | None:
         if name == "bun":
             return _bun(program, code, argv)
         if name == "node":
             return await self._stripped(program, code, argv)
         loader = (*_TS_NODE, "-") if name == "ts-node" else ("-",)
-        return Plan([program, *loader, *argv], code.encode(), _QUIET)
+        return LaunchPlan([program, *loader, *argv], code.encode(), _QUIET)
 
-    async def _stripped(self, node: str, code: str, argv: Sequence[str]) -> Plan | None:
-        """Plan for node, with the types stripped by the helper; None if this node is too old for TypeScript."""
+    async def _stripped(self, node: str, code: str, argv: Sequence[str]) -> LaunchPlan | None:
+        """Plan for node, with the types removed by a helper process; None if this release of node cannot."""
         version = await self._version(node)
         if version < (22, 7):
             return None
@@ -87,7 +87,7 @@ class JavaScript:
             plain = await self._stripper.strip(node, code)
             if plain is not None:
                 return _node(node, plain, argv)
-        # Slower, because each process loads the stripper; reports the errors of an invalid program.
+        # Slower, because node loads its stripper first. It also reports the errors in a program.
         return _node(node, code, argv, "--experimental-transform-types", *_FLAGS)
 
     async def _version(self, node: str) -> tuple[int, int]:
@@ -98,15 +98,15 @@ class JavaScript:
         return self._versions[node]
 
 
-def _node(node: str, code: str, argv: Sequence[str], *flags: str) -> Plan:
+def _node(node: str, code: str, argv: Sequence[str], *flags: str) -> LaunchPlan:
     data = code.encode()
     if code and code[0] != "-" and "\0" not in code and len(data) <= MAX_ARGUMENT:
-        # Reading standard input is a tenth of the start. Two arguments instead of --eval=CODE: only the former are left
-        # out of the arguments that node passes on when the program forks.
-        return Plan([node, *flags, "-e", code, "--", *argv])
-    # The module removes "-" from process.argv: programs expect their arguments from argv[1] on.
-    return Plan([node, "--require", str(PAYLOAD / "argv.cjs"), *flags, "-", *argv], data)
+        # Starts a tenth faster than from standard input. Two arguments, not --eval=CODE: node removes only the former
+        # from the arguments of a child that the program forks.
+        return LaunchPlan([node, *flags, "-e", code, "--", *argv])
+    # argv.cjs removes "-" from process.argv: programs expect their arguments from argv[1] on.
+    return LaunchPlan([node, "--require", str(PAYLOAD / "argv.cjs"), *flags, "-", *argv], data)
 
 
-def _bun(bun: str, code: str, argv: Sequence[str]) -> Plan:
-    return Plan([bun, "--preload", str(PAYLOAD / "argv.cjs"), "run", "-", *argv], code.encode())
+def _bun(bun: str, code: str, argv: Sequence[str]) -> LaunchPlan:
+    return LaunchPlan([bun, "--preload", str(PAYLOAD / "argv.cjs"), "run", "-", *argv], code.encode())

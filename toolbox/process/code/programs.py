@@ -1,4 +1,4 @@
-"""Find the programs that run code, on the search path of the request."""
+"""Find runtimes on the search path of a request."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import time
 
 from toolbox.host.shells import DEFAULT_PATH
 
-# How long a search result is reused: a program that was installed or removed meanwhile is not noticed.
+# How long a result is cached; a runtime installed or removed within this time may be missed.
 FRESH_SECONDS = 1.0
 _MAX_KNOWN = 64
 
 
 class Programs:
-    """Search for programs, and cache the result for a moment."""
+    """Look up programs, with a short cache."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, ...], tuple[float, str]] = {}
 
     async def find(self, names: tuple[str, ...], path: str) -> str:
-        """Return the path of the first program that exists, by name; empty if there is none."""
+        """Return the path of the first of these programs that exists; empty if none does."""
         key = (*names, path)
         looked, found = self._known.get(key, (float("-inf"), ""))
         now = time.monotonic()

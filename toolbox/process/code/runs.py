@@ -25,13 +25,13 @@ from toolbox.runs.registry import Entry, Keep, Kind
 from toolbox.runs.run import EarlyExit, Run, TimeLimit
 from toolbox.runs.run_set import RunSet
 
-# A timer of the event loop takes no longer.
+# Seconds; the event loop accepts no longer timer.
 _FOREVER = 1e8
 _LANGUAGES = ("python", "javascript", "typescript")
-# What the list of processes shows of a program.
+# How many characters of a program the list of processes shows.
 _SHOWN = 4096
-# How long the output of a program that reported its exit status may take to end too. After that something else holds
-# the pipe, and the run waits for the process itself.
+# How long after a reported exit status the output may take to end. If it takes longer, another process has the pipe
+# open, and the run waits for the exit of the worker as for any process.
 EARLY_EXIT_PATIENCE = 0.05
 
 
@@ -46,7 +46,7 @@ class Program(msgspec.Struct, frozen=True):
 
 
 class _Started(msgspec.Struct, frozen=True):
-    """A program that was started, or the exit code for not starting."""
+    """A started program, or the exit code of a failed start."""
 
     output: OutputLog
     process: Process | None = None
@@ -55,7 +55,7 @@ class _Started(msgspec.Struct, frozen=True):
 
 
 class CodeRun(NamedTuple):
-    """A run of a program, and the file that it writes its charts to."""
+    """A run of a program, and the file with its charts."""
 
     run: Run
     charts: ChartFile
@@ -85,7 +85,7 @@ class CodeRuns:
         return Program(request.code, request.language, request.argv or (), envs, timeout)
 
     async def start(self, program: Program) -> CodeRun:
-        """Start a program; a runtime that is missing is an outcome like any other."""
+        """Start a program; a missing runtime is not an error but a run with exit code 127."""
         self._runs.check_open()
         started = asyncio.get_running_loop().time()
         charts = ChartFile()
@@ -107,16 +107,16 @@ class CodeRuns:
         return CodeRun(await self._runs.begin(run), charts)
 
     async def close(self) -> None:
-        """Kill what runs and answer those who wait for it."""
+        """Kill running programs, which answers their requests."""
         await self._runs.close()
         await self._javascript.close()
 
     async def release(self) -> None:
-        """Release all output, also of what is being sent."""
+        """Release all output, also that of answers in progress."""
         await self._runs.release()
 
     async def _begin(self, program: Program, charts: ChartFile) -> _Started:
-        """Return the process, or the exit code for having none."""
+        """Return the process, or the output and exit code of a failed start."""
         environ = self._context.environment.merged(program.envs)
         try:
             if program.language == "python":
@@ -141,16 +141,16 @@ class CodeRuns:
                 return await _output_ended(process, await worker.exit_status())
 
             return _Started(process.output, process, early_exit=early_exit)
+        # A memory file: a large program is not written to a disk.
         source = file_of(program.text.encode())
         try:
             argv = [python, "-u", START, str(source), str(charts.fd), *program.argv]
             return await self._spawn(argv, environ, pass_fds=(source, charts.fd))
         finally:
-            # A large program is in memory, not on a disk.
             os.close(source)
 
     async def _worker(self, python: str, program: Program) -> Worker | None:
-        """Return a forked worker; with limits none will do, because they hold from the first instruction on."""
+        """Return a forked worker. Not with limits: they must hold from the first instruction, a worker runs already."""
         if self._context.limits:
             return None
         return await self._warm.take(python, self._context.environment.merged(), program.envs, len(program.text))
@@ -192,7 +192,7 @@ class CodeRuns:
 
 
 async def _output_ended(process: Process, code: int | None) -> int | None:
-    """Return the exit status that a program reported, unless something else still holds its output."""
+    """Return the exit status that a program reported, None if another process has its output open."""
     if code is not None:
         try:
             async with asyncio.timeout(EARLY_EXIT_PATIENCE):

@@ -1,4 +1,4 @@
-"""What ``POST /process/code-run`` takes and answers; the names of chart fields are those of the SDKs."""
+"""Request and answer of ``POST /process/code-run``; chart fields have the names of the SDKs' classes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Number = int | float
 
 
 class CodeRunRequest(Wire, kw_only=True):
-    """Ask for one program; ``timeout`` is in seconds, without one or with 0 there is no limit."""
+    """Run one program; ``timeout`` is in seconds, without one or with 0 there is no limit."""
 
     code: str
     language: str = "python"
@@ -67,7 +67,7 @@ class Chart(Wire, kw_only=True, rename=None):
     type: str = "unknown"
     title: str | None = None
     png: str | None = None
-    # Written even if empty.
+    # Without a default, so that an empty list is sent too.
     elements: list[ChartElement] = msgspec.field()
     x_label: str | None = None
     y_label: str | None = None
@@ -83,7 +83,7 @@ class Chart(Wire, kw_only=True, rename=None):
 
 
 class Artifacts(Wire, kw_only=True):
-    """What a program made beside its output."""
+    """Results of a program beside its output."""
 
     charts: list[Chart]
 
