@@ -1,4 +1,4 @@
-"""``POST /process/execute``: as one JSON answer, or as a stream of events."""
+"""``POST /process/execute``: one JSON answer, or a stream of events."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ class ExecApi:
             left = gone(request)
             if left and headers.kill_on_disconnect:
                 await run.kill()
-            # A stream may have been cut anywhere; an answer without a reader can be fetched by the id of the process.
+            # What a client missed of a stream, or of an answer, it can still read by the id of the process.
             run.release(keep=media is not None or left)
-        # The table describes the declared answer; this one is a response that is being sent already.
+        # A streamed response; the cast gives OpenAPI the declared type.
         return cast("Reply[ExecuteResponse]", response)
 
     async def _stream(self, request: web.BaseRequest, run: Run, command: Command, media: str) -> web.StreamResponse:
@@ -70,7 +70,7 @@ class ExecApi:
                 outcome = msgspec.structs.replace(outcome, split=False, details=None)
             return Pages(outcome.json(), _headers(outcome))
 
-        # A command with a time limit may still have to answer 408.
+        # With a time limit the status may still be 408, so nothing can be sent before the end.
         return await self._late.send(
             request, run.ended, pages, process_id=run.entry.id, silent=command.limit.seconds is not None
         )

@@ -1,4 +1,4 @@
-"""What the process endpoints send and receive."""
+"""Request, answer and events of ``POST /process/execute``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from toolbox.wire import Flag, Wire
 
 
 class ExecuteRequest(Wire, kw_only=True):
-    """Ask for one command; ``timeout`` is in seconds, without one or with 0 there is no limit."""
+    """Run one command; ``timeout`` is in seconds, without one or with 0 there is no limit."""
 
     command: str
     cwd: str | None = None
@@ -26,14 +26,14 @@ class ExecuteRequest(Wire, kw_only=True):
 
 
 class ExecuteHeaders(msgspec.Struct, kw_only=True):
-    """Switch extensions on without touching the body."""
+    """Switch on extensions without a change of the body."""
 
     split_output: Flag | None = msgspec.field(name="X-Daytona-Split-Output", default=None)
     kill_on_disconnect: Flag | None = msgspec.field(name="X-Kill-On-Disconnect", default=None)
 
 
 class ExecuteResponse(Wire, kw_only=True):
-    """Report how a command ended; the rest only where it was asked for."""
+    """Report how a command ended; the optional fields are sent on request only."""
 
     additive: ClassVar[frozenset[str]] = frozenset({"stdout", "stderr", "details"})
 
@@ -45,14 +45,14 @@ class ExecuteResponse(Wire, kw_only=True):
 
 
 class StartEvent(Wire, kw_only=True):
-    """Say that the command runs."""
+    """The command was started."""
 
     id: str
     pid: int
 
 
 class OutputEvent(Wire, kw_only=True):
-    """Carry output; ``offset`` counts bytes of both streams, ``skipped`` those lost before this event."""
+    """Output; ``offset`` counts bytes of both streams, ``skipped`` those lost before this event."""
 
     data: str
     offset: int
@@ -60,7 +60,7 @@ class OutputEvent(Wire, kw_only=True):
 
 
 class ExitEvent(Wire, kw_only=True):
-    """Say how the command ended: ``exited``, ``signaled``, ``timed_out``, ``sandbox_stopped`` or ``failed``."""
+    """The command ended: ``exited``, ``signaled``, ``timed_out``, ``sandbox_stopped`` or ``failed``."""
 
     exit_code: int
     reason: str

@@ -1,1 +1,1 @@
-"""One table of everything that runs: commands, session commands, terminals and code, and the API over it."""
+"""``/processes``: the API over the registry of commands, session commands, terminals and code runs."""

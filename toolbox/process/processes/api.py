@@ -1,4 +1,4 @@
-"""``/processes``: start, list, read, write, signal, wait for, attach to and forget processes of every kind."""
+"""``/processes``: start, list, read, write to, signal, wait for, attach to and delete processes of every kind."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ ACTING = (InvalidBody, BadRequest, ProcessNotFound, ProtectedProcess, ProcessEnd
 
 
 class ProcessesApi:
-    """Processes of every kind: commands, commands of sessions, terminals, code."""
+    """Processes of every kind: commands, session commands, terminals, code runs."""
 
     def __init__(self, service: Processes) -> None:
         self._processes = service
@@ -68,17 +68,17 @@ class ProcessesApi:
 
     @endpoint("GET", "/processes", tag=TAG, errors=(BadRequest,))
     async def list_processes(self, query: ListQuery) -> list[Process]:
-        """List what runs and what ended a moment ago, the eldest first."""
+        """List running and recently ended processes, the oldest first."""
         return self._processes.select(query)
 
     @endpoint("GET", "/processes/{id}", tag=TAG, errors=(ProcessNotFound,))
     async def get_process(self, path: ProcessPath) -> Process:
-        """Describe a process; of one that has ended, what it left in the background too."""
+        """Describe a process; of an ended one also the processes it left in the background."""
         return await self._processes.get(path.id)
 
     @endpoint("DELETE", "/processes/{id}", tag=TAG, status=204, errors=(ProcessNotFound, ProtectedProcess, Conflict))
     async def delete_process(self, path: ProcessPath) -> None:
-        """Forget a process that has ended, with its output."""
+        """Delete a process that has ended, with its output."""
         self._processes.delete(path.id)
 
     @endpoint("GET", "/processes/{id}/logs", tag=TAG, errors=READING, quiet=True, head=False)
@@ -116,7 +116,7 @@ class ProcessesApi:
         ),
     )
     async def write_process_stdin(self, path: ProcessPath, body: StdinRequest) -> None:
-        """Write to standard input, or end it with ``eof``; answered once the process has taken all of it."""
+        """Write to standard input, or close it with ``eof``; answered once all of it is written."""
         await self._processes.write(path.id, body)
 
     @endpoint(
@@ -127,7 +127,7 @@ class ProcessesApi:
         errors=(*ACTING, UnsupportedOperation),
     )
     async def signal_process(self, path: ProcessPath, body: SignalRequest) -> None:
-        """Send a signal, and a harder one after ``escalateAfterMs`` if the process still runs."""
+        """Send a signal, and a second one after ``escalateAfterMs`` if the process still runs."""
         await self._processes.signal(path.id, body)
 
     @endpoint(
@@ -142,12 +142,12 @@ class ProcessesApi:
 
     @endpoint("GET", "/processes/{id}/wait", tag=TAG, errors=(BadRequest, ProcessNotFound), quiet=True, head=False)
     async def wait_process(self, path: ProcessPath, query: WaitQuery, request: Request) -> ProcessResult:
-        """Wait for the end of a process; ``timed_out`` without an exit code means that it runs on."""
+        """Wait for the exit of a process; ``timed_out`` without an exit code means that it still runs."""
         return await while_connected(request, self._processes.wait(path.id, query.timeout_ms))
 
     @websocket("/processes/{id}/attach", tag=TAG, errors=READING, subprotocols=SUBPROTOCOLS)
     async def attach_process(self, path: ProcessPath, query: AttachQuery, ws: WsSession) -> None:
-        """Attach to a process: output as binary frames, every frame sent is typed into it."""
+        """Attach to a process: its output as binary frames; frames of the client are written to its input."""
         attachment = Attachment(self._processes.attachable(path.id), query.cursor)
         await ws.accept()
         await serve(ws, _show(ws, attachment), attachment.feed(aiter(ws)))
@@ -160,7 +160,7 @@ async def _show(ws: WsSession, attachment: Attachment) -> None:
     async with contextlib.aclosing(attachment.output()) as output:
         async for data in output:
             await ws.send_bytes(data)
-    facts, code = await attachment.ending()
+    facts, code = await attachment.exit()
     if controls:
         await ws.send_text(control("exited", **facts))
     await ws.close(code, wire.encode(facts).decode())

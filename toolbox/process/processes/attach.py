@@ -1,4 +1,4 @@
-"""A process as a terminal over a connection: its output as bytes, whatever comes in as its input."""
+"""Attach a client to a process: output as bytes, messages of the client as input."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Attachment:
         self._start = output.read_cursor(entry.output, cursor)
 
     async def output(self) -> AsyncGenerator[bytes, None]:
-        """Yield output until the process has ended and all of it is there."""
+        """Yield all output, until the process has ended."""
         with self._entry.hold():
             chunks = self._entry.output.follow(self._start, until=lambda: not self._entry.running)
             async with contextlib.aclosing(chunks):
@@ -31,7 +31,7 @@ class Attachment:
                     yield chunk.data
 
     async def feed(self, messages: AsyncIterator[str | bytes]) -> None:
-        """Type what comes, in order; without a standard input, or once it is closed, it goes nowhere."""
+        """Write messages to the input in order; without an input, or once it is closed, they are dropped."""
         write = self._entry.controls.write
         async for message in messages:
             if write is None or self._entry.protected:
@@ -39,8 +39,8 @@ class Attachment:
             with contextlib.suppress(BrokenPipeError):
                 await write(message.encode() if isinstance(message, str) else message)
 
-    async def ending(self) -> tuple[dict[str, Any], int]:
-        """Wait for the end; return what is said about it and the close code."""
+    async def exit(self) -> tuple[dict[str, Any], int]:
+        """Wait for the exit; return the close reason and the close code."""
         end = await self._entry.wait()
         if end.reason == "sandbox_stopped":
             raise Unavailable("daemon is shutting down")
@@ -48,7 +48,7 @@ class Attachment:
 
 
 def closing(end: ExitInfo) -> tuple[dict[str, Any], int]:
-    """Return the exit as terminals report it, and the code that the connection closes with."""
+    """Return the close reason, in the form that terminals use, and the close code."""
     facts: dict[str, Any] = {"exitCode": end.code}
     if end.code:
         usual = f"signal {end.code - 128}" if end.code > 128 else "non-zero exit"

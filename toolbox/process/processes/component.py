@@ -1,4 +1,4 @@
-"""Put the process API together: what starts processes, what acts on them, and its endpoints."""
+"""Build the process API: launcher, service, endpoints."""
 
 from __future__ import annotations
 
@@ -16,8 +16,12 @@ class ProcessesComponent:
         self.processes = Processes(context.registry, self._launcher, context.procs)
         self.apis = (ProcessesApi(self.processes),)
 
-    async def stop(self) -> None:
-        """Kill what was started here and see it end; requests that wait for it are answered."""
+    def use_terminals(self, open_terminal: OpenTerminal) -> None:
+        """Start processes of kind ``pty`` with ``open_terminal``."""
+        self._launcher.open_terminal = open_terminal
+
+    async def close(self) -> None:
+        """Kill the processes that were started here and wait for their exit, which answers pending waits."""
         await self.processes.close()
         await self._launcher.close()
 

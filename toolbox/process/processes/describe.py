@@ -1,4 +1,4 @@
-"""What is told about a process."""
+"""Describe registry entries for the wire."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Start processes for ``POST /processes`` and see them through."""
+"""Start processes for ``POST /processes`` and own their runs."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from toolbox.runs.registry import Entry, Keep, Kind
 from toolbox.runs.run import Run, TimeLimit
 from toolbox.runs.run_set import RunSet
 
-# The tail that is kept of a process that writes for ever.
+# How much of the end of the output is kept by default.
 LOG_BYTES = 64 * 1024 * 1024
-# What is shown of a command, which may be megabytes long, to those who list processes.
+# How much of a command, which may be megabytes long, the list of processes shows.
 SHOWN = 64 * 1024
 
 
 class OpenTerminal(Protocol):
-    """Start something on a terminal and add it to the registry; ``argv`` None means the usual shell."""
+    """Start a program on a terminal and register it; ``argv`` None means the usual shell."""
 
     async def __call__(
         self,
@@ -49,7 +49,7 @@ class OpenTerminal(Protocol):
 
 
 class Launcher:
-    """Start what a request describes."""
+    """Start the process that a request describes."""
 
     def __init__(self, context: ProcessContext, open_terminal: OpenTerminal | None = None) -> None:
         self._context = context
@@ -62,10 +62,10 @@ class Launcher:
         self._runs.check_open()
         if request.kind == "pty":
             return await self._start_terminal(request)
-        return await self._start_job(request)
+        return await self._start_process(request)
 
     async def close(self) -> None:
-        """Kill what runs and see it end."""
+        """Kill running processes and wait for their exit."""
         await self._runs.close()
         await self._runs.release()
 
@@ -83,7 +83,7 @@ class Launcher:
         if request.terminal is not None and request.kind != "pty":
             raise UnsupportedOperation("terminal needs kind pty")
 
-    async def _start_job(self, request: CreateProcessRequest) -> Entry:
+    async def _start_process(self, request: CreateProcessRequest) -> Entry:
         started = asyncio.get_running_loop().time()
         user = await asyncio.to_thread(users.find, request.user) if request.user else None
         argv, executable, stdin = await self._command(request)
@@ -107,15 +107,10 @@ class Launcher:
             if isinstance(error, OSError):
                 raise _failed(error) from error
             raise
-        entry.began(process, limits)
-        run = Run(
-            entry,
-            process,
-            limit=_time_limit(request),
-            started=started,
-        )
-        # The registry owns the output, for as long as the request says.
-        run.release()
+        entry.began(process)
+        entry.limits = bounds.report(limits, process)
+        run = Run(entry, process, limit=_time_limit(request), started=started)
+        run.release()  # the registry owns the output
         await self._runs.begin(run)
         return entry
 
@@ -136,7 +131,7 @@ class Launcher:
         )
 
     async def _command(self, request: CreateProcessRequest) -> tuple[Sequence[str | bytes], str | None, Stdin]:
-        """Return the arguments, what to execute if that is not the first of them, and the input to start with."""
+        """Return the arguments, the executable if it is not the first of them, and standard input."""
         pipe = PIPE if request.stdin == "pipe" else None
         if request.shell_command is None:
             return request.argv or (), None, pipe
@@ -186,7 +181,7 @@ def _time_limit(request: CreateProcessRequest) -> TimeLimit:
 
 
 def _shown(argv: Sequence[str]) -> list[str]:
-    """Return as many arguments as are shown."""
+    """Return the arguments that fit into ``SHOWN`` bytes."""
     ends = itertools.accumulate(len(item) + 1 for item in argv)
     return [item for item, end in zip(argv, ends, strict=True) if end <= SHOWN]
 

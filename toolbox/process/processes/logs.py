@@ -1,8 +1,8 @@
-"""Recorded output as frames: a page at a time, or as they come.
+"""Recorded output as frames: a page at a time, or followed.
 
-A cursor is the offset of the byte to go on with, so a reader that comes back with the last one it saw gets each
-byte exactly once. Text that is not UTF-8 travels as base64, frame by frame, and a code point is never cut unless
-the process itself wrote it in two pieces that do not meet.
+A cursor is the offset of the next byte, so a reader that resumes from its last cursor gets each byte exactly once.
+A frame that is not UTF-8 is sent as base64. A code point is split between frames only if the process wrote it in two
+pieces with other output between them.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _CHANNELS: dict[Channel, Literal["stdout", "stderr", "pty", "system"]] = {
 
 
 async def page(entry: Entry, cursor: str | None, *, limit: int, text: bool) -> ProcessLogPage:
-    """Return what is recorded from a cursor on, up to a bound."""
+    """Return recorded output from a cursor on, at most ``limit`` frames."""
     with entry.hold():
         framer = Framer(text=text)
         offset = output.read_cursor(entry.output, cursor)
@@ -73,7 +73,7 @@ async def page(entry: Entry, cursor: str | None, *, limit: int, text: bool) -> P
 
 
 async def follow(entry: Entry, cursor: str | None, *, text: bool) -> Events:
-    """Yield events by name as they come: state, output, at the end state and eof."""
+    """Yield named events as they occur: ``state``, output, and at the end ``state`` and ``eof``."""
     with entry.hold():
         offset = output.read_cursor(entry.output, cursor)
         yield "state", _state(entry, offset)
@@ -97,7 +97,7 @@ async def follow(entry: Entry, cursor: str | None, *, text: bool) -> Events:
 
 
 class Framer:
-    """Turn chunks into frames; as text, the beginning of a code point waits for its rest."""
+    """Turn chunks into frames; as text, an incomplete code point is held back until its rest arrives."""
 
     def __init__(self, *, text: bool) -> None:
         self._text = text
@@ -105,7 +105,7 @@ class Framer:
 
     @property
     def waiting(self) -> int:
-        """Return how many bytes wait for more."""
+        """Return how many bytes are held back."""
         return 0 if self._start is None else len(self._start.data)
 
     def feed(self, chunk: Chunk) -> list[ProcessLogFrame]:
@@ -128,13 +128,13 @@ class Framer:
         return frames
 
     def flush(self) -> list[ProcessLogFrame]:
-        """Return what waits, whose rest never comes."""
+        """Return a frame of the bytes that are held back, whose rest will not arrive."""
         start, self._start = self._start, None
         return [] if start is None else [_frame(start, text=True)]
 
 
 def _unfinished(data: bytes) -> int:
-    """Return how many bytes at the end begin a code point that is not complete."""
+    """Return how many bytes at the end belong to an incomplete code point."""
     for back in range(1, min(3, len(data)) + 1):
         byte = data[-back]
         if byte & 0xC0 == 0x80:

@@ -1,4 +1,4 @@
-"""Everything that can be done to a process that is there: find it, write to it, signal it, wait for it, forget it."""
+"""Actions on registered processes: find, write, signal, wait, resize, delete."""
 
 from __future__ import annotations
 
@@ -50,16 +50,16 @@ class Processes:
         return describe.process(await self._launcher.start(request))
 
     def select(self, query: ListQuery) -> list[Process]:
-        """Describe the processes that a query chooses, the eldest first."""
+        """Describe the processes that match a query, the oldest first."""
         return [describe.process(entry) for entry in self._registry if _chosen(entry, query)]
 
     async def get(self, process_id: str) -> Process:
-        """Describe one process; of one that has ended, what it left in the background too."""
+        """Describe one process; of an ended one also the processes it left in the background."""
         entry = self._registry.get(process_id)
         return describe.process(entry, await self._survivors(entry))
 
     def delete(self, process_id: str) -> None:
-        """Forget a process that has ended, with its output."""
+        """Delete a process that has ended, with its output."""
         entry = self._registry.get(process_id)
         _refuse_protected(entry)
         if entry.running:
@@ -74,14 +74,14 @@ class Processes:
         )
 
     def follow(self, process_id: str, query: LogsQuery, last: str | None) -> logs.Events:
-        """Return events as they come; unknown processes and bad cursors raise at once."""
+        """Return events as they occur; an unknown process or cursor raises at once."""
         entry = self._registry.get(process_id)
         cursor = last or query.cursor
         output.read_cursor(entry.output, cursor)
         return logs.follow(entry, cursor, text=query.encoding != "base64")
 
     async def write(self, process_id: str, request: StdinRequest) -> None:
-        """Write to standard input, and end it if asked to; wait until the process has taken all of it."""
+        """Write to standard input, and close it on ``eof``; return once all of it is written."""
         entry = _running(self._registry.get(process_id))
         _refuse_protected(entry)
         if entry.controls.write is None or entry.controls.end_input is None:
@@ -99,13 +99,13 @@ class Processes:
         entry = _running(self._registry.get(process_id))
         _refuse_protected(entry)
         number = signal_number(request.signal)
-        harder = signal_number(request.escalate_to if request.escalate_to is not None else "SIGKILL")
+        second = signal_number(request.escalate_to if request.escalate_to is not None else "SIGKILL")
         if entry.controls.signal is None:
             raise UnsupportedOperation(f"process takes no signals: {process_id}")
         if not await entry.controls.signal(number):
             raise ProcessEnded(f"process has ended: {process_id}")
         if request.escalate_after_ms is not None:
-            task = asyncio.create_task(_escalate(entry, harder, request.escalate_after_ms / 1000), name="escalation")
+            task = asyncio.create_task(_escalate(entry, second, request.escalate_after_ms / 1000), name="escalation")
             self._escalations.add(task)
             task.add_done_callback(self._escalations.discard)
 
@@ -119,7 +119,7 @@ class Processes:
         return describe.process(entry)
 
     async def wait(self, process_id: str, timeout_ms: int | None) -> ProcessResult:
-        """Wait for the end, for so long."""
+        """Wait for the exit; without one within the timeout the reason is ``timed_out``."""
         entry = self._registry.get(process_id)
         try:
             async with asyncio.timeout(None if timeout_ms is None else timeout_ms / 1000):
@@ -137,7 +137,7 @@ class Processes:
         return None if entry.running or entry.pid is None else await self._procs.survivors(entry.pid)
 
     async def close(self) -> None:
-        """Stop escalations; what they aim at is killed by the daemon anyway."""
+        """Cancel escalations; the daemon kills their processes."""
         for task in self._escalations:
             task.cancel()
         if self._escalations:

@@ -1,4 +1,4 @@
-"""What the process endpoints send and receive: the announced ``/processes`` API, and what we add to it."""
+"""Requests and answers of ``/processes``: the announced API and our additions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Terminal(Wire, kw_only=True):
 
 
 class CreateProcessRequest(Wire, kw_only=True):
-    """Ask for one process: ``argv`` or ``shellCommand``."""
+    """Start one process, given as ``argv`` or ``shellCommand``."""
 
     argv: Annotated[list[Argument], msgspec.Meta(max_length=65536)] | None = None
     shell_command: str | None = None
@@ -45,7 +45,7 @@ class CreateProcessRequest(Wire, kw_only=True):
 
 
 class Process(Wire, kw_only=True):
-    """Describe a process; what it was not asked for or does not have is left out."""
+    """Describe a process; fields without a value are left out."""
 
     id: str
     kind: Literal["exec", "pty", "code"]
@@ -78,7 +78,7 @@ class Process(Wire, kw_only=True):
 
 
 class ProcessLogFrame(Wire, kw_only=True):
-    """Carry output of one channel; ``cursor`` is the position after it, ``seq`` the offset of its first byte."""
+    """Output of one channel; ``seq`` is the offset of its first byte, ``cursor`` the offset after its last."""
 
     channel: Literal["stdout", "stderr", "pty", "system"]
     cursor: str
@@ -89,7 +89,7 @@ class ProcessLogFrame(Wire, kw_only=True):
 
 
 class ProcessLogPage(Wire, kw_only=True):
-    """Carry output up to ``nextCursor``; at ``eof`` the process has ended and no more will come."""
+    """Output up to ``nextCursor``; with ``eof`` the process has ended and there is no more."""
 
     frames: list[ProcessLogFrame]
     next_cursor: str
@@ -99,13 +99,13 @@ class ProcessLogPage(Wire, kw_only=True):
 
 
 class StateEvent(Process, kw_only=True):
-    """Say how a process is at a position of its output."""
+    """State of a process at an offset of its output."""
 
     cursor: str
 
 
 class WarningEvent(Wire, kw_only=True):
-    """Say that output was lost to a reader, who goes on at ``firstAvailableCursor``."""
+    """Output was lost; the stream continues at ``firstAvailableCursor``."""
 
     message: str
     cursor: str
@@ -113,13 +113,13 @@ class WarningEvent(Wire, kw_only=True):
 
 
 class EofEvent(Wire, kw_only=True):
-    """Say that the process has ended and that all of its output was sent."""
+    """The process has ended and all of its output was sent."""
 
     cursor: str
 
 
 class ProcessResult(Wire, kw_only=True):
-    """Say how a process ended; ``timed_out`` without an exit code: it runs on, only the wait is over."""
+    """How a process ended; ``timed_out`` without an exit code means that it still runs."""
 
     reason: str
     exit_code: int | None = None
@@ -128,28 +128,36 @@ class ProcessResult(Wire, kw_only=True):
 
 
 class StdinRequest(Wire, kw_only=True):
-    """Send input, its end, or both."""
+    """Write to standard input, close it, or both."""
 
     data: str | None = None
     encoding: Literal["text", "base64"] | None = None
     eof: bool | None = None
 
 
+class SignalRequest(Wire, kw_only=True):
+    """Send a signal, and a second one if the process still runs after ``escalateAfterMs``."""
+
+    signal: Annotated[str, msgspec.Meta(min_length=1, max_length=32)] | int
+    escalate_after_ms: Annotated[int, msgspec.Meta(ge=0, le=3_600_000)] | None = None
+    escalate_to: Annotated[str, msgspec.Meta(min_length=1, max_length=32)] | int | None = None
+
+
 class ResizeRequest(Wire, kw_only=True):
-    """Ask for another size of the terminal."""
+    """Change the size of the terminal."""
 
     cols: Size
     rows: Size
 
 
 class ProcessPath(Wire, kw_only=True):
-    """Name a process."""
+    """Path of one process."""
 
     id: str
 
 
 class ListQuery(Wire, kw_only=True):
-    """Choose among the processes."""
+    """Filter the list of processes."""
 
     state: Literal["running", "terminal"] | None = None
     kind: Literal["exec", "pty", "code"] | None = None
@@ -159,7 +167,7 @@ class ListQuery(Wire, kw_only=True):
 
 
 class LogsQuery(Wire, kw_only=True):
-    """Choose where to read: ``start``, or a cursor that was handed out; ``limit`` counts frames."""
+    """Where to read from: ``start`` or a cursor of an earlier answer; ``limit`` counts frames."""
 
     cursor: str | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=10_000)] | None = None
@@ -168,18 +176,18 @@ class LogsQuery(Wire, kw_only=True):
 
 
 class LogsHeaders(msgspec.Struct, kw_only=True):
-    """Resume a stream of events as browsers do."""
+    """Resume a stream of server-sent events, as browsers do."""
 
     last_event_id: str | None = msgspec.field(name="Last-Event-ID", default=None)
 
 
 class AttachQuery(Wire, kw_only=True):
-    """Choose how much of the past to see; everything by default, nothing with ``end``."""
+    """Where to start: at the oldest output by default, at a cursor, or at ``end``."""
 
     cursor: str | None = None
 
 
 class WaitQuery(Wire, kw_only=True):
-    """Bound a wait."""
+    """Limit a wait."""
 
     timeout_ms: Milliseconds | None = None
