@@ -1,7 +1,7 @@
-"""The entrypoint command: what the image would have run, kept going beside the daemon.
+"""The entrypoint: the command that the image would have run, as a child of the daemon.
 
-Its output goes to the daemon's own standard output too, where ``docker logs`` shows it. The daemon outlives it. It is
-in the table of processes, where nobody can write to it, signal it or forget it.
+Its output is copied to the standard output of the daemon, where ``docker logs`` shows it. The daemon outlives it. Its
+registry entry is protected: no client can write to it, signal it or delete it.
 """
 
 from __future__ import annotations
@@ -23,37 +23,34 @@ from toolbox.runs.run import Run
 
 log = logging.getLogger(__name__)
 
-# It may print for months.
+# Bounded, because it may write for months.
 KEPT = Retention.capped(64 * 1024 * 1024)
 NAME = "entrypoint"
-# How long the end of the daemon waits for the end of the output to be copied.
+# How long ``close`` waits until the rest of the output is copied.
 LAST_WORDS_SECONDS = 1.0
 
 
-class OnOutput(Protocol):
-    """Take a piece of output, for telemetry."""
+class RecordOutput(Protocol):
+    """Record output, for telemetry."""
 
     def __call__(self, text: str, *, error: bool = False) -> None:
-        """Take one piece."""
+        """Record one piece."""
 
 
 class Entrypoint:
     """Run one command, as an argument vector and without a shell."""
 
-    def __init__(self, context: ProcessContext, argv: Sequence[str], *, on_output: OnOutput, grace: float) -> None:
+    def __init__(self, context: ProcessContext, *, record: RecordOutput) -> None:
         self._context = context
-        self.argv = argv
-        self._on_output = on_output
-        self._grace = grace
+        self._record = record
         self._workers = WorkerPool("entrypoint", 1)
         self._tasks: list[asyncio.Task[None]] = []
         self._process: Process | None = None
         self._run: Run | None = None
         self.entry: Entry | None = None
 
-    async def start(self) -> None:
-        """Start the command, if there is one; failing to is what its log says, and leaves the daemon up."""
-        argv = self.argv
+    async def start(self, argv: Sequence[str]) -> None:
+        """Start the command, if there is one; a failed start is recorded as its output and does not stop the daemon."""
         if not argv:
             return
         try:
@@ -66,7 +63,7 @@ class Entrypoint:
         self.entry = entry = self._register(argv, process.output)
         entry.began(process)
         self._process, self._run = process, Run(entry, process, at_end=_log_end)
-        self._run.release()  # its output belongs to this object
+        self._run.release()  # this object owns the output
         log.info("entrypoint started", extra={"id": entry.id, "pid": process.pid})
         self._tasks.append(asyncio.create_task(self._run.live(), name="entrypoint"))
         self._tasks.append(asyncio.create_task(self._copy(process.output), name="entrypoint output"))
@@ -86,7 +83,7 @@ class Entrypoint:
         return self._context.registry.add(entry)
 
     async def _failed(self, argv: Sequence[str], error: OSError) -> None:
-        """Leave what a shell would: a line on standard error and an exit code."""
+        """Record a failed start as a shell would report it: a line on standard error and an exit code."""
         try:
             code, text = start_failure.explain(error, self._context.workdir)
         except OSError:
@@ -101,14 +98,14 @@ class Entrypoint:
     async def _copy(self, output: OutputLog) -> None:
         async for chunk in output.follow():
             try:
-                self._on_output(chunk.data.decode("utf-8", "replace"), error=chunk.channel is Channel.STDERR)
+                self._record(chunk.data.decode("utf-8", "replace"), error=chunk.channel is Channel.STDERR)
                 await self._workers.run(_write, int(chunk.channel), bytes(chunk.data))
             except OSError as error:
-                log.warning("entrypoint output is no longer shown: %s", error)
+                log.warning("entrypoint output cannot be copied: %s", error)
                 return
 
-    async def stop(self) -> None:
-        """End the command and everything below it, and show its last words."""
+    async def close(self, grace: float) -> None:
+        """End the command and its process tree, and copy the rest of its output."""
         if self._run is not None and self._process is not None:
             await self._run.abort(self._grace)
             self._process.release()
@@ -132,6 +129,6 @@ async def _log_end(end: ExitInfo) -> None:
 
 
 def _write(fd: int, data: bytes) -> None:
-    """Write to our own standard output (1) or error (2): the numbers of the channels are theirs."""
+    """Write to standard output (1) or error (2) of the daemon; the channels have the same numbers."""
     while data:
         data = data[os.write(fd, data) :]
