@@ -1,1 +1,1 @@
-"""Sessions: shells that keep their state from one command to the next."""
+"""Sessions: shells that keep directory, variables and functions from one command to the next."""

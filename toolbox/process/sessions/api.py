@@ -1,4 +1,4 @@
-"""``/process/session``: shells that keep their state, and the logs of what ran in them."""
+"""``/process/session``: sessions, their commands and the logs of those."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ LOG_ERRORS = (BadRequest, ProcessNotFound)
 
 
 class SessionsApi:
-    """Make sessions, run commands in them, read their logs."""
+    """Create sessions, run commands in them, read their logs."""
 
     def __init__(self, sessions: Sessions, entrypoint: EntrypointSession, late: LateAnswers | None = None) -> None:
         self._sessions = sessions
@@ -65,18 +65,18 @@ class SessionsApi:
         errors=(InvalidBody, BadRequest, Conflict, TooManyRequests, Unavailable),
     )
     async def create_session(self, headers: SessionHeaders, body: CreateSession) -> None:
-        """Start a session: a shell in which commands run one after the other."""
+        """Create a session: a shell in which commands run one after the other."""
         known = sdk_compat.release(headers.version, [])
         await self._sessions.create(body.session_id, at_home=sdk_compat.starts_at_home(known))
 
     @endpoint("GET", "/process/session", tag=TAG)
     async def list_sessions(self) -> list[Session]:
-        """List the sessions; the entrypoint's is not among them."""
+        """List the sessions, without that of the entrypoint."""
         return [session.describe() for session in await self._sessions.all()]
 
     @endpoint("GET", "/process/session/entrypoint", tag=TAG, errors=(ProcessNotFound,))
     async def get_entrypoint_session(self) -> Session:
-        """Describe the command that the daemon was started with."""
+        """Describe the session of the entrypoint."""
         return self._entrypoint.describe()
 
     @endpoint("DELETE", "/process/session/entrypoint", tag=TAG, status=204, errors=(BadRequest,), hidden=True)
@@ -91,7 +91,7 @@ class SessionsApi:
 
     @endpoint("DELETE", "/process/session/{sessionId}", tag=TAG, status=204, errors=(BadRequest, ProcessNotFound))
     async def delete_session(self, path: SessionPath, query: DeleteQuery) -> None:
-        """End a session with everything that was started in it, and forget its logs."""
+        """Delete a session with its logs, and kill everything that was started in it."""
         await self._sessions.delete(path.session_id, keep_background=bool(query.keep_background))
 
     @endpoint(
@@ -105,7 +105,7 @@ class SessionsApi:
     async def session_execute_command(
         self, path: SessionPath, headers: SessionHeaders, body: SessionExecute, request: web.BaseRequest
     ) -> Reply[SessionExecuteResponse]:
-        """Run a command in a session: wait for it, or with ``runAsync`` answer 202 at once."""
+        """Run a command in a session: wait for its exit, or with ``runAsync`` answer 202 at once."""
         command = await self._sessions.execute(path.session_id, body)
         if body.in_background:
             return Reply(SessionExecuteResponse(cmd_id=command.id), status=202)
@@ -143,7 +143,7 @@ class SessionsApi:
         errors=(BadRequest, ProcessNotFound, Conflict, CommandCompleted),
     )
     async def signal_session_command(self, path: CommandPath, body: SignalRequest) -> None:
-        """Signal what a command runs, without ending its session."""
+        """Signal the processes of a command, but not the shell of its session."""
         await self._sessions.signal(path.session_id, path.command_id, body)
 
     @endpoint(
@@ -157,10 +157,10 @@ class SessionsApi:
     async def get_session_command_logs(
         self, path: CommandPath, query: LogsQuery, headers: SessionHeaders, request: web.BaseRequest
     ) -> Reply[Logs]:
-        """Return the log of a command so far; the form depends on the release of the SDK that asks.
+        """Return the log of a command so far, in the form that the release of the client's SDK expects.
 
-        ``offset`` starts at a byte, ``tail`` at the last so many; the header ``X-Log-Offset`` of the answer says where
-        to go on, and ``wait`` waits so many seconds for something new.
+        ``offset`` starts at a byte offset, ``tail`` that many bytes before the end, and ``wait`` waits that many
+        seconds for new output. The header ``X-Log-Offset`` has the offset for the next request.
         """
         view = await self._view(path)
         return cast("Reply[Logs]", await self._logs(request, query, headers, view, _form(headers, [])))
@@ -171,23 +171,23 @@ class SessionsApi:
     async def follow_session_command_logs(
         self, path: CommandPath, query: LogsQuery, headers: SessionHeaders, ws: WsSession
     ) -> None:
-        """Stream the log of a command, from its start or an offset; close code 1000 says that it is complete."""
+        """Stream the log of a command, from its start or an offset; close code 1000 means that it is complete."""
         view = await self._view(path)
-        await _stream(ws, view, query, marked=_form(headers, ws.protocols) is not sdk_compat.Form.PLAIN)
+        await _stream(ws, view, query, prefixed=_form(headers, ws.protocols) is not sdk_compat.Form.PLAIN)
 
     @endpoint("GET", "/process/session/entrypoint/logs", tag=TAG, errors=LOG_ERRORS, head=False, media="text/plain")
     async def get_entrypoint_logs(
         self, query: LogsQuery, headers: SessionHeaders, request: web.BaseRequest
     ) -> Reply[Logs]:
-        """Return the log of the command that the daemon was started with."""
+        """Return the log of the entrypoint."""
         form = _form(headers, offered_protocols(request))
-        form = form if form is sdk_compat.Form.JSON else sdk_compat.Form.MARKED
+        form = form if form is sdk_compat.Form.JSON else sdk_compat.Form.PREFIXED
         return cast("Reply[Logs]", await self._logs(request, query, headers, self._entrypoint.view(), form))
 
     @websocket("/process/session/entrypoint/logs", tag=TAG, errors=LOG_ERRORS, subprotocols=SUBPROTOCOLS)
     async def follow_entrypoint_logs(self, query: LogsQuery, ws: WsSession) -> None:
-        """Stream the log of the command that the daemon was started with."""
-        await _stream(ws, self._entrypoint.view(), query, marked=True)
+        """Stream the log of the entrypoint."""
+        await _stream(ws, self._entrypoint.view(), query, prefixed=True)
 
     async def _view(self, path: CommandPath) -> View:
         if path.session_id == "entrypoint":
@@ -206,16 +206,16 @@ class SessionsApi:
         about = {"X-Log-Offset": str(stop), "X-Output-Truncated": "true" if view.log.truncated else "false"}
         if form is sdk_compat.Form.JSON:
             return await send(request, Pages(_object(log_json.fields(view.log, start, stop)), about))
-        body = log_json.data(view.log, start, stop, marked=form is sdk_compat.Form.MARKED)
+        body = log_json.data(view.log, start, stop, prefixed=form is sdk_compat.Form.PREFIXED)
         return await send(request, Pages(body, about), media=TEXT)
 
 
 def _fields_of(headers: SessionHeaders) -> dict[str, bool]:
-    """Return which fields a client understands, and whether they have stream prefixes."""
+    """Return whether ``output`` has stream prefixes, and whether the client knows ``stdout`` and ``stderr``."""
     known = sdk_compat.release(headers.version, [])
     form = _form(headers, [])
     return {
-        "marked": form is not sdk_compat.Form.PLAIN,
+        "prefixed": form is not sdk_compat.Form.PLAIN,
         "streams": known is None or form is sdk_compat.Form.JSON,
     }
 
@@ -225,7 +225,7 @@ def _form(headers: SessionHeaders, protocols: list[str]) -> sdk_compat.Form:
     return sdk_compat.form_of(known, split=bool(headers.split), accept=headers.accept)
 
 
-async def _stream(ws: WsSession, view: View, query: LogsQuery, *, marked: bool) -> None:
+async def _stream(ws: WsSession, view: View, query: LogsQuery, *, prefixed: bool) -> None:
     start = await view.start(query)
     source = view.log.follow(start, view.ended) if query.follow else view.log.chunks(start)
     await ws.accept()
@@ -233,7 +233,7 @@ async def _stream(ws: WsSession, view: View, query: LogsQuery, *, marked: bool) 
     async def send_frames() -> None:
         async with contextlib.aclosing(source) as chunks:
             async for chunk in chunks:
-                for frame in frames(chunk) if marked else (chunk.data,):
+                for frame in frames(chunk) if prefixed else (chunk.data,):
                     await ws.send_bytes(frame)
 
     await until(ws.gone(), send_frames())

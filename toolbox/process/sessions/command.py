@@ -1,4 +1,4 @@
-"""One command of a session, from the queue to its log."""
+"""One command of a session: its state, input and output."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ from toolbox.process.sessions import wire
 from toolbox.process.sessions.log import Log
 from toolbox.runs.registry import Entry
 
-# What may be written to a command that still waits for its turn.
+# How much input is accepted for a command that is still queued.
 MAX_WAITING = 1024 * 1024
-# How long a command may take to read what was written to it, beyond what its pipe holds.
+# How long a command may take to read input that does not fit into its pipe.
 INPUT_SECONDS = 5.0
 
 
 class Pipes(msgspec.Struct, frozen=True):
-    """Our ends of a command's pipes; without ``stdin`` it reads nothing."""
+    """The daemon's ends of a command's pipes; without ``stdin`` the command has no input."""
 
     stdout: int
     stderr: int
-    # Writing ends that keep both open while the command runs: their end is seen even if the shell never opens them.
+    # Writing ends of both outputs, closed after the command: they keep a reader from seeing the end before the shell
+    # opens a pipe, and let it see the end even if the shell never does.
     spare_out: int
     spare_err: int
     stdin: int | None = None
 
 
 class SessionCommand:
-    """A command: waiting, running, or ended with an exit code."""
+    """A command: queued, running, or ended with an exit code."""
 
     def __init__(self, text: str, output: OutputLog, *, background: bool = False, echo: bool = True) -> None:
         self.id = str(uuid.uuid4())
@@ -41,7 +42,7 @@ class SessionCommand:
         self.background = background
         self.exit_code: int | None = None
         self.started = False
-        # In clock ticks since boot: what started later was started by this command.
+        # In clock ticks since boot: processes below the shell that started later belong to this command.
         self.since = 0
         self.output = output
         self.entry: Entry | None = None
@@ -54,38 +55,38 @@ class SessionCommand:
         self._early = bytearray()
         self._end_early = False
         self._reads: Callable[[], Awaitable[None]] = _at_once
-        # Set if the session is deleted under it.
+        # The session was deleted before the command ended.
         self.deleted = False
         self._flush: asyncio.Task[None] | None = None
 
     def describe(self) -> wire.Command:
-        """Return what clients see of it."""
+        """Describe the command for the wire."""
         return wire.Command(id=self.id, command=self.text, exit_code=self.exit_code)
 
     @property
     def ended(self) -> bool:
-        """Tell whether it has an exit code."""
+        """Tell whether the command has an exit code."""
         return self.exit_code is not None
 
     def require_running(self) -> None:
-        """Refuse what only a command that has not ended can do."""
+        """Raise unless the command is queued or running."""
         if self.ended:
             raise CommandCompleted(f"command has already completed with exit code {self.exit_code}")
 
     @property
     def pipe_readers(self) -> list[PipeReader]:
-        """List what moves its output."""
+        """Return the readers of its output pipes."""
         return self._pipe_readers
 
     def result(self) -> int:
-        """Return the exit code of a command that has ended; raise if its session was deleted under it."""
+        """Return the exit code of an ended command; raise if its session was deleted before."""
         if self.deleted:
             raise SessionEnded("session was deleted")
         assert self.exit_code is not None
         return self.exit_code
 
     def connect(self, pipes: Pipes, reads: Callable[[], Awaitable[None]]) -> None:
-        """Begin to move its output and input; ``reads`` waits until its input may be ended."""
+        """Attach the pipes of the started command; ``reads`` waits until its input may be closed."""
         self.started = True
         self._reads = reads
         self._pipe_readers = [
@@ -98,7 +99,7 @@ class SessionCommand:
                 self._flush = asyncio.create_task(self._write_early(self._pipe_writer), name="session input")
 
     def end(self, code: int) -> None:
-        """Record the exit code; what the command left in the background may go on writing to its log."""
+        """Record the exit code; processes it left in the background may still write to its log."""
         if self.ended:
             return
         self.exit_code = code
@@ -111,20 +112,20 @@ class SessionCommand:
         self._closed(None)
 
     def cut(self) -> None:
-        """Take no more output, from whatever is left."""
+        """Read what is in the pipes and close them; processes left in the background get SIGPIPE."""
         for pipe_reader in self._pipe_readers:
             pipe_reader.catch_up()
             pipe_reader.close()
 
     def abandon(self) -> None:
-        """Take no more output, but let what is left in the background go on writing."""
+        """Discard further output; processes left in the background can still write."""
         for pipe_reader in self._pipe_readers:
             pipe_reader.discard()
         self.output.finish()
         self.finished.set()
 
-    def rest(self) -> None:
-        """Let go of what only a command that runs needs: a session keeps thousands of them."""
+    def drop_io(self) -> None:
+        """Drop what only a running command needs: a session keeps thousands of ended ones."""
         self._pipe_readers = []
         self._pipe_writer = self._flush = self.entry = None
         self._reads = _at_once
@@ -135,7 +136,7 @@ class SessionCommand:
             self.finished.set()
 
     async def write(self, data: bytes, *, eof: bool = False) -> None:
-        """Write to its standard input; raise what clients know if that cannot be."""
+        """Write to standard input, and close it with ``eof``; raise if the command has no open input."""
         self.require_running()
         if not self.background:
             raise Conflict("command has no input: only one that was started with runAsync reads any")
@@ -180,4 +181,4 @@ class SessionCommand:
 
 
 async def _at_once() -> None:
-    """Wait for nothing."""
+    """Return at once."""

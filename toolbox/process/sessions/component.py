@@ -1,4 +1,4 @@
-"""Put the sessions together: the table, the entrypoint's session, the API."""
+"""Build the sessions: the table, the entrypoint's session, the API."""
 
 from __future__ import annotations
 
@@ -35,10 +35,7 @@ class SessionsComponent:
         self._workers = WorkerPool("entrypoint-log", 1)
         self.apis = (SessionsApi(self.sessions, EntrypointSession(entrypoint, self._workers)),)
 
-    async def stop(self) -> None:
-        """End all sessions; their logs stay."""
-        await self.sessions.close(self._stop_grace)
-
-    async def close(self) -> None:
-        """End the thread that reads the log of the entrypoint."""
+    async def close(self, grace: float) -> None:
+        """End all sessions; their logs are kept."""
+        await self.sessions.close(grace)
         await self._workers.close()

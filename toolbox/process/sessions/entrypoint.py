@@ -1,4 +1,4 @@
-"""The entrypoint as a session: one command, which can only be read."""
+"""The entrypoint as a read-only session with one command."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ COMMAND = "entrypoint_command"
 
 
 class EntrypointSession:
-    """Show the entrypoint the way sessions are shown."""
+    """Describe the entrypoint as a session."""
 
     def __init__(self, entrypoint: Entrypoint, workers: WorkerPool) -> None:
         self._entrypoint = entrypoint
         self._workers = workers
 
     def describe(self) -> Session:
-        """Return what clients see of it."""
+        """Describe the session for the wire."""
         return Session(session_id=NAME, commands=[self.view().describe()])
 
     def view(self, command_id: str = COMMAND) -> View:
-        """Look at its command."""
+        """Return the log view of its command."""
         entry = self._entrypoint.entry
         if entry is None:
             raise ProcessNotFound("session not found")
@@ -42,5 +42,5 @@ class EntrypointSession:
 
 
 def quoted(argv: Sequence[str]) -> str:
-    """Write an argument vector as a shell would take it, each argument in single quotes."""
+    """Return an argument vector as a shell command, each argument in single quotes."""
     return " ".join("'" + word.replace("'", "'\\''") + "'" for word in argv)

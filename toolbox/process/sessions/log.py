@@ -1,7 +1,7 @@
 """The output of a session command: in an output log while it grows, in a file once it is complete.
 
-A session lives for weeks and its logs must stay readable, also after the daemon was started again; memory and spool are
-for what runs. Readers that began on the output log finish there.
+A session may exist for weeks, and its logs stay readable after a restart of the daemon; memory and spool are only for
+running commands. A reader that started on the output log finishes on it.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ log = logging.getLogger(__name__)
 MIB = 1024 * 1024
 # Of each command's output the first and the last 32 MiB are kept.
 HALF = 32 * MIB
-# A command that writes more than is kept waits for a reader that reads; one that does not is left behind.
+# How long output beyond what is kept waits for a slow reader. After that the reader loses output.
 PATIENCE = 1.0
 
 
 class Log:
-    """Read the output of a command from wherever it is."""
+    """Read the output of a command, from the output log or from the file."""
 
     def __init__(self, path: pathlib.Path, workers: WorkerPool, output: OutputLog | None = None) -> None:
         self._path = path
@@ -41,17 +41,17 @@ class Log:
 
     @property
     def truncated(self) -> bool:
-        """Tell whether the middle of it was too much to keep."""
+        """Tell whether the middle of the output was dropped."""
         return self._truncated if self._output is None else self._output.dropped > 0
 
     async def size(self) -> int:
-        """Return how many bytes were written in all."""
+        """Return the number of bytes written, including dropped ones."""
         if self._output is not None:
             return self._output.size
         return await self._workers.run(RecordReader(self._path).end)
 
     async def chunks(self, offset: int = 0, stop: int | None = None) -> AsyncGenerator[Chunk, None]:
-        """Yield what there is from an offset on, up to ``stop``."""
+        """Yield recorded output from an offset up to ``stop``."""
         stop = await self.size() if stop is None else stop
         async with contextlib.aclosing(self._source(offset, stop)) as found:
             async for chunk in found:
@@ -75,7 +75,7 @@ class Log:
                 yield chunk
 
     async def follow(self, offset: int, until: Callable[[], bool]) -> AsyncGenerator[Chunk, None]:
-        """Yield what there is from an offset on and what comes, until ``until`` says so and all is read."""
+        """Yield recorded and new output from an offset on, until ``until()`` is true and all is read."""
         if self._output is not None:
             with self._reading():
                 async with contextlib.aclosing(
@@ -89,14 +89,14 @@ class Log:
                 yield chunk
 
     async def more(self, offset: int, until: Callable[[], bool], seconds: float) -> None:
-        """Wait for something beyond an offset, or the end, for so long."""
+        """Wait until there is output after an offset or the command has ended, at most ``seconds``."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds), contextlib.aclosing(self.follow(offset, until)) as found:
                 async for _ in found:
                     return
 
     async def unread(self, seconds: float) -> None:
-        """Wait until nobody reads the output log, for so long."""
+        """Wait until the output log has no readers, at most ``seconds``."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._idle.wait()
@@ -113,9 +113,10 @@ class Log:
                 self._idle.set()
 
     async def keep(self, finished: asyncio.Event) -> None:
-        """Copy the output to the file as it comes, then let go of the output log; the task of this is its owner.
+        """Copy the output to the file, then close the output log, which this task owns.
 
-        While it runs only the head is copied, which is bounded; the rest once all of it is there.
+        While the command runs only the head is copied: the output log may still drop what follows. The rest is copied
+        once the output is complete.
         """
         output = self._output
         assert output is not None
@@ -126,7 +127,7 @@ class Log:
             await self._copy(output.chunks(offset), writer, None)
             self._truncated = output.dropped > 0
         except OSError as error:
-            log.warning("session log cannot be kept: %s: %s", self._path, error)
+            log.warning("session log cannot be written: %s: %s", self._path, error)
             return
         finally:
             await self._workers.run(writer.close)

@@ -1,4 +1,4 @@
-"""Session logs as text and JSON, piece by piece."""
+"""Session logs as bytes and as JSON, in pieces."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ FIELDS: tuple[tuple[str, Channel | None], ...] = (
 
 
 async def data(
-    log: Log, offset: int = 0, stop: int | None = None, *, marked: bool, channel: Channel | None = None
+    log: Log, offset: int = 0, stop: int | None = None, *, prefixed: bool, channel: Channel | None = None
 ) -> AsyncGenerator[bytes, None]:
-    """Yield the bytes of a log, with or without markers, of one stream or of both."""
-    marker = StreamPrefixer()
+    """Yield the bytes of a log, with or without stream prefixes, of one stream or of both."""
+    prefixer = StreamPrefixer()
     async with contextlib.aclosing(log.chunks(offset, stop)) as chunks:
         async for chunk in chunks:
             if channel is None or chunk.channel is channel:
-                yield marker.feed(chunk) if marked else chunk.data
+                yield prefixer.feed(chunk) if prefixed else chunk.data
 
 
 async def _strings(source: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
@@ -39,16 +39,16 @@ async def _strings(source: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes,
 
 
 async def fields(
-    log: Log, offset: int, stop: int, *, marked: bool = True, streams: bool = True
+    log: Log, offset: int, stop: int, *, prefixed: bool = True, streams: bool = True
 ) -> AsyncGenerator[bytes, None]:
-    """Yield the JSON fields of a log; without ``streams`` those of the single streams are null."""
+    """Yield the JSON fields of a log; without ``streams`` those of the two streams are null."""
     for name, channel in FIELDS:
         yield b'%s"%s":' % (b"" if channel is None else b",", name.encode())
         if channel is not None and not streams:
             yield b"null"
             continue
         yield b'"'
-        source = data(log, offset, stop, marked=marked and channel is None, channel=channel)
+        source = data(log, offset, stop, prefixed=prefixed and channel is None, channel=channel)
         async with contextlib.aclosing(_strings(source)) as pieces:
             async for piece in pieces:
                 yield piece

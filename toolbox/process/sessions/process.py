@@ -1,4 +1,4 @@
-"""A command of a session as a run sees it: its exit status comes from the shell, which lives on."""
+"""A session command as the process of a run: its exit status comes from the shell, which keeps running."""
 
 from __future__ import annotations
 
@@ -28,42 +28,42 @@ class CommandProcess:
 
     @property
     def pid(self) -> int:
-        """Return the process id of the shell: a command may have none of its own."""
+        """Return the process id of the shell: a builtin or a function has none of its own."""
         return self._shell.child.pid
 
     @property
     def running(self) -> bool:
-        """Tell whether the command has not ended yet."""
+        """Tell whether the command has not ended."""
         return self._status is None
 
     async def wait(self) -> ExitStatus:
-        """Run the command, once, to its end."""
+        """Run the command, if it has not run yet, and return its exit status."""
         if self._status is None:
             self._status = await self._shell.run(self._command)
         return self._status
 
     async def settle(self) -> ExitStatus:
-        """Return the status: the shell waits for the rest of the output too."""
+        """Return the exit status; ``SessionShell.run`` has drained the output."""
         return await self.wait()
 
     async def report(self) -> ExitReport:
-        """Return what the command used and was denied."""
+        """Return the resource usage of the command and the limits it hit."""
         code = 0 if self._status is None else self._status.code
         return await self._reporter.report_since(self._shell.child, self._shell.counters, code)
 
     async def survivors(self) -> list[Survivor]:
-        """Describe what runs of a session whose shell has ended."""
+        """Describe processes of a session that outlive its shell."""
         return await self._shell.child.survivors()
 
     async def terminate(self, grace: float = 0.0) -> None:
-        """Kill what the command started; the shell reports its end."""
+        """Kill the processes of the command; the shell then reports the exit status."""
         del grace
         await self._workers.run(tree.signal_below, self.pid, signal.SIGKILL, self._command.since)
 
     def catch_up(self) -> None:
-        """Read what it has written so far."""
+        """Read the output that is in the pipes."""
         for pipe_reader in self._command.pipe_readers:
             pipe_reader.catch_up()
 
     def release(self) -> None:
-        """Do nothing: what a command left in the background goes on writing to its log."""
+        """Do nothing: processes left in the background may still write to the log."""

@@ -1,4 +1,4 @@
-"""A log as a file: records of stream, offset, length and data, in order of offset, so that gaps stay known."""
+"""A log file: records of stream, offset, length and data, ordered by offset. The offsets preserve gaps."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ class RecordWriter:
 
 
 class RecordReader:
-    """Read a file of records page by page; one that was cut short ends with its last whole record. Blocks."""
+    """Read a log file page by page, up to its last complete record. Blocks."""
 
     def __init__(self, path: pathlib.Path) -> None:
         self._path = path
-        self._place = 0
+        self._position = 0
 
     def page(self, offset: int) -> list[Chunk]:
-        """Return the next chunks that reach beyond ``offset``, about a page of them; none at the end."""
+        """Return about a page of the next chunks after ``offset``; none at the end."""
         chunks: list[Chunk] = []
         size = 0
         with contextlib.suppress(FileNotFoundError), self._path.open("rb") as file:
-            file.seek(self._place)
+            file.seek(self._position)
             while size < PAGE and (chunk := _read(file, offset)) is not None:
-                self._place = file.tell()
+                self._position = file.tell()
                 if chunk.data:
                     chunks.append(chunk)
                     size += len(chunk.data)
@@ -69,10 +69,6 @@ class RecordReader:
         return last
 
 
-def _record(chunk: Chunk) -> tuple[bytes, bytes]:
-    return _HEAD.pack(chunk.channel, chunk.offset, len(chunk.data)), chunk.data
-
-
 def _head(file: BinaryIO, size: int) -> tuple[int, int, int] | None:
     raw = file.read(_HEAD.size)
     if len(raw) < _HEAD.size:
@@ -82,7 +78,7 @@ def _head(file: BinaryIO, size: int) -> tuple[int, int, int] | None:
 
 
 def _read(file: BinaryIO, offset: int) -> Chunk | None:
-    """Read one record; what lies before ``offset`` is left out of its data."""
+    """Read one record, without its data before ``offset``."""
     size = os.fstat(file.fileno()).st_size
     head = _head(file, size)
     if head is None:

@@ -1,4 +1,4 @@
-"""Which form of output a client understands: it depends on the release of its SDK."""
+"""The form of output that a client expects, which depends on the release of its SDK."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ SPLIT_SINCE, JSON_SINCE, WORKDIR_SINCE = (0, 27), (0, 167), (0, 103)
 
 
 class Form(enum.Enum):
-    """A form of output: JSON with all three fields, bytes with markers, bytes without."""
+    """A form of output: JSON with three fields, bytes with stream prefixes, bytes without."""
 
     JSON = "json"
-    MARKED = "marked"
+    PREFIXED = "prefixed"
     PLAIN = "plain"
 
 
 def release(version: str, protocols: list[str]) -> tuple[int, int] | None:
-    """Return major and minor of the client's SDK, None without one; what cannot be read counts as the newest."""
+    """Return major and minor version of the client's SDK, None without one; what is not a version is the newest."""
     token = next((token.removeprefix(_OFFER) for token in protocols if token.startswith(_OFFER)), "")
     given = version or token
     if not given:
@@ -35,11 +35,11 @@ def form_of(known: tuple[int, int] | None, *, split: bool, accept: str) -> Form:
     """Choose the form for a client."""
     if known is None:
         if split:
-            return Form.MARKED
+            return Form.PREFIXED
         return Form.JSON if "application/json" in accept and "*/*" not in accept else Form.PLAIN
     if known < SPLIT_SINCE:
         return Form.PLAIN
-    return Form.MARKED if known < JSON_SINCE else Form.JSON
+    return Form.PREFIXED if known < JSON_SINCE else Form.JSON
 
 
 def starts_at_home(known: tuple[int, int] | None) -> bool:

@@ -1,4 +1,4 @@
-"""One session: a shell, the commands that wait for it, and what became of those before."""
+"""One session: a shell, a queue of commands, and the ended commands."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from toolbox.runs.run import Run
 log = logging.getLogger(__name__)
 
 MAX_QUEUED = 1024
-# Of a session that lives for weeks the newest commands are remembered.
+# The oldest ended commands are dropped beyond this number.
 MAX_COMMANDS = 10_000
-# The exit code of commands that a shell which is gone never ran, and of those that ended with the daemon.
+# Exit code of restored commands without a recorded one: they ended with the daemon.
 KILLED = 137
 FLUSH_SECONDS = 1.0
 
@@ -61,11 +61,11 @@ class Session:
 
     @property
     def restored(self) -> bool:
-        """Tell whether it belongs to an earlier daemon: it runs nothing, its logs can be read."""
+        """Tell whether the session is from an earlier daemon: it has no shell, only logs."""
         return self._shell is None
 
     def restore(self, records: list[Record]) -> None:
-        """Restore what an earlier daemon recorded; what ran then ended with it."""
+        """Restore the commands that an earlier daemon recorded; those without an exit code ended with it."""
         for record in records:
             if record.command is None:
                 continue
@@ -84,7 +84,7 @@ class Session:
         return self._shell is None or not self._shell.child.running
 
     def describe(self) -> wire.Session:
-        """Return what clients see of it."""
+        """Describe the session for the wire."""
         return wire.Session(session_id=self.id, commands=[command.describe() for command in self.commands.values()])
 
     def command(self, command_id: str) -> SessionCommand:
@@ -95,13 +95,13 @@ class Session:
             raise ProcessNotFound("command not found") from None
 
     def require_shell(self) -> SessionShell:
-        """Return the shell, or say that it has exited."""
+        """Return the running shell; raise if it has exited."""
         if self._shell is None or not self._shell.child.running:
             raise SessionEnded("session process has exited")
         return self._shell
 
     def submit(self, text: str, *, background: bool, echo: bool) -> SessionCommand:
-        """Put a command into the queue."""
+        """Queue a command."""
         shell = self.require_shell()
         if self._queue.full():
             raise TooManyRequests(f"session has {MAX_QUEUED} commands waiting")
@@ -111,7 +111,7 @@ class Session:
         self.commands[command.id] = command
         self._queue.put_nowait(command)
         self._own(self._keep(command), "session log")
-        self._forget_eldest()
+        self._drop_oldest()
         return command
 
     def _entry(self, shell: SessionShell, command: SessionCommand) -> Entry:
@@ -130,14 +130,14 @@ class Session:
         )
 
     async def signal(self, command: SessionCommand, number: int) -> bool:
-        """Signal what a command started, not the shell; False if nothing of it runs."""
+        """Signal the processes of a command, not the shell; return False if there are none."""
         if command.ended or not command.started:
             return False
         shell = self.require_shell()
         return await self._workers.run(tree.signal_below, shell.child.pid, number, command.since) > 0
 
     async def end(self, grace: float, *, background: bool = True, deleted: bool = True) -> None:
-        """End the shell and, with ``background``, all that it started; who waits for a command learns that."""
+        """End the shell and, with ``background``, its process tree; ``deleted`` fails pending requests."""
         for command in self.commands.values():
             command.deleted = deleted and not command.ended
         if self._shell is not None:
@@ -151,7 +151,7 @@ class Session:
         if self._tasks:
             await asyncio.wait(self._tasks)
         for command in self.commands.values():
-            # Who follows it gets the rest.
+            # Followers get the rest of the output first.
             await command.log.unread(FLUSH_SECONDS)
             await command.output.close()
 
@@ -184,34 +184,34 @@ class Session:
             command.end(end.code)
 
         run = Run(command.entry, process, at_end=at_end)
-        run.release()  # the log belongs to the session
+        run.release()  # the session owns the log
         await run.live()
         error = run.ended.exception()
         if error is not None:
-            log.warning("session command was not run: %s: %s", self.id, error)
+            log.warning("session command failed to run: %s: %s", self.id, error)
             command.output.append(f"command was not run: {error}\n".encode())
             command.end(1)
 
     def _never_ran(self, command: SessionCommand, end: ExitInfo) -> None:
-        """End a command that waited for its turn when the shell ended."""
+        """End a command that was still queued when the shell exited."""
         command.end(end.code)
         if command.entry is not None:
             command.entry.finish(end._replace(usage=None))
 
     async def _keep(self, command: SessionCommand) -> None:
-        """Bring the log of a command to disk; afterwards it costs no memory."""
+        """Write the log of a command to disk; then release its memory."""
         await command.log.keep(command.finished)
         if command.entry is not None:
             self._registry.discard(command.entry)
-        command.rest()
+        command.drop_io()
         await self._workers.run(self.folder.record, Record(command=command.id, exit=command.exit_code))
 
-    def _forget_eldest(self) -> None:
+    def _drop_oldest(self) -> None:
         while len(self.commands) > MAX_COMMANDS:
-            eldest = next(iter(self.commands.values()))
-            if not eldest.finished.is_set():
+            oldest = next(iter(self.commands.values()))
+            if not oldest.finished.is_set():
                 return
-            del self.commands[eldest.id]
+            del self.commands[oldest.id]
 
     def _own(self, work: Coroutine[None, None, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)

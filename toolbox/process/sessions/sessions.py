@@ -26,7 +26,7 @@ ENTRYPOINT = "entrypoint"
 
 
 class Sessions:
-    """Make sessions, find them, end them."""
+    """Create, find and end sessions."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Sessions:
         self._closing = False
 
     async def create(self, session_id: str, *, at_home: bool = False) -> None:
-        """Start a session; one of an earlier daemon under the same id is forgotten."""
+        """Start a session; it replaces a restored session with the same id."""
         _check_id(session_id)
         await self._load()
         if self._closing:
@@ -101,7 +101,7 @@ class Sessions:
         return self._context.spool.output_log(Retention(head=HALF, tail=HALF))
 
     async def all(self) -> list[Session]:
-        """List the sessions in the order in which they were made."""
+        """List the sessions, the oldest first."""
         await self._load()
         return list(self._sessions.values())
 
@@ -141,7 +141,7 @@ class Sessions:
         await command.write(data, eof=bool(request.eof))
 
     async def signal(self, session_id: str, command_id: str, request: SignalRequest) -> None:
-        """Signal what a command runs; its shell stays."""
+        """Signal the processes of a command, not the shell."""
         _refuse_entrypoint(session_id, "signal")
         session = await self.get(session_id)
         command = session.command(command_id)
@@ -149,10 +149,10 @@ class Sessions:
         await self._signal(command.id, request)
 
     async def delete(self, session_id: str, *, keep_background: bool = False) -> None:
-        """End a session and remove what is kept of it."""
+        """End a session and remove its folder."""
         _refuse_entrypoint(session_id, "delete")
         session = await self.get(session_id)
-        # Whoever asks now is told that it is gone; its id is free once it is.
+        # Requests get 404 from now on. The id is free once the session has ended.
         del self._sessions[session_id]
         self._starting.add(session_id)
         try:
@@ -165,19 +165,19 @@ class Sessions:
         await self._workers.run(session.folder.remove)
 
     async def close(self, grace: float) -> None:
-        """End all sessions; their logs stay for the next daemon."""
+        """End all sessions; their logs are kept for the next daemon."""
         self._closing = True
-        await asyncio.gather(*(self._leave(session, grace) for session in self._sessions.values()))
+        await asyncio.gather(*(self._archive(session, grace) for session in self._sessions.values()))
         if self._loaded is not None:
             await asyncio.wait([self._loaded])
         await self._workers.close()
 
-    async def _leave(self, session: Session, grace: float) -> None:
+    async def _archive(self, session: Session, grace: float) -> None:
         await session.end(grace, deleted=False)
         await self._workers.run(session.folder.close)
 
     async def _load(self) -> None:
-        """Find the sessions of earlier daemons, once, when somebody first asks."""
+        """Restore the sessions of earlier daemons, once, on the first request."""
         if self._loaded is None:
             self._loaded = asyncio.create_task(self._restore(), name="restore sessions")
         await asyncio.shield(self._loaded)

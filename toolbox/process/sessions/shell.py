@@ -1,4 +1,4 @@
-"""The shell of a session: run one command after the other in it, and read how each ended."""
+"""The shell of a session: run commands in it, one after the other, and read their exit statuses."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class _ControlPipes(msgspec.Struct, frozen=True):
 
 
 class SessionShell:
-    """A shell that waits for commands in a folder of its own."""
+    """A shell that reads commands from a folder of its own."""
 
     def __init__(
         self, shell: Shell, child: Child, folder: pathlib.Path, pipes: _ControlPipes, workers: WorkerPool
@@ -46,7 +46,7 @@ class SessionShell:
         self._workers = workers
         self._loop = asyncio.get_running_loop()
         self._ready = False
-        # Before the command that runs, or that ran last.
+        # Resource counters before the current or last command.
         self.counters = Counters(0.0)
 
     @classmethod
@@ -61,7 +61,7 @@ class SessionShell:
         cwd: str,
         limits: Limits | None = None,
     ) -> SessionShell:
-        """Start a shell; ``folder`` exists and is ours alone. Limits are those of all that runs in it together."""
+        """Start a shell; ``folder`` exists and is used by nothing else. Limits apply to all commands together."""
         pipes = await workers.run(_open_control_pipes, folder)
         try:
             launch = Launch(driver.arguments(shell, folder), env=env, cwd=cwd, executable=shell.path, limits=limits)
@@ -72,13 +72,13 @@ class SessionShell:
         return cls(shell, child, folder, pipes, workers)
 
     async def run(self, command: SessionCommand) -> ExitStatus:
-        """Run a command to its end; return its exit status, which is the shell's if that ended with it."""
+        """Run a command to its end; return its exit status, or that of the shell if the command ended it."""
         text = driver.script(self._shell, command.text.encode("utf-8", "surrogateescape"))
         pipes = await self._workers.run(self._prepare, text, command.background)
         command.since = int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS)
         command.connect(pipes, functools.partial(self._reads, command))
         try:
-            # The first report is made when the shell has started.
+            # The loop first reports a status when the shell has started, before any command.
             self._ready = self._ready or await self._report() is not None
             os.write(self._control.run, b"\n")
             code = await self._report()
@@ -88,13 +88,13 @@ class SessionShell:
         return await self.child.wait() if code is None else ExitStatus(code)
 
     def _prepare(self, script: bytes, interactive: bool) -> Pipes:
-        """Make the script and the pipes of a command, and read the counters before it; blocks."""
+        """Write the script, create the pipes and read the counters before a command; blocks."""
         pipes = _prepare(self._folder, script, interactive)
         self.counters = shell_counters(self.child)
         return pipes
 
     async def _report(self) -> int | None:
-        """Wait for a status of the shell; None if it has exited instead."""
+        """Wait for the shell to report a status; None if it exits instead."""
         exited: asyncio.Future[ExitStatus] = asyncio.ensure_future(self.child.wait())
         done: asyncio.Future[int] = self._loop.create_future()
         self._loop.add_reader(self._control.exit_status, _take, self._control.exit_status, done)
@@ -106,12 +106,13 @@ class SessionShell:
         return done.result() if done.done() else None
 
     async def _reads(self, command: SessionCommand) -> None:
-        """Return once the shell has opened the input of its command: if we closed it before, it would wait for ever.
+        """Return once the shell has opened the command's input: if the pipe were closed before, the open would block.
 
-        Nothing but ``/proc`` tells of that. It is asked for an end of input only, and true within a millisecond.
+        The kernel has no event for the opening of a named pipe, so this polls ``/proc``. It is called only to end an
+        input, and true within a millisecond.
         """
         for _ in range(_OPENED_TRIES):
-            # A command that has read its input may end, and its shell close the pipe, before it was seen open.
+            # A short command may open and close its input between two polls.
             if command.ended or await self._workers.run(_has_open, self.child.pid, self._folder / driver.STDIN):
                 return
             await asyncio.sleep(_OPENED_SECONDS)
@@ -125,7 +126,7 @@ def _open_control_pipes(folder: pathlib.Path) -> _ControlPipes:
     descriptors = []
     for name in (driver.RUN, driver.EXIT_STATUS):
         os.mkfifo(folder / name, 0o600)
-        # Open both ways: neither side ever waits for the other, nor sees an end while we are here.
+        # Read-write: the open never blocks, and the shell sees no end of file while the daemon runs.
         descriptors.append(os.open(folder / name, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
     return _ControlPipes(*descriptors)
 
@@ -135,7 +136,7 @@ def _close(pipes: _ControlPipes) -> None:
 
 
 def _prepare(folder: pathlib.Path, script: bytes, interactive: bool) -> Pipes:
-    """Write the script and make the pipes of a command, in place of the last one's; blocks."""
+    """Write the script and create the pipes of a command, replacing the previous ones; blocks."""
     _fresh(folder, driver.SCRIPT).write_bytes(script)
     fds: list[int] = []
     try:
@@ -143,7 +144,7 @@ def _prepare(folder: pathlib.Path, script: bytes, interactive: bool) -> Pipes:
         fds.extend(_pipe(folder, name, os.O_RDONLY) for name in streams)
         fds.extend(os.open(folder / name, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC) for name in streams)
         if interactive:
-            # Both ways: what is written stays there until the shell opens it.
+            # Read-write: input can be written before the shell opens the pipe.
             fds.append(_pipe(folder, driver.STDIN, os.O_RDWR))
         else:
             _fresh(folder, driver.STDIN).symlink_to(os.devnull)
@@ -178,7 +179,7 @@ def _has_open(pid: int, path: pathlib.Path) -> bool:
 
 
 def _take(fd: int, done: asyncio.Future[int]) -> None:
-    """Read a status; one that is not a number was written by somebody else and counts as a failure."""
+    """Read a status; text that is not a status was written by a program of the user and counts as failure."""
     text = os.read(fd, 4096).strip()
     if not done.done():
         done.set_result(int(text) if text.isdigit() and len(text) <= 3 else 1)

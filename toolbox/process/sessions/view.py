@@ -1,4 +1,4 @@
-"""A command as the log endpoints see it, whether of a session or the entrypoint."""
+"""What the log endpoints need of a command: of a session, or the entrypoint."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from toolbox.process.sessions.wire import Command, LogsQuery
 
 
 class View(msgspec.Struct, frozen=True):
-    """What it is, its log, and whether it has ended."""
+    """A description, a log, and whether the command has ended."""
 
     describe: Callable[[], Command]
     log: Log
@@ -20,11 +20,11 @@ class View(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, command: SessionCommand) -> View:
-        """Look at a session's command."""
+        """Return the view of a session command."""
         return cls(command.describe, command.log, lambda: command.ended)
 
     async def start(self, query: LogsQuery) -> int:
-        """Return the offset that a query asks to read from, once there is something or the wait is over."""
+        """Return the offset that a query starts at; with ``wait``, wait first for output after it."""
         start = query.offset or 0
         if query.tail is not None:
             start = max(await self.log.size() - query.tail, 0)

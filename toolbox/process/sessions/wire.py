@@ -1,4 +1,4 @@
-"""What the session endpoints send and receive."""
+"""Requests and answers of ``/process/session``, and the records on disk."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 
 
 class SessionPath(Wire, kw_only=True):
-    """Name a session."""
+    """Path of a session."""
 
     session_id: str
 
 
 class CommandPath(Wire, kw_only=True):
-    """Name a command of a session."""
+    """Path of a command in a session."""
 
     session_id: str
     command_id: str
 
 
 class CreateSession(Wire, kw_only=True):
-    """Ask for a session under an id of the client's choice."""
+    """Create a session under an id that the client chooses."""
 
     session_id: Needed = ""
 
 
 class SessionHeaders(msgspec.Struct, kw_only=True):
-    """Say what the client understands."""
+    """The release of the client's SDK, and the forms of output it accepts."""
 
     version: str = msgspec.field(name="X-Daytona-SDK-Version", default="")
     split: Flag | None = msgspec.field(name="X-Daytona-Split-Output", default=None)
@@ -54,7 +54,7 @@ class Session(Wire, kw_only=True):
 
 
 class SessionExecute(Wire, kw_only=True):
-    """Ask for a command; either flag makes it run while the client goes on."""
+    """Run a command; with either flag the answer does not wait for its exit."""
 
     command: Needed = ""
     run_async: bool | None = None
@@ -63,12 +63,12 @@ class SessionExecute(Wire, kw_only=True):
 
     @property
     def in_background(self) -> bool:
-        """Tell whether the client does not wait."""
+        """Tell whether the answer does not wait for the exit."""
         return bool(self.run_async or self.var_async)
 
 
 class SessionExecuteResponse(Wire, kw_only=True, omit_defaults=False):
-    """Report a command; of one that runs only the id is known, and the TypeScript SDK compares the rest with null."""
+    """Report a command; all but the id is null while it runs: the TypeScript SDK compares with null."""
 
     cmd_id: str
     output: str | None = None
@@ -78,7 +78,7 @@ class SessionExecuteResponse(Wire, kw_only=True, omit_defaults=False):
 
 
 class LogsQuery(Wire, kw_only=True):
-    """Choose a part of a log: from an offset in bytes, or the last bytes; ``wait`` seconds for something new."""
+    """Choose a part of a log: from a byte offset on, or the last bytes; ``wait`` is in seconds."""
 
     follow: Flag | None = None
     offset: Count | None = None
@@ -87,7 +87,7 @@ class LogsQuery(Wire, kw_only=True):
 
 
 class Logs(Wire, kw_only=True, omit_defaults=False):
-    """Hold a log three ways: with markers, and per stream without."""
+    """A log: both streams with prefixes, and each stream without."""
 
     output: str
     stdout: str
@@ -95,7 +95,7 @@ class Logs(Wire, kw_only=True, omit_defaults=False):
 
 
 class Input(Wire, kw_only=True):
-    """Write to a command: a line break is added unless ``raw``; ``eof`` ends its input."""
+    """Write to standard input: a line break is added unless ``raw``; ``eof`` closes it."""
 
     data: str = ""
     eof: bool | None = None
@@ -109,7 +109,7 @@ class DeleteQuery(Wire, kw_only=True):
 
 
 class Record(Wire, kw_only=True):
-    """One line of what is kept on disk of a session: its id, a command, or an end."""
+    """One line of a session's ``events``: its id, a started command, or the exit code of a command."""
 
     session: str | None = None
     created: float | None = None

@@ -14,11 +14,11 @@ OUT, ERR = b"\x01\x01\x01", b"\x02\x02\x02"
 
 
 def demux(data: bytes) -> dict[bytes, bytes]:
-    """Read as the clients do: what follows a marker is of its stream, what comes before the first is dropped."""
+    """Read like the SDKs: output after a prefix belongs to its stream, output before the first is dropped."""
     found = {OUT: b"", ERR: b""}
     parts = re.split(rb"(\x01{3}|\x02{3})", data)
-    for mark, payload in zip(parts[1::2], parts[2::2], strict=True):
-        found[mark] += payload
+    for prefix, payload in zip(parts[1::2], parts[2::2], strict=True):
+        found[prefix] += payload
     return found
 
 
@@ -30,33 +30,33 @@ def chunks(*parts: tuple[Channel, bytes]) -> list[Chunk]:
     return found
 
 
-def marked(*parts: tuple[Channel, bytes]) -> bytes:
-    marker = StreamPrefixer()
-    return b"".join(marker.feed(chunk) for chunk in chunks(*parts))
+def prefixed(*parts: tuple[Channel, bytes]) -> bytes:
+    prefixer = StreamPrefixer()
+    return b"".join(prefixer.feed(chunk) for chunk in chunks(*parts))
 
 
-def test_every_line_and_every_change_of_stream_has_a_marker() -> None:
+def test_every_line_and_every_change_of_stream_has_a_prefix() -> None:
     start = (Channel.STDOUT, b"out1\nou"), (Channel.STDOUT, b"t2")
-    whole = marked(*start, (Channel.STDERR, b"err\n"), (Channel.STDOUT, b"\n\nx"))
+    whole = prefixed(*start, (Channel.STDERR, b"err\n"), (Channel.STDOUT, b"\n\nx"))
     assert whole == OUT + b"out1\n" + OUT + b"out2" + ERR + b"err\n" + OUT + b"\n" + OUT + b"\n" + OUT + b"x"
 
 
-def test_payload_that_holds_a_marker_loses_only_that() -> None:
-    whole = marked((Channel.STDERR, b"a" + OUT + b"b\nc"))
+def test_payload_that_contains_a_prefix_loses_only_that() -> None:
+    whole = prefixed((Channel.STDERR, b"a" + OUT + b"b\nc"))
     assert demux(whole) == {OUT: b"", ERR: b"ab\nc"}
 
 
-# Runs of marker bytes are what no demultiplexer can take; everything else must arrive.
+# Prefix bytes in the output cannot be told from prefixes; everything else must arrive.
 PAYLOAD = st.binary(min_size=1, max_size=200).map(lambda data: data.replace(b"\x01", b"1").replace(b"\x02", b"2"))
 
 
 @given(st.lists(st.tuples(st.sampled_from([Channel.STDOUT, Channel.STDERR]), PAYLOAD), max_size=20))
 def test_every_byte_arrives_on_its_stream(parts: list[tuple[Channel, bytes]]) -> None:
     expected = {
-        mark: b"".join(data for c, data in parts if c is channel)
-        for mark, channel in ((OUT, Channel.STDOUT), (ERR, Channel.STDERR))
+        prefix: b"".join(data for c, data in parts if c is channel)
+        for prefix, channel in ((OUT, Channel.STDOUT), (ERR, Channel.STDERR))
     }
-    assert demux(marked(*parts)) == expected
+    assert demux(prefixed(*parts)) == expected
     assert demux(b"".join(frame for chunk in chunks(*parts) for frame in frames(chunk))) == expected
 
 
@@ -64,16 +64,16 @@ PIECES = [b"\n", b"x" * 100, "é€😀".encode(), b"y" * 40_000 + b"\n", b"\n" 
 
 
 @given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=100))
-def test_frames_are_small_and_stand_for_themselves(pieces: list[bytes]) -> None:
+def test_frames_are_small_and_have_a_prefix(pieces: list[bytes]) -> None:
     for frame in frames(Chunk(0, b"".join(pieces), Channel.STDOUT, 0.0)):
         assert frame.startswith(OUT)
         assert 3 < len(frame) <= FRAME
         assert not frame.endswith(OUT)
 
 
-def test_frame_never_ends_with_a_marker_of_ours() -> None:
+def test_frame_never_ends_with_a_prefix_of_ours() -> None:
     assert list(frames(Chunk(0, b"a" + ERR, Channel.STDOUT, 0.0))) == [OUT + b"a" + ERR]
-    assert marked((Channel.STDOUT, b"a" + ERR), (Channel.STDOUT, b"b")) == OUT + b"a" + ERR + OUT + b"b"
+    assert prefixed((Channel.STDOUT, b"a" + ERR), (Channel.STDOUT, b"b")) == OUT + b"a" + ERR + OUT + b"b"
 
 
 def test_frames_do_not_cut_characters() -> None:
