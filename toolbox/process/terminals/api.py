@@ -1,4 +1,4 @@
-"""``/process/pty``: make terminals, join them, look at them."""
+"""``/process/pty``: create terminals, connect to them, read their screens."""
 
 from __future__ import annotations
 
@@ -47,18 +47,18 @@ CREATE_ERRORS = (InvalidBody, BadRequest, Conflict, TooManyRequests, InternalErr
 
 
 class SourceHeaders(msgspec.Struct, kw_only=True):
-    """Say which SDK calls."""
+    """The SDK of the client."""
 
     source: str = msgspec.field(name="X-Daytona-Source", default="")
 
     @property
     def hides_status(self) -> bool:
-        """Tell whether the client shows nothing of an HTTP error in place of a WebSocket."""
+        """Tell whether the client hides the text of an HTTP error on a WebSocket request."""
         return self.source.startswith("sdk-typescript")
 
 
 class PtyApi:
-    """Make, list, resize, delete and join terminals."""
+    """Create, list, resize, delete and connect to terminals."""
 
     def __init__(self, terminals: Terminals, screens: Screens, waits: Waits) -> None:
         self._terminals = terminals
@@ -95,7 +95,7 @@ class PtyApi:
 
     @endpoint("GET", "/process/pty/{sessionId}/screen", tag=TAG, errors=(ProcessNotFound,))
     async def show_pty_screen(self, path: SessionPath) -> ScreenResponse:
-        """Show a terminal as a person would see it."""
+        """Return the screen of a terminal: its text, cursor and title."""
         return await self._screens.show(self._terminals.get(path.session_id))
 
     @endpoint(
@@ -105,13 +105,13 @@ class PtyApi:
         errors=(InvalidBody, BadRequest, ProcessNotFound, TooManyRequests),
     )
     async def wait_for_pty(self, path: SessionPath, body: WaitRequest, request: Request) -> WaitResponse:
-        """Wait until a terminal shows a text, has been silent for a while, or has ended; return what it shows."""
+        """Wait until a terminal shows a text, has no output for a while, or has ended; return its screen."""
         terminal = self._terminals.get(path.session_id)
         return await while_connected(request, self._waits.wait(terminal, body))
 
     @websocket("/process/pty/create-connect", tag=TAG, errors=(*CREATE_ERRORS, NotFound), subprotocols=SUBPROTOCOLS)
     async def create_and_connect(self, query: CreateQuery, headers: SourceHeaders, ws: WsSession) -> None:
-        """Create a terminal and connect to it; variables come base64-encoded as a sub-protocol."""
+        """Create a terminal and connect to it; variables are sent base64-encoded as a sub-protocol."""
         try:
             request = CreateRequest(
                 id=query.id, cwd=query.cwd, cols=query.cols, rows=query.rows, envs=requested_envs(ws.protocols)
@@ -126,12 +126,12 @@ class PtyApi:
 
     @websocket("/process/pty/{sessionId}/connect", tag=TAG, errors=(BadRequest, NotFound), subprotocols=SUBPROTOCOLS)
     async def connect_pty_session(self, path: SessionPath, query: ConnectQuery, ws: WsSession) -> None:
-        """Connect to a terminal: what is kept of its output comes first, then what is new.
+        """Connect to a terminal: its scrollback comes first, then new output.
 
-        ``since`` starts at an offset (``offset`` of the terminal tells the newest), ``replay=0`` leaves out the past.
-        Every frame sent is typed, unless the sub-protocol ``X-Toolbox-Pty-Control`` is offered: text frames are then
-        commands, ``{"type":"resize","cols":80,"rows":24}``, ``{"type":"signal","signal":"SIGINT"}`` or
-        ``{"type":"ping"}``, and control frames also tell ``replay`` and ``skipped`` with their offset.
+        ``since`` starts at an offset (``offset`` of the terminal is the newest), ``replay=0`` omits the scrollback.
+        Frames of the client are input, unless it offers the sub-protocol ``X-Toolbox-Pty-Control``: text frames are
+        then commands, ``{"type":"resize","cols":80,"rows":24}``, ``{"type":"signal","signal":"SIGINT"}`` or
+        ``{"type":"ping"}``, and it also gets the control frames ``replay`` and ``skipped`` with an offset.
         """
         try:
             terminal = self._terminals.find(path.session_id)

@@ -1,7 +1,7 @@
-"""One client of a terminal: what it is told, what it types, and how the connection ends.
+"""One client of a terminal: its control frames, its input, and the close of the connection.
 
-The order is fixed: ``connected`` before anything else, all output, ``exited`` for those who know it, and a close frame
-with the exit code. An old client understands only the first and the last.
+The order is fixed: ``connected`` first, then all output, ``exited`` for clients that know it, and a close frame with
+the exit code. Old clients know only the first and the last.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from toolbox.process.terminals.wire import CloseReason, Command, ConnectQuery, C
 
 log = logging.getLogger(__name__)
 
-# Ours: text frames of the client are commands, and it is told more than ``connected`` and ``exited``.
+# Our extension: text frames of the client are commands, and it gets all control frames.
 IN_BAND = "X-Toolbox-Pty-Control"
 MAX_ENVS = 64 * 1024
 NORMAL, INTERNAL = 1000, 1011
-# What a client sent before it left is still typed, if the program reads it soon.
+# How long after a disconnect the client's last input may take to be written.
 LAST_WORDS = 1.0
 _COMMAND: Any = Command
 _REASONS = {130: "Ctrl+C", 137: "SIGKILL", 143: "SIGTERM"}
 
 
 class Socket(Protocol):
-    """What a connection needs of a WebSocket."""
+    """The part of a WebSocket session that a connection uses."""
 
     protocols: list[str]
 
@@ -55,12 +55,12 @@ class Socket(Protocol):
         ...
 
 
-# Run what sends and what reads until either side ends (``http.websocket.serve``).
+# Run a sender and a receiver until either ends (``http.websocket.serve``).
 Join = Callable[[Coroutine[Any, Any, None], Coroutine[Any, Any, None]], Awaitable[None]]
 
 
 def requested_envs(protocols: Sequence[str]) -> dict[str, str]:
-    """Read the variables that a client sent as a sub-protocol: base64url of a JSON object."""
+    """Decode the variables of a sub-protocol: base64url of a JSON object."""
     token = next((each.removeprefix(PTY_ENVS) for each in protocols if each.startswith(PTY_ENVS)), "")
     if not token:
         return {}
@@ -77,14 +77,14 @@ def requested_envs(protocols: Sequence[str]) -> dict[str, str]:
 
 
 def exit_reason(code: int) -> str | None:
-    """Say why a shell ended with a code other than 0."""
+    """Return the reason of an exit code for the close frame, None for 0."""
     if code == 0:
         return None
     return _REASONS.get(code) or (f"signal {code - 128}" if code > 128 else "non-zero exit")
 
 
 async def refuse(socket: Socket, error: ToolboxError) -> None:
-    """Tell a client that is connected already why it cannot have the terminal."""
+    """Send an error to a client whose WebSocket is open, and close it."""
     message = wire.text(error.message)
     text = f"Failed to connect to PTY session: {message}"
     await socket.send_text(_frame(Control("control", "error", error=text)))
@@ -92,17 +92,17 @@ async def refuse(socket: Socket, error: ToolboxError) -> None:
 
 
 class TerminalConnection:
-    """Join one WebSocket and one terminal."""
+    """Connect one WebSocket to one terminal."""
 
     def __init__(self, socket: Socket, terminal: Terminal, join: Join) -> None:
         self._socket = socket
         self._terminal = terminal
         self._join = join
         self._in_band = IN_BAND in socket.protocols
-        self._tells_exit = self._in_band or EXIT_CONTROL in socket.protocols
+        self._knows_exit = self._in_band or EXIT_CONTROL in socket.protocols
 
     async def serve(self, query: ConnectQuery) -> None:
-        """Say that the client is connected, then carry bytes both ways until either side ends."""
+        """Send ``connected``, then carry output and input until either side ends."""
         await self._socket.send_text(_frame(Control("control", "connected")))
         try:
             await self._carry(query)
@@ -111,23 +111,23 @@ class TerminalConnection:
 
     async def _carry(self, query: ConnectQuery) -> None:
         async with self._terminal.viewing(query.since, replay=query.wanted) as viewer:
-            await self._tell("replay", offset=viewer.offset)
+            await self._send_control("replay", offset=viewer.offset)
             await self._join(self._show(viewer), self._type())
 
     async def _show(self, viewer: Viewer) -> None:
         async with contextlib.aclosing(viewer.output()) as output:
             async for part in output:
                 if isinstance(part, Skip):
-                    await self._tell("skipped", offset=part.offset)
+                    await self._send_control("skipped", offset=part.offset)
                 else:
                     await self._socket.send_bytes(part)
         status = self._terminal.exit
         if status is not None:
-            await self._bye(status)
+            await self._send_exit(status)
 
-    async def _bye(self, status: ExitStatus) -> None:
+    async def _send_exit(self, status: ExitStatus) -> None:
         reason = exit_reason(status.code)
-        if self._tells_exit:
+        if self._knows_exit:
             frame = Control("control", "exited", exit_code=status.code, exit_reason=reason)
             await self._socket.send_text(_frame(frame))
         code = NORMAL if status.code == 0 else INTERNAL
@@ -139,32 +139,32 @@ class TerminalConnection:
                 if isinstance(message, bytes):
                     await self._terminal.write(message)
                 elif self._in_band:
-                    await self._obey(message)
+                    await self._run_command(message)
                 else:
                     await self._terminal.write(message.encode())
         except BrokenPipeError:
-            # It has ended, or will in a moment, and what it wrote is still on its way to the client.
-            log.debug("terminal does not take input any more: %s", self._terminal.id)
+            # The shell has exited; ``_show`` still sends the rest of its output and closes the connection.
+            log.debug("terminal input is closed: %s", self._terminal.id)
 
-    async def _obey(self, text: str) -> None:
+    async def _run_command(self, text: str) -> None:
         try:
             command: Command = wire.decode(text.encode("utf-8", "surrogatepass"), _COMMAND)
-            await self._carry_out(command)
+            await self._dispatch(command)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            await self._tell("invalid", error=str(error))
+            await self._send_control("invalid", error=str(error))
         except (ToolboxError, OSError) as error:
-            await self._tell("failed", error=str(error))
+            await self._send_control("failed", error=str(error))
 
-    async def _carry_out(self, command: Command) -> None:
+    async def _dispatch(self, command: Command) -> None:
         if isinstance(command, PingCommand):
-            await self._tell("pong", id=command.id, offset=self._terminal.output.size)
+            await self._send_control("pong", id=command.id, offset=self._terminal.output.size)
         elif isinstance(command, ResizeCommand):
             await self._terminal.resize(command.cols, command.rows)
-            await self._tell("resized", cols=command.cols, rows=command.rows)
+            await self._send_control("resized", cols=command.cols, rows=command.rows)
         else:
             await self._terminal.signal(_signal_number(command.signal))
 
-    async def _tell(self, status: str, **fields: Any) -> None:
+    async def _send_control(self, status: str, **fields: Any) -> None:
         if self._in_band:
             await self._socket.send_text(_frame(Control("control", status, **fields)))
 
@@ -181,7 +181,7 @@ def _frame(control: Control) -> str:
 
 
 def _fit(message: str) -> str:
-    """Put an error into the 123 bytes of a close frame, as JSON that is still complete."""
+    """Return an error as a close reason: complete JSON of at most 123 bytes."""
     while len(reason := wire.encode(CloseReason(error=message))) > 123:
         message = message[:-1]
     return reason.decode()

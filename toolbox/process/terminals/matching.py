@@ -1,7 +1,6 @@
-"""Look for text in what a terminal wrote or shows. Everything here blocks; run it in a thread.
+"""Search the output or the screen of a terminal. Everything here blocks; run it in a thread.
 
-Patterns come from outside, and ``re`` cannot be stopped: the regex library gives up after a while, and lets other
-threads run meanwhile.
+Patterns come from clients. ``re`` has no timeout and holds the GIL; the regex library has one and releases the GIL.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ _ESCAPES = re.compile(
 
 
 def plain(data: bytes) -> str:
-    """Return output as text without what is for the terminal only."""
+    """Return output as text without escape sequences and control characters."""
     return _ESCAPES.sub("", data.decode("utf-8", "replace"))
 
 
 class Matcher:
-    """Look for a text or a pattern, whichever is given."""
+    """Search for a text or a pattern, whichever is given."""
 
     def __init__(self, text: str | None, pattern: str | None) -> None:
         self._text = text
@@ -38,7 +37,7 @@ class Matcher:
                 raise BadRequest(f"bad request: regex: {error}") from error
 
     def search(self, where: str) -> str | None:
-        """Return what was found."""
+        """Return the match, None without one."""
         if self._text is not None and self._text in where:
             return self._text
         if self._regex is None:

@@ -1,7 +1,7 @@
-"""How far ahead of its viewers a terminal may write.
+"""Back-pressure of a terminal: how far ahead of its viewers it may write.
 
-The one that has seen most sets the pace: alone it loses nothing, and beside it a slow one delays nobody. With no
-viewer at all the terminal writes as it likes, into the output log's last bytes.
+The viewer with the largest offset sets the pace: it loses nothing, and slower ones do not delay it. Without a viewer
+the terminal is not paused, and the output log keeps the newest bytes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ WINDOW = 512 * 1024
 
 
 class Pace:
-    """Compare the positions of viewers with the end of the output."""
+    """Compare the offsets of the viewers with the end of the output."""
 
     def __init__(self, output_log: OutputLog) -> None:
         self._output_log = output_log
@@ -23,29 +23,29 @@ class Pace:
 
     @property
     def viewers(self) -> int:
-        """Return how many there are."""
+        """Return the number of viewers."""
         return len(self._positions)
 
     @property
     def congested(self) -> bool:
-        """Tell whether even the first of the viewers is a window behind."""
+        """Tell whether all viewers are more than a window behind."""
         return bool(self._positions) and self._output_log.size - max(self._positions.values()) > WINDOW
 
     def on_room(self, resume: Callable[[], None]) -> None:
-        """Call ``resume`` once, as soon as somebody has caught up."""
+        """Call ``resume`` once, as soon as a viewer has caught up."""
         self._waiting.append(resume)
 
     def moved(self, viewer: object, offset: int) -> None:
-        """Note where a viewer is, new or not."""
+        """Record the offset of a viewer; the first call adds it."""
         self._positions[viewer] = offset
-        self._let_go()
+        self._resume()
 
     def left(self, viewer: object) -> None:
-        """Forget a viewer."""
+        """Remove a viewer."""
         self._positions.pop(viewer, None)
-        self._let_go()
+        self._resume()
 
-    def _let_go(self) -> None:
+    def _resume(self) -> None:
         if self._waiting and not self.congested:
             waiting, self._waiting = self._waiting, []
             for resume in waiting:

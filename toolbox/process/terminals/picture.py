@@ -1,4 +1,4 @@
-"""The only module that knows pyte: draw what a terminal wrote, as text. Everything here blocks; run it in a thread."""
+"""Render the output of a terminal as text; the only module that uses pyte. Blocks; run it in a thread."""
 
 from __future__ import annotations
 
@@ -12,29 +12,30 @@ from typing import Any
 import msgspec
 import pyte  # noqa: TID253 - this is the leaf, and it is loaded in a thread
 
-# Bytes drawn before other threads get a turn: about a millisecond.
+# Bytes drawn between two releases of the GIL: about a millisecond.
 PIECE = 512
 HISTORY_MODES = frozenset({47, 1047, 1049})
-# What pyte would print instead of ignoring it: strings for the terminal itself, titles of other kinds, and sequences
-# with a private letter, with colons or with intermediate characters.
+# Sequences that pyte prints instead of ignoring them: device control and similar strings, operating system commands
+# other than titles, and control sequences with a private letter, with colons or with intermediate characters.
 _FOREIGN = re.compile(
     rb"\x1b[PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b\](?![02];)[^\x07\x1b]*(?:\x07|\x1b\\)|"
     rb"\x1b\[[<=>][0-?]*[ -/]*[@-~]|\x1b\[[0-?]*:[0-?]*[ -/]*[@-~]|\x1b\[[0-?]*[ -/]+[@-~]"
 )
-# A sequence at the end whose rest has not come yet.
+# An incomplete sequence at the end of a piece of output.
 _UNFINISHED = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*|[PX^_\]][^\x07\x1b]*\x1b?)?\Z")
+# A longer sequence is not waited for.
 LONGEST = 4096
 
 
 class Size(msgspec.Struct, frozen=True):
-    """A change of the size, between two pieces of output."""
+    """A change of the size between two pieces of output."""
 
     cols: int
     rows: int
 
 
 class Drawn(msgspec.Struct, frozen=True):
-    """What a terminal shows."""
+    """The screen of a terminal."""
 
     text: str
     row: int
@@ -47,7 +48,7 @@ class Drawn(msgspec.Struct, frozen=True):
 
 
 class _Screen(pyte.Screen):
-    """Add the second screen that full-screen programs use, which pyte does not have."""
+    """A screen with the alternate buffer of full-screen programs, which pyte does not have."""
 
     saved: tuple[dict[int, Any], Any] | None = None
 
@@ -70,7 +71,7 @@ class _Screen(pyte.Screen):
             self.cursor.x = min(self.cursor.x, self.columns - 1)
 
     def resize(self, lines: int | None = None, columns: int | None = None) -> None:
-        """Change the size; unlike in pyte, lines go at the top only if the cursor would not fit otherwise."""
+        """Change the size; unlike pyte, remove lines at the top only if the cursor would not fit otherwise."""
         rows = lines or self.lines
         surplus = max(self.cursor.y + 1 - rows, 0)
         if rows < self.lines:
@@ -90,7 +91,7 @@ class _Screen(pyte.Screen):
 
 
 class _Tolerant:
-    """Pass events on, and ignore those that pyte cannot take: it raises for some that programs do send."""
+    """Forward events to the screen, and ignore errors: pyte raises for some sequences that programs use."""
 
     def __init__(self, screen: _Screen) -> None:
         self._screen = screen
@@ -99,7 +100,7 @@ class _Tolerant:
         handler = getattr(self._screen, name)
 
         def handle(*arguments: Any, **options: Any) -> None:
-            with contextlib.suppress(Exception):  # then the picture lacks what this one sequence meant
+            with contextlib.suppress(Exception):  # the picture then lacks the effect of this sequence
                 handler(*arguments, **options)
 
         return handle
@@ -114,7 +115,7 @@ class Picture:
         self._rest = b""
 
     def play(self, steps: Iterable[bytes | Size]) -> Drawn:
-        """Draw output and changes of the size in their order; return what is to be seen then."""
+        """Draw output and changes of the size in order; return the resulting screen."""
         for step in steps:
             if isinstance(step, Size):
                 self._screen.resize(step.rows, step.cols)
@@ -130,7 +131,7 @@ class Picture:
         clean = _FOREIGN.sub(b"", data[:end])
         for start in range(0, len(clean), PIECE):
             self._stream.feed(clean[start : start + PIECE])
-            time.sleep(0)  # lets the loop run: pyte never gives up the interpreter by itself
+            time.sleep(0)  # releases the GIL for the event loop; pyte is pure Python and holds it
 
     def _drawn(self) -> Drawn:
         screen = self._screen

@@ -1,4 +1,4 @@
-"""The shell of a terminal as a run sees it: its exit is that of the child, its output that of the pseudo-terminal."""
+"""The shell of a terminal as the process of a run: a child and its pseudo-terminal."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from toolbox.host.pty import Pty
 from toolbox.host.survivors import Survivor
 from toolbox.host.usage import ExitReport
 
-# A shell at its prompt ignores SIGTERM, and a SIGHUP that arrives between its last check and its wait for a key is only
-# recorded: it is sent again after so many seconds.
+# Seconds between SIGHUPs. A shell at its prompt ignores SIGTERM; a SIGHUP that arrives between its check for signals
+# and its wait for a key is only recorded until the next one.
 HANG_UPS = (0.1, 0.4, 1.5)
 KILLED = ExitStatus(128 + signal.SIGKILL, signal.SIGKILL)
 
 
 class TerminalProcess:
-    """Join a child and its pseudo-terminal."""
+    """A child and its pseudo-terminal."""
 
     def __init__(self, child: Child, pty: Pty) -> None:
         self.child = child
@@ -32,12 +32,12 @@ class TerminalProcess:
 
     @property
     def running(self) -> bool:
-        """Tell whether the shell has not ended yet."""
+        """Tell whether the shell has not exited."""
         return self.child.running
 
     @property
     def status(self) -> ExitStatus:
-        """Return how it ended; what was killed counts as killed, however its shell took it."""
+        """Return the exit status; SIGKILL if we killed it, whatever status the shell exited with."""
         return KILLED if self._killed or self.child.status is None else self.child.status
 
     async def wait(self) -> ExitStatus:
@@ -46,21 +46,21 @@ class TerminalProcess:
         return self.status
 
     async def settle(self) -> ExitStatus:
-        """Wait for the exit, and read what is left on the terminal."""
+        """Wait for the exit and read the rest of the output."""
         await self.child.wait()
         await self.pty.settle()
         return self.status
 
     async def report(self) -> ExitReport:
-        """Return what the shell used and was denied."""
+        """Return the resource usage of the shell and the limits it hit."""
         return await self.child.report()
 
     async def survivors(self) -> list[Survivor]:
-        """Describe what it left running in the background."""
+        """Describe the processes it left in the background."""
         return await self.child.survivors()
 
     async def terminate(self, grace: float = 0.0) -> None:
-        """End the shell and everything below it; with ``grace`` it is hung up first."""
+        """End the shell and its process tree; with ``grace`` send SIGHUP first."""
         if not self.child.running:
             return
         if grace:
@@ -70,11 +70,11 @@ class TerminalProcess:
             await self.child.terminate()
 
     def catch_up(self) -> None:
-        """Read what is on the terminal right now."""
+        """Read the output that is in the pseudo-terminal."""
         self.pty.catch_up()
 
     def release(self) -> None:
-        """Close the terminal; what still runs on it is hung up."""
+        """Close the pseudo-terminal; the kernel sends SIGHUP to the processes on it."""
         self.pty.close()
 
     async def _hang_up(self) -> None:

@@ -1,7 +1,6 @@
-"""What terminals show: drawn when somebody asks, in a thread, and from then on only what is new.
+"""Screens of terminals, drawn on request in a thread; a later request draws only the new output.
 
-A terminal that nobody looks at costs nothing, and one that floods is not slowed: what is too much to draw is skipped,
-as only the last of it can be seen anyway.
+A terminal without requests costs nothing. Much output does not slow a terminal either: only the end of it is drawn.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from toolbox.process.terminals.wire import Cursor, ScreenResponse
 if TYPE_CHECKING:
     from toolbox.process.terminals.picture import Drawn, Picture, Size
 
-# Half a second of drawing.
+# How much output is drawn at most: half a second of drawing.
 MOST = 256 * 1024
 
 
-class _View:
-    """How far one terminal is drawn."""
+class _Drawing:
+    """The picture of one terminal, and the offset up to which it is drawn."""
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
@@ -36,21 +35,21 @@ class Screens:
 
     def __init__(self) -> None:
         self.workers = WorkerPool("terminal-screen", 1)
-        self._views: weakref.WeakKeyDictionary[Terminal, _View] = weakref.WeakKeyDictionary()
+        self._drawings: weakref.WeakKeyDictionary[Terminal, _Drawing] = weakref.WeakKeyDictionary()
 
     async def show(self, terminal: Terminal) -> ScreenResponse:
-        """Return what a terminal shows now."""
-        view = self._views.setdefault(terminal, _View())
-        async with view.lock:
+        """Return the current screen of a terminal."""
+        drawing = self._drawings.setdefault(terminal, _Drawing())
+        async with drawing.lock:
             end = terminal.output.size
-            start = await self._start(terminal, view, end)
+            start = await self._start(terminal, drawing, end)
             data = [chunk async for chunk in terminal.output.chunks(start, end)]
             sizes = [each for each in terminal.sizes if start <= each.offset]
-            if view.picture is None:
+            if drawing.picture is None:
                 before = [each for each in terminal.sizes if each.offset <= start]
                 sizes.insert(0, before[-1] if before else terminal.sizes[0])
-            drawn = await self.workers.run(_play, view, [(chunk.offset, chunk.data) for chunk in data], sizes)
-            view.offset = end
+            drawn = await self.workers.run(_play, drawing, [(chunk.offset, chunk.data) for chunk in data], sizes)
+            drawing.offset = end
         return ScreenResponse(
             text=drawn.text,
             cursor=Cursor(row=drawn.row, col=drawn.col, hidden=drawn.hidden),
@@ -66,27 +65,27 @@ class Screens:
         """End the thread."""
         await self.workers.close()
 
-    async def _start(self, terminal: Terminal, view: _View, end: int) -> int:
-        """Return where to draw from: where it stopped, or if that is too far back, near the end on a new picture."""
+    async def _start(self, terminal: Terminal, drawing: _Drawing, end: int) -> int:
+        """Return where to draw from: where the picture ends, or near the end of the output on a new picture."""
         first = first_offset(terminal.output)
-        if view.picture is not None and view.offset >= first and end - view.offset <= MOST:
-            return view.offset
-        view.picture = None
+        if drawing.picture is not None and drawing.offset >= first and end - drawing.offset <= MOST:
+            return drawing.offset
+        drawing.picture = None
         oldest = max(first, end - MOST)
         return await boundary(terminal.output, oldest) if oldest else 0
 
 
-def _play(view: _View, data: list[tuple[int, bytes]], sizes: list[Resize]) -> Drawn:
+def _play(drawing: _Drawing, data: list[tuple[int, bytes]], sizes: list[Resize]) -> Drawn:
     from toolbox.process.terminals.picture import Picture
 
-    if view.picture is None:
+    if drawing.picture is None:
         first = sizes.pop(0)
-        view.picture = Picture(first.cols, first.rows)
-    return view.picture.play(_steps(data, sizes))
+        drawing.picture = Picture(first.cols, first.rows)
+    return drawing.picture.play(_steps(data, sizes))
 
 
 def _steps(data: list[tuple[int, bytes]], sizes: list[Resize]) -> list[bytes | Size]:
-    """Put output and changes of the size in order; a change cuts the output that came around it."""
+    """Merge output and changes of the size, ordered by offset; a change splits the output around it."""
     from toolbox.process.terminals.picture import Size
 
     steps: list[bytes | Size] = []

@@ -1,4 +1,4 @@
-"""One terminal: a shell, its pseudo-terminal, and everything it wrote."""
+"""One terminal: a shell, its pseudo-terminal and its output."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from toolbox.wire import text, timestamp
 log = logging.getLogger(__name__)
 
 MAX_VIEWERS = 64
-# Changes of the size that a late drawing of the screen can still follow.
+# How many changes of the size are kept for drawing the screen.
 MAX_RESIZES = 256
 END_OF_INPUT = b"\x04"
 
 
 class TerminalPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What to start; ``envs`` is what was asked for, with TERM."""
+    """What to start; ``envs`` are the variables of the request, with TERM."""
 
     id: str
     cwd: str
@@ -55,7 +55,7 @@ class TerminalPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Resize(msgspec.Struct, frozen=True):
-    """A size, and the position of the output from which it holds."""
+    """A size, and the offset of the output from which it applies."""
 
     offset: int
     cols: int
@@ -67,7 +67,7 @@ Resolve = Callable[[TerminalPlan], Awaitable[tuple[Sequence[str], dict[str, str]
 
 
 class Terminal:
-    """Own a shell from its start, which may be put off, to the last byte it wrote."""
+    """Own a shell from its start, which may be lazy, to the end of its output."""
 
     def __init__(
         self, plan: TerminalPlan, output_log: OutputLog, procs: Procs, registry: Registry, command: Resolve
@@ -90,7 +90,7 @@ class Terminal:
 
     @property
     def id(self) -> str:
-        """Return the name its clients know it by."""
+        """Return the id that the client chose."""
         return self.plan.id
 
     @property
@@ -120,7 +120,7 @@ class Terminal:
         )
 
     async def start(self, on_end: Callable[[Terminal], None]) -> None:
-        """Start the shell unless that was done; raise what the client should learn."""
+        """Start the shell, once; raise what the client gets as an error."""
         async with self._starting:
             if self._closed:
                 raise Gone(f"PTY session {self.id} is terminated")
@@ -141,7 +141,7 @@ class Terminal:
             self.exit = process.status
             self._closed = True
             log.info("terminal ended", extra={"id": entry.id, "exit_code": end.code, "reason": end.reason.value})
-            # The id is free before the end can be seen.
+            # Frees the id before clients can see the end.
             on_end(self)
 
         self._run = Run(entry, process, limit=self.plan.time_limit, at_end=at_end)
@@ -150,7 +150,7 @@ class Terminal:
         log.info("terminal started", extra={"id": entry.id, "pid": process.pid})
 
     async def write(self, data: bytes) -> None:
-        """Type something; raise ``BrokenPipeError`` if nobody will ever read it."""
+        """Write input; raise ``BrokenPipeError`` if the terminal is not started or has ended."""
         if self._process is None:
             raise BrokenPipeError("terminal is not started")
         try:
@@ -159,7 +159,7 @@ class Terminal:
             raise BrokenPipeError("terminal has ended") from error
 
     async def resize(self, cols: int, rows: int) -> None:
-        """Change the size, or note it for the start."""
+        """Change the size, or record it for a lazy start."""
         if (cols, rows) != (self.size.cols, self.size.rows):
             self.sizes.append(Resize(self.output.size, cols, rows))
         if self._process is not None:
@@ -168,11 +168,11 @@ class Terminal:
             self.entry.size = (cols, rows)
 
     async def signal(self, number: int) -> bool:
-        """Signal what runs in the foreground; False if nothing does any more."""
+        """Signal the foreground process group; return False if the shell has exited."""
         process = self._process
         if process is None or not process.running:
             return False
-        # Read while the shell is known to run, so the number cannot be that of an unrelated group.
+        # Read while the shell runs, so the group id cannot have been reused.
         group = process.pty.foreground()
         if group in (0, process.pid):
             return process.child.signal_group(number)
@@ -181,11 +181,11 @@ class Terminal:
         return True
 
     async def end_input(self) -> None:
-        """Type the end of input."""
+        """Write the end-of-input character."""
         await self.write(END_OF_INPUT)
 
     async def kill(self, grace: float = 0.0, *, keep: bool = True) -> None:
-        """End the shell and everything below it, disowned or not; return once all is gone."""
+        """Kill the shell and its process tree, including disowned jobs; return when all have exited."""
         async with self._starting:
             self._closed = True
         if not keep and self.entry is not None:
@@ -197,19 +197,19 @@ class Terminal:
             await self.output.close()
 
     async def stop(self, grace: float) -> None:
-        """End it because the daemon ends."""
+        """End the terminal because the daemon stops."""
         if self._run is not None:
             await self._run.abort(grace)
         await self.kill(grace)
 
     async def ended(self) -> None:
-        """Wait until it has ended and all it wrote was read."""
+        """Wait until the shell has exited and all of its output is read."""
         if self._task is not None:
             await asyncio.wait([self._task])
 
     @contextlib.asynccontextmanager
     async def viewing(self, since: int | None, *, replay: bool) -> AsyncIterator[Viewer]:
-        """Read along; what was written stays readable meanwhile, even after the end."""
+        """Add a viewer; the output is kept meanwhile, also after the end."""
         if self._pace.viewers >= MAX_VIEWERS:
             raise TooManyRequests(f"PTY session {self.id} has {MAX_VIEWERS} clients already")
         viewer = Viewer(self.output, self._pace)
@@ -223,12 +223,12 @@ class Terminal:
 
     @contextlib.contextmanager
     def holding(self) -> Iterator[None]:
-        """Keep the output meanwhile."""
+        """Keep the output until the context exits."""
         with self.entry.hold() if self.entry is not None else contextlib.nullcontext():
             yield
 
     def _repaint(self, *, complete: bool) -> None:
-        """Have a full-screen program draw again for who did not see all of it; a shell's prompt is left alone."""
+        """Make a full-screen program redraw for a viewer without the whole output; not the shell, at its prompt."""
         process = self._process
         group = process.pty.foreground() if process is not None else 0
         if not complete and process is not None and group not in (0, process.pid):

@@ -1,4 +1,4 @@
-"""The table of terminals: who exists, who may be made, and the end of all of them."""
+"""The table of terminals: create, find and end them."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ MIB = 1024 * 1024
 SCROLLBACK = MIB
 MAX_TERMINALS = 256
 TERM = "xterm-256color"
-# They would tell a program the size of some other terminal.
+# Their inherited values would be the size of another terminal.
 _SIZE_VARIABLES = ("COLUMNS", "LINES")
-# What stands at the place of an id in a path of its own.
+# Not an id: the route ``/process/pty/create-connect`` has it in the same place.
 _RESERVED = "create-connect"
 
 
 class Terminals:
-    """Make, find and end terminals."""
+    """Create, find and end terminals."""
 
     def __init__(self, context: ProcessContext) -> None:
         self._context = context
@@ -40,34 +40,34 @@ class Terminals:
         return iter([*self._table.values()])
 
     def get(self, terminal_id: str) -> Terminal:
-        """Return one."""
+        """Return a terminal; raise if it is unknown."""
         try:
             return self._table[terminal_id]
         except KeyError:
             raise ProcessNotFound("PTY session not found") from None
 
     def find(self, terminal_id: str) -> Terminal:
-        """Return one, or say of an unknown one what a connected client expects to read."""
+        """Return a terminal; raise the error text that clients expect on a WebSocket if it is unknown."""
         if terminal_id not in self._table:
             raise ProcessNotFound(f"PTY session {terminal_id} not found")
         return self._table[terminal_id]
 
     async def create(self, request: CreateRequest) -> Terminal:
-        """Make a terminal and, unless it is lazy, start its shell."""
+        """Create a terminal and, unless it is lazy, start its shell."""
         return await self._make(self._plan(request))
 
     async def start(self, terminal: Terminal) -> None:
-        """Start the shell if it does not run; a terminal that was to start at once and cannot is forgotten."""
+        """Start the shell if it is not started; remove a terminal that is not lazy and fails to start."""
         try:
-            await terminal.start(self._forget)
+            await terminal.start(self._remove)
         except BaseException:
             if terminal.entry is None and not terminal.plan.lazy:
-                self._forget(terminal)
+                self._remove(terminal)
                 await terminal.output.close()
             raise
 
     async def resize(self, terminal_id: str, cols: int, rows: int) -> Terminal:
-        """Change the size of one."""
+        """Change the size of a terminal."""
         terminal = self._table.get(terminal_id)
         if terminal is None:
             raise Gone("PTY session not found")
@@ -75,10 +75,10 @@ class Terminals:
         return terminal
 
     async def delete(self, terminal_id: str) -> None:
-        """Kill one with everything below it, and forget it."""
+        """Kill a terminal with its process tree, and remove it."""
         terminal = self.get(terminal_id)
         await terminal.kill(keep=False)
-        self._forget(terminal)
+        self._remove(terminal)
 
     async def launch(
         self,
@@ -107,7 +107,7 @@ class Terminals:
         return terminal.entry
 
     async def close(self, grace: float) -> None:
-        """End all of them."""
+        """End all terminals."""
         self._closing = True
         await asyncio.gather(*(terminal.stop(grace) for terminal in self._table.values()))
         self._table.clear()
@@ -119,7 +119,7 @@ class Terminals:
         return terminal
 
     def _add(self, plan: TerminalPlan) -> Terminal:
-        # Nothing is awaited between the look and the entry, so of two with one id one gets the conflict.
+        # No await between check and insertion, so the second of two requests with one id gets the conflict.
         if self._closing:
             raise Unavailable("daemon is shutting down")
         if plan.id in self._table:
@@ -131,7 +131,7 @@ class Terminals:
         self._table[plan.id] = terminal
         return terminal
 
-    def _forget(self, terminal: Terminal) -> None:
+    def _remove(self, terminal: Terminal) -> None:
         if self._table.get(terminal.id) is terminal:
             del self._table[terminal.id]
 
@@ -159,7 +159,7 @@ class Terminals:
         )
 
     async def _command(self, plan: TerminalPlan) -> tuple[Sequence[str], dict[str, str]]:
-        """Return what to start and its variables, as they are now."""
+        """Return the arguments and the current variables."""
         inherited = self._context.environment.merged()
         for name in _SIZE_VARIABLES:
             inherited.pop(name, None)

@@ -1,4 +1,4 @@
-"""One reader of a terminal: where it starts, how it goes on, and what it skips when it is too slow for the others."""
+"""One reader of a terminal: where it starts, and what it skips when it is too slow."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import msgspec
 from toolbox.host.output_log import OutputLog
 from toolbox.process.terminals.pace import Pace
 
-# A viewer that lost its place goes on with the newest of the output, or it would lose it again at once.
+# A viewer whose offset is not kept any more continues this far from the end; at the oldest byte it would lag at once.
 FRESH = 256 * 1024
-# How far to look for the end of a line.
+# How far to search for the end of a line.
 LINE = 64 * 1024
 
 
 class Skip(msgspec.Struct, frozen=True):
-    """Say that output up to ``offset`` is left out."""
+    """Output up to ``offset`` is skipped."""
 
     offset: int
 
 
 def first_offset(output_log: OutputLog) -> int:
-    """Return the position of the oldest byte that is kept."""
+    """Return the offset of the oldest byte that is kept."""
     return output_log.gap[1] if output_log.gap is not None else 0
 
 
 async def boundary(output_log: OutputLog, offset: int) -> int:
-    """Return where a line starts at or after an offset: in the middle of one could be half an escape sequence."""
+    """Return the start of a line at or after an offset: inside a line may be half an escape sequence."""
     page = await output_log.read(offset, LINE)
     if not page or page[0].offset == 0:
         return offset if not page else 0
@@ -37,7 +37,7 @@ async def boundary(output_log: OutputLog, offset: int) -> int:
 
 
 class Viewer:
-    """Read the output of one terminal from some point on; ``close`` it, or the terminal waits for ever."""
+    """Read the output of one terminal; must be closed, or back-pressure pauses the terminal for ever."""
 
     def __init__(self, output_log: OutputLog, pace: Pace) -> None:
         self.offset = 0
@@ -45,7 +45,7 @@ class Viewer:
         self._pace = pace
 
     async def start(self, since: int | None, *, replay: bool) -> None:
-        """Choose where to start: at ``since`` if that is still kept, else at the oldest line, or at the end."""
+        """Start at ``since`` if it is still kept, else at the oldest line; without ``replay`` at the end."""
         first = first_offset(self._output_log)
         if not replay:
             self.offset = self._output_log.size
@@ -56,7 +56,7 @@ class Viewer:
         self._pace.moved(self, self.offset)
 
     async def output(self) -> AsyncGenerator[bytes | Skip, None]:
-        """Yield the output until it has ended; what was yielded counts as seen when the next is asked for."""
+        """Yield the output until it ends; a chunk counts as read when the next one is requested."""
         while True:
             async with contextlib.aclosing(self._output_log.follow(self.offset)) as chunks:
                 async for chunk in chunks:
@@ -72,5 +72,5 @@ class Viewer:
             yield Skip(self.offset)
 
     def close(self) -> None:
-        """Let the terminal go on without this viewer."""
+        """Remove the viewer from the back-pressure of the terminal."""
         self._pace.left(self)

@@ -1,4 +1,4 @@
-"""Wait until a terminal shows or wrote something, or has been silent for a while."""
+"""Wait until a terminal shows or wrote a text, or has no output for a while."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from toolbox.process.terminals.wire import WaitRequest, WaitResponse
 MAX_WAITS = 32
 TIMEOUT = 30.0
 QUIET = 0.5
-# Output comes in pieces; looking at each would only cost time.
+# Output arrives in many pieces: drawing the screen for each would take longer than this.
 SETTLE = 0.02
 
 
 class _Activity:
-    """Know when output last came, and wake whoever waits for more."""
+    """The time of the last output of a terminal, and an event for new output."""
 
     def __init__(self, output: OutputLog) -> None:
         self.changed = asyncio.Event()
@@ -31,7 +31,7 @@ class _Activity:
         self._output = output
 
     async def watch(self) -> None:
-        """Follow the output."""
+        """Follow the output to its end."""
         async with contextlib.aclosing(self._output.follow(self._output.size)) as chunks:
             async for _ in chunks:
                 self.last = asyncio.get_running_loop().time()
@@ -40,7 +40,7 @@ class _Activity:
         self.changed.set()
 
     async def more(self, until: float) -> bool:
-        """Wait for output or the end; False if a time comes first."""
+        """Wait for new output or the end of it; return False if the time ``until`` comes first."""
         try:
             async with asyncio.timeout_at(until if until < math.inf else None):
                 await self.changed.wait()
@@ -51,14 +51,14 @@ class _Activity:
 
 
 class Waits:
-    """Answer requests that wait for a terminal."""
+    """Serve requests that wait for a terminal."""
 
     def __init__(self, screens: Screens) -> None:
         self._screens = screens
         self._running = 0
 
     async def wait(self, terminal: Terminal, request: WaitRequest) -> WaitResponse:
-        """Wait for the first of what is asked for."""
+        """Wait for the first condition of a request that is true."""
         if self._running >= MAX_WAITS:
             raise TooManyRequests(f"terminals: {MAX_WAITS} requests wait already")
         self._running += 1
@@ -85,14 +85,18 @@ class _Wait:
         timeout = TIMEOUT if request.timeout_ms is None else request.timeout_ms / 1000
         self._deadline = activity.last + timeout
         self._matches = request.text is not None or request.regex is not None
-        self._quiet = self._silence()
+        if request.quiet_ms is not None:
+            self._quiet = request.quiet_ms / 1000
+        else:
+            self._quiet = math.inf if self._matches else QUIET
 
     async def run(self) -> WaitResponse:
-        """Look, then wait for more to look at, until something holds."""
+        """Check the conditions, then wait for new output, until one is true."""
         matcher = await self._screens.workers.run(Matcher, self._request.text, self._request.regex)
         while True:
+            # Before the search, which then covers all output if it has ended.
             ended = self._activity.ended
-            answer = await self._look(matcher) if self._matches else None
+            answer = await self._search(matcher) if self._matches else None
             if answer is not None:
                 return answer
             if ended:
@@ -103,7 +107,7 @@ class _Wait:
             if self._matches:
                 await asyncio.sleep(SETTLE)
 
-    async def _look(self, matcher: Matcher) -> WaitResponse | None:
+    async def _search(self, matcher: Matcher) -> WaitResponse | None:
         screen = await self._screens.show(self._terminal)
         where = screen.text if self._request.on != "output" else await self._output()
         found = await self._screens.workers.run(matcher.search, where)
@@ -117,8 +121,3 @@ class _Wait:
         start = max(self._since, output.size - MOST)
         data = b"".join([chunk.data async for chunk in output.chunks(start)])
         return await self._screens.workers.run(plain, data)
-
-    def _silence(self) -> float:
-        if self._request.quiet_ms is not None:
-            return self._request.quiet_ms / 1000
-        return math.inf if self._matches else QUIET

@@ -1,4 +1,4 @@
-"""What the terminal endpoints send and receive, on HTTP and inside the WebSocket."""
+"""Requests and answers of ``/process/pty``, and the text frames of its WebSockets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Offset = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 
 
 class CreateRequest(Wire, kw_only=True):
-    """Ask for a terminal; with ``lazyStart`` its shell starts with the first connection."""
+    """Create a terminal; with ``lazyStart`` its shell starts with the first connection."""
 
     id: Needed = ""
     cwd: str | None = None
@@ -26,7 +26,7 @@ class CreateRequest(Wire, kw_only=True):
 
 
 class CreateQuery(Wire, kw_only=True):
-    """Ask for a terminal and connect to it; variables come as a sub-protocol."""
+    """Create a terminal and connect to it; variables are sent as a sub-protocol."""
 
     id: Needed = ""
     cols: Size = COLS
@@ -35,13 +35,13 @@ class CreateQuery(Wire, kw_only=True):
 
 
 class CreateResponse(Wire, kw_only=True):
-    """Name the new terminal."""
+    """Id of the new terminal."""
 
     session_id: str
 
 
 class SessionInfo(Wire, kw_only=True):
-    """Describe a terminal; what is kept of its output goes from ``firstOffset`` to ``offset``."""
+    """Describe a terminal; its scrollback is from ``firstOffset`` to ``offset``."""
 
     additive: ClassVar[frozenset[str]] = frozenset({"offset", "firstOffset", "processId"})
 
@@ -65,38 +65,38 @@ class SessionList(Wire, kw_only=True):
 
 
 class ResizeRequest(Wire, kw_only=True):
-    """Ask for another size."""
+    """Change the size."""
 
     cols: Size
     rows: Size
 
 
 class Deleted(Wire, kw_only=True):
-    """Say that the terminal is gone."""
+    """The terminal was deleted."""
 
     message: str
 
 
 class SessionPath(Wire, kw_only=True):
-    """Name a terminal."""
+    """Path of a terminal."""
 
     session_id: str
 
 
 class ConnectQuery(Wire, kw_only=True):
-    """Choose what is replayed: everything that is kept, what follows an offset, or with ``replay=0`` nothing."""
+    """Choose what is replayed: all scrollback, output from an offset on, or with ``replay=0`` nothing."""
 
     since: Offset | None = None
     replay: Literal["0", "1", "false", "true"] | None = None
 
     @property
     def wanted(self) -> bool:
-        """Tell whether old output is wanted."""
+        """Tell whether scrollback is replayed."""
         return self.replay not in ("0", "false")
 
 
 class Control(Wire):
-    """A text frame from us; only the first three fields are known to every client."""
+    """A text frame of the daemon; old clients know only the first three fields."""
 
     type: str
     status: str
@@ -125,13 +125,13 @@ class ResizeCommand(Wire, kw_only=True, tag="resize"):
 
 
 class SignalCommand(Wire, kw_only=True, tag="signal"):
-    """Signal what runs in the foreground."""
+    """Signal the foreground process group."""
 
     signal: Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
 
 
 class PingCommand(Wire, kw_only=True, tag="ping"):
-    """Ask for an answer."""
+    """Request a ``pong``."""
 
     id: Annotated[str, msgspec.Meta(max_length=128)] | None = None
 
@@ -140,7 +140,7 @@ Command = ResizeCommand | SignalCommand | PingCommand
 
 
 class Cursor(Wire, kw_only=True):
-    """Where the cursor is."""
+    """Position of the cursor."""
 
     row: int
     col: int
@@ -148,9 +148,9 @@ class Cursor(Wire, kw_only=True):
 
 
 class ScreenResponse(Wire, kw_only=True):
-    """Show a terminal as a person would see it: ``row`` and ``col`` of the cursor count from 0.
+    """The screen of a terminal; ``row`` and ``col`` of the cursor count from 0.
 
-    ``offset`` is the position of the output up to which it is drawn.
+    ``offset`` is the offset of the output up to which it is drawn.
     """
 
     text: str
@@ -164,9 +164,9 @@ class ScreenResponse(Wire, kw_only=True):
 
 
 class WaitRequest(Wire, kw_only=True):
-    """Wait until the screen (or with ``on`` the plain output after ``since``) matches, or nothing comes for a while.
+    """Wait until the screen (or with ``on`` the plain output after ``since``) matches, or output stops for a while.
 
-    With several conditions the first that holds ends the wait; without any, half a second of silence does.
+    The first condition that is true ends the wait; without a condition, half a second without output does.
     """
 
     text: Annotated[str, msgspec.Meta(min_length=1, max_length=4096)] | None = None
@@ -178,7 +178,7 @@ class WaitRequest(Wire, kw_only=True):
 
 
 class WaitResponse(Wire, kw_only=True):
-    """Say what ended the wait: ``match``, ``quiet``, ``exited`` or ``timeout``, and what the screen shows."""
+    """What ended the wait, ``match``, ``quiet``, ``exited`` or ``timeout``, and the screen."""
 
     reason: Literal["match", "quiet", "exited", "timeout"]
     matched: str | None = None
