@@ -218,12 +218,19 @@ class Daemon:
             )
         )
         self.system.counters.add("processes", "processes owned by the daemon", lambda: len(self.procs.live))
-        self.entrypoint = Entrypoint(context, record=self.system.telemetry.entrypoint)
-        sessions = Sessions(
-            context,
-            state_dir=state_dir_of(settings),
-            grace=settings.grace_period,
-            send_signal=self.running.processes.signal,
+        self.files = add(FilesComponent(workdir=workdir, state_dir=state_dir, procs=self.procs))
+        self.git = add(GitComponent(self.procs, environment, workdir=workdir, home=home))
+        self.exec = add(ExecComponent(self.context, max_output=settings.max_output_bytes))
+        self.terminals = add(TerminalsComponent(self.context, grace=kill_grace))
+        self.code = add(CodeComponent(self.context, max_output=settings.max_output_bytes))
+        self.processes = add(ProcessesComponent(self.context, self.terminals.terminals.launch))
+        self.entrypoint = add(
+            Entrypoint(
+                self.context,
+                settings.entrypoint,
+                on_output=self.system.telemetry.entrypoint,
+                grace=min(settings.grace_period, DRAIN_SECONDS),
+            )
         )
         self.sessions = add(
             SessionsComponent(

@@ -40,8 +40,8 @@ SHELLS = [name for name in ("bash", "dash", "zsh") if shutil.which(name)]
 NEWEST = {"X-Daytona-SDK-Version": "0.226.1"}
 
 
-def _discard(text: str, *, error: bool = False) -> None:
-    """Record nothing of the entrypoint's output."""
+def _ignore(text: str, *, error: bool = False) -> None:
+    """Take no note of the entrypoint's output."""
     del text, error
 
 
@@ -66,9 +66,8 @@ class Served:
             stop_grace=1,
             send_signal=self.running.processes.signal,
         )
-        self.entrypoint = Entrypoint(context, record=_discard)
-        self.area = SessionsComponent(self.sessions, self.entrypoint)
-        routes = [*collect(self.area.api), *collect(self.running.api)]
+        self.sessions = self.component.sessions
+        routes = [*collect(*self.component.apis), *collect(*self.running.apis)]
         self.server = HttpServer(routes, Access(SigningKeys()), sandbox_id="box")
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"

@@ -1,6 +1,6 @@
-"""What runs in the user's interpreter around a program: any Python from 3.8 on, importing nothing of toolbox.
+"""What the user's own interpreter runs around a program: Python 3.8 or newer, with none of our packages installed.
 
-``start`` starts a fresh interpreter, ``server`` is the fork server; both end in ``run``. ``hooks`` detects the import
-of a plotting library, ``capture`` decides when a figure is reported, ``figures`` and ``plotly`` read figures, ``sink``
-writes them.
+``start`` is the script of a fresh interpreter and of the fork server; ``server`` forks, ``worker`` is what it forks;
+every program is executed by ``run``. ``hooks`` patches a plotting library when it is imported, ``capture`` decides when
+a figure is reported, ``figures`` and ``plotly`` read it, ``sink`` writes the chart.
 """

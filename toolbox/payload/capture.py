@@ -27,7 +27,7 @@ _main = {"pid": os.getpid()}
 
 
 def axes_loaded(module: "Any") -> None:
-    """Wrap plotting methods to record data that cannot be read from the axes afterwards."""
+    """Record the numbers that axes are given and do not keep."""
     from . import records
 
     axes = module.Axes
@@ -42,7 +42,7 @@ def _recording(original: "Callable[..., Any]", record: "Callable[..., None]") ->
         result = original(*args, **kwargs)
         try:
             record(result, *args, **kwargs)
-        except Exception:  # the figure is then read without this record
+        except Exception:  # figures are read without this record
             return result
         return result
 
@@ -67,12 +67,12 @@ def pyplot_loaded(module: "Any") -> None:
         module.close("all")
 
     module.show = functools.wraps(module.show)(show)
-    # Exit functions run last registered first: this one before matplotlib's own, which destroys all figures.
+    # Exit handlers run in reverse order: this one before the library's own, which destroys all figures.
     atexit.register(at_end, gcf)
 
 
 def forked() -> None:
-    """Make a worker of the fork server the process that reports figures at exit."""
+    """Report at the end of this process, after a fork that is not the user's."""
     _main["pid"] = os.getpid()
 
 

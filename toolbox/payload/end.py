@@ -1,4 +1,4 @@
-"""End a process like an interpreter does, without freeing what a worker shares with the fork server."""
+"""End a process as an interpreter would, without finalizing what a worker shares with its fork server."""
 
 import atexit
 import gc
@@ -11,18 +11,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Dict, List, NoReturn, Set
 
-# Key in ``sys.modules`` after the modules that were imported before the program.
+# Placed in ``sys.modules`` behind the modules that were imported before the program.
 MARK = "toolbox_payload.shared"
 # The C library, opened by the fork server for its workers.
 c_library: "List[Any]" = []
 
 
 def finish(status: int, shared: "Set[str]", channel: "Any" = None) -> "NoReturn":
-    """Join threads, run exit functions, drop the program's objects, exit.
+    """Wait for threads, call the exit handlers, drop the program's objects, exit.
 
-    The status is sent on ``channel`` before the exit, because the kernel takes milliseconds to free so much memory.
+    The status is sent on ``channel`` just before, because the kernel needs milliseconds to free so much memory.
     """
-    for step in (_join_threads, atexit._run_exitfuncs, flush, lambda: _drop_objects(shared), flush, _flush_c):
+    for step in (_threads, atexit._run_exitfuncs, flush, lambda: _drop_objects(shared), flush, _flush_c):
         _try(step)
     if status == INTERRUPTED:
         die_of_interrupt()
@@ -32,7 +32,6 @@ def finish(status: int, shared: "Set[str]", channel: "Any" = None) -> "NoReturn"
 
 
 def _send_status(channel: "Any", status: int) -> None:
-    # Closing standard output and error first: the daemon needs the end of both to answer.
     for fd in (1, 2):
         try:
             os.close(fd)
@@ -50,23 +49,22 @@ def _try(step: "Callable[[], Any]") -> None:
         sys.excepthook(type(error), error, error.__traceback__)
 
 
-def _join_threads() -> None:
+def _threads() -> None:
     threading: Any = sys.modules.get("threading")
     if threading is not None:
         threading._shutdown()
 
 
 def flush() -> None:
-    """Flush the program's standard output and error."""
+    """Flush the program's streams."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and not getattr(stream, "closed", False):
             stream.flush()
 
 
 def _drop_objects(shared: "Set[str]") -> None:
-    """Drop the program's modules and variables, so that files are closed and finalizers run."""
+    """Drop modules and variables of the program, so that files are closed and destructors run."""
     names: Dict[str, Any] = sys.modules["__main__"].__dict__
-    # Names with an underscore first, as the interpreter does.
     for hidden in (True, False):
         for name in [name for name in names if name != "__builtins__" and name.startswith("_") == hidden]:
             names[name] = None
@@ -76,10 +74,10 @@ def _drop_objects(shared: "Set[str]") -> None:
 
 
 def _program_modules(shared: "Set[str]") -> "List[str]":
-    """Return the names of the program's modules: the newest in the table, down to the mark.
+    """Return the names of the program's modules: the newest, down to the mark.
 
-    Iterating over all names would take longer than a small program: it changes reference counts on shared pages, which
-    the kernel then copies.
+    Reading all names would take longer than a small program: each read writes a reference count, which copies a page
+    shared with the server.
     """
     if MARK not in sys.modules or sys.version_info < (3, 8):
         return [name for name in sys.modules if name not in shared]
@@ -92,13 +90,13 @@ def _program_modules(shared: "Set[str]") -> "List[str]":
 
 
 def _flush_c() -> None:
-    """Flush the streams of the C library, which extensions may print to."""
+    """Flush the streams of the C library, which extensions print to."""
     if c_library:
         c_library[0].fflush(None)
 
 
 def die_of_interrupt() -> "NoReturn":
-    """End like an interrupted interpreter: by the signal itself, which shows in the exit status."""
+    """End as an interrupted interpreter does: by the signal itself, so that the status shows it."""
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_DFL)

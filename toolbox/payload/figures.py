@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from typing import Any, Dict, List
 
 DPI = 100
-# A larger figure is drawn at a lower resolution.
+# A larger figure is drawn with fewer dots per inch.
 MAX_PIXELS = 4_000_000
 
 
 def read(figure: "Any") -> "Dict[str, Any]":
     """Return the MIME bundle of a figure: its chart, without data that cannot be read, and its picture."""
-    # The picture first: ticks and their labels are only known after drawing.
+    # The picture first: drawing is what places ticks and writes their labels.
     png = _picture(figure)
     chart: Dict[str, Any] = {"type": "unknown", "title": _title(figure), "elements": []}
     try:

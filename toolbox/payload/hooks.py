@@ -1,4 +1,4 @@
-"""Detect the import of a plotting library, and only then load the modules that read figures."""
+"""Patch a plotting library when it is imported, and only then load what reads figures."""
 
 import os
 import sys
@@ -18,7 +18,7 @@ _WATCHED = {
 
 
 class Finder:
-    """A finder that delegates to the other finders and wraps the loader of watched modules."""
+    """Import finder that finds watched modules the usual way, and patches them once they are executed."""
 
     def find_spec(self, name: str, path: "Optional[Sequence[str]]" = None, target: "Any" = None) -> "Any":
         """Return the spec of a watched module with a wrapped loader, None for other modules."""
@@ -34,7 +34,7 @@ class Finder:
 
 
 class Loader:
-    """Wrap a loader until its module is executed, then patch the module."""
+    """Wrap the loader of a module until the module is executed."""
 
     def __init__(self, loader: "Any") -> None:
         self._loader = loader
@@ -47,15 +47,15 @@ class Loader:
         return self._loader.create_module(spec)
 
     def exec_module(self, module: "ModuleType") -> None:
-        """Execute the module with the wrapped loader, restore that loader, and patch the module."""
+        """Execute the module, then patch it."""
         spec: Any = module.__spec__
         spec.loader = module.__loader__ = self._loader
         self._loader.exec_module(module)
-        _patch(module)
+        patch(module)
 
 
-def _patch(module: "ModuleType") -> None:
-    """Patch a library that was just imported; the program must not see an error of ours."""
+def patch(module: "ModuleType") -> None:
+    """Patch a library that was just loaded; errors are dropped, because the program must run without charts too."""
     try:
         from . import capture
 
@@ -65,7 +65,7 @@ def _patch(module: "ModuleType") -> None:
 
 
 def install(fd: int) -> None:
-    """Watch imports, with rich output written to ``fd``."""
+    """Watch imports from now on; charts go to ``fd``."""
     from . import sink
 
     sink.open_on(fd)
@@ -73,14 +73,13 @@ def install(fd: int) -> None:
 
 
 def watch() -> None:
-    """Watch imports, before there is a descriptor for rich output."""
-    # Agg draws without a display.
+    """Watch imports; figures are drawn without a screen."""
     os.environ.setdefault("MPLBACKEND", "Agg")
     sys.meta_path.insert(0, Finder())
 
 
 def forked() -> None:
-    """Make this worker the process that reports figures at exit."""
+    """Report charts of this process, a new worker, instead of the fork server's."""
     capture: Any = sys.modules.get("toolbox_payload.capture")
     if capture is not None:
         capture.forked()

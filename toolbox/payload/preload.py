@@ -1,4 +1,4 @@
-"""Import the libraries that programs usually import, and detect when the imports are out of date."""
+"""Import the usual libraries into the fork server, and detect when that is out of date."""
 
 import importlib
 import os
@@ -20,33 +20,33 @@ _STANDARD = (
     "urllib.request uuid weakref xml.etree.ElementTree zipfile zlib"
 ).split()
 _HEAVY = ("numpy", "pandas", "matplotlib", "matplotlib.pyplot")
-# The fork server ends when less than a tenth of the memory is available, to leave it to programs.
+# Below a tenth of free memory the imported libraries are given up in favour of programs.
 _SHARE = 10
 
 
 class State:
-    """The imported modules, and the files they depend on."""
+    """What was imported, and the files it depends on."""
 
     def __init__(self, startup: "Set[str]") -> None:
         loaded = {name.partition(".")[0] for name in sys.modules}
-        # A module in the program's directory shadows these; it does not shadow those an interpreter imports at startup.
+        # A module in the working directory shadows a library in a fresh interpreter, but not one imported already.
         self.shadowable = loaded - {name.partition(".")[0] for name in startup} - {"toolbox_payload"}
         sys.modules[MARK] = type(sys)(MARK)
         self.modules = set(sys.modules)
         self.watched = [(path, _stamp(path)) for path in sorted(set(_watched()))]
 
     def refusal(self) -> bytes:
-        """Return why no worker can be forked any more, ``stale`` or ``memory``; empty if one can."""
+        """Return why no workers can be forked any more; empty if they can."""
         if not self.is_fresh():
             return b"stale"
         return b"memory" if self.memory_is_short() else b""
 
     def is_fresh(self) -> bool:
-        """Tell whether a new interpreter would import the same modules."""
+        """Tell whether a fresh interpreter would import the same files."""
         return all(_stamp(path) == stamp for path, stamp in self.watched)
 
     def is_shadowed(self) -> bool:
-        """Tell whether a module in the working directory shadows one that is imported here."""
+        """Tell whether a module in the working directory would shadow one that was imported here."""
         try:
             names = os.listdir(".")
         except OSError:
@@ -54,7 +54,7 @@ class State:
         return any(name.partition(".")[0] in self.shadowable for name in names)
 
     def memory_is_short(self) -> bool:
-        """Tell whether the machine or the control group has little memory available."""
+        """Tell whether the machine or the cgroup has little memory left."""
         return any(left * _SHARE < total for left, total in (_machine(), _group()) if total)
 
 
@@ -102,14 +102,14 @@ def _load_heavy(start_again: "List[str]") -> None:
                 if name == "numpy":
                     return
             except BaseException:
-                # A partial import cannot be undone: restart without these libraries.
+                # A half-imported library cannot be unloaded: start again without.
                 os.execv(sys.executable, start_again)
         if "matplotlib.pyplot" in sys.modules:
             _draw()
 
 
 def _draw() -> None:
-    """Draw once, which loads the fonts and the PNG writer; programs see nothing of the figure."""
+    """Draw once, which loads the fonts and the PNG writer; the figure is dropped."""
     import io
 
     try:
@@ -157,7 +157,7 @@ def _stamp(path: str) -> "Optional[Tuple[int, int, int]]":
 
 
 def _machine() -> "Tuple[int, int]":
-    """Return the available and the total memory of the machine in KiB, zeros if unknown."""
+    """Return the available and the total memory in KiB, zeros if unknown."""
     try:
         with open("/proc/meminfo") as file:
             lines = dict(line.split(":", 1) for line in file)
@@ -167,7 +167,7 @@ def _machine() -> "Tuple[int, int]":
 
 
 def _group() -> "Tuple[int, int]":
-    """Return the available and the total memory of our control group in bytes, zeros without a limit."""
+    """Return the available memory and the limit of our cgroup in bytes, zeros if unknown."""
     folder = "/sys/fs/cgroup"
     try:
         with open("/proc/self/cgroup") as file:

@@ -1,4 +1,4 @@
-"""Data recorded while a program plots, because it cannot be read from the artists afterwards."""
+"""Records of calls that draw, for what cannot be read from the artists afterwards."""
 
 import weakref
 

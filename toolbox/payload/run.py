@@ -1,6 +1,7 @@
-"""Run a program as ``python3 -u -`` would, and report its charts.
+"""Run a program as ``python3 -u -`` would, with its charts reported.
 
-Only what every program needs is imported here: imports are most of what this adds to the start of an interpreter.
+Only what every program needs is imported here: imports are most of what a fresh run adds to the
+start of the interpreter.
 """
 
 import os
@@ -34,7 +35,7 @@ def main(argv: "List[str]") -> None:
 
 
 def read(fd: int) -> str:
-    """Return the text of a file descriptor and close it."""
+    """Return the text of a file descriptor, and close it."""
     with open(fd, "rb") as file:
         return file.read().decode("utf-8", "surrogatepass")
 
@@ -43,7 +44,7 @@ def execute(text: str, arguments: "Sequence[str]") -> int:
     """Run a program as ``__main__``; return 1 or ``INTERRUPTED`` after an exception, raise ``SystemExit``."""
     module = new_main(arguments)
     try:
-        # Without dont_inherit the ``__future__`` flags of this file would apply.
+        # ``dont_inherit``: the compiler flags of this file must not apply to the program.
         exec(compile(text, NAME, "exec", dont_inherit=True), module.__dict__)
     except SystemExit:
         raise
@@ -57,7 +58,7 @@ def execute(text: str, arguments: "Sequence[str]") -> int:
 
 
 def execute_to_status(text: str, arguments: "Sequence[str]") -> int:
-    """Run a program as ``__main__`` and return its exit status, also after ``SystemExit``."""
+    """Run a program and return its exit status, also that of ``SystemExit``."""
     try:
         return execute(text, arguments)
     except SystemExit as error:
@@ -99,7 +100,7 @@ def report(error: BaseException, text: str) -> None:
         linecache.cache[NAME] = (len(text), None, text.splitlines(True), NAME)
         sys.stderr.write("".join(traceback.format_exception(type(error), error, trace)))
     except Exception:
-        # Standard error is closed, or the exception cannot be formatted: the default hook handles both.
+        # No standard error any more, or an exception that cannot be printed: the interpreter handles both.
         sys.__excepthook__(type(error), error, trace)
 
 

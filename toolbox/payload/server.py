@@ -1,9 +1,9 @@
-"""The fork server: an interpreter with the usual libraries imported, which forks a worker for each run.
+"""Fork server: an interpreter with the usual libraries imported, which forks a worker for each run.
 
-A request on the control socket carries two descriptors per worker: its output, and the socket on which it receives its
-program. An intermediate process forks the workers and exits, so the kernel re-parents them to the daemon, which can
-then wait for them like for its other children. The answer has their pids. A worker does everything that does not depend
-on the program before it receives one, so most of a start is over before the request of a client.
+A request on the control socket carries two descriptors per worker: its output pipe and the socket on which its program
+will arrive. The answer is the pids. Workers are forked by an intermediate process that exits at once, so the kernel
+makes them children of the daemon (a subreaper), which can then read their exit status. A worker prepares everything
+that does not depend on the program, then waits for it.
 """
 
 import array
@@ -18,15 +18,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, List, Optional, Tuple
 
-# How often an idle fork server checks the memory.
+# How often a server without requests checks the free memory.
 LOOK_SECONDS = 30.0
 MAX_FDS = 16
-# The process with the highest score is killed first when memory runs out.
+# The kernel kills the process with the highest score first when memory runs out.
 _OOM = "/proc/self/oom_score_adj"
 
 
 def main(argv: "List[str]") -> None:
-    """Serve on descriptor ``argv[1]`` until it is closed, memory is short, or the imports are out of date."""
+    """Serve on descriptor ``argv[1]`` until it is closed, memory is short, or what was imported has changed."""
     from . import preload
 
     control = socket.socket(fileno=int(argv[1]))
@@ -39,8 +39,8 @@ def main(argv: "List[str]") -> None:
     request = _serve(control, state)
     if request is None:
         os._exit(0)
-    # In a worker. Returning to here leaves a program nearly the stack that it has in a fresh interpreter.
-    from . import child
+    # Only a worker gets here. Returning this far keeps its stack as short as that of a fresh interpreter.
+    from . import worker
 
     control.close()
     if score is not None:
@@ -49,7 +49,7 @@ def main(argv: "List[str]") -> None:
 
 
 def _serve(control: socket.socket, state: "Any") -> "Optional[socket.socket]":
-    """Answer requests; return None at the end, and in each worker the socket that its program comes on."""
+    """Answer requests; return None at the end, and in each worker the socket on which its program arrives."""
     while True:
         if not select.select([control], [], [], LOOK_SECONDS)[0]:
             if state.memory_is_short():
@@ -80,10 +80,10 @@ def receive(channel: socket.socket) -> "Tuple[bytes, List[int]]":
 
 
 def _fork(fds: "List[int]") -> "Tuple[Optional[int], bytes]":
-    """Fork a worker per pair of descriptors; return the pids of all, and in a worker its number."""
+    """Fork one worker per pair of descriptors; return None and the pids, in a worker the number of its pair."""
     ours, theirs = os.pipe()
     with warnings.catch_warnings():
-        # Python warns of a fork with threads; those of numpy are prepared for it.
+        # Python warns about a fork with threads; those of numpy handle it.
         warnings.simplefilter("ignore")
         intermediate = os.fork()
         number = _fork_workers(len(fds) // 2) if intermediate == 0 else None
@@ -111,14 +111,14 @@ def _read_all(fd: int) -> bytes:
         parts.append(part)
 
 
-def _fork_children(count: int) -> int:
-    """Fork workers and exit, which re-parents them; return only in a worker, with its number."""
+def _fork_workers(count: int) -> int:
+    """Fork workers and exit, which makes them orphans; each returns its number."""
     try:
         for number in range(count):
             if os.fork() == 0:
                 return number
     except OSError:
-        pass  # the answer lists the workers that there are
+        pass  # the answer lists fewer pids
     os._exit(0)
 
 

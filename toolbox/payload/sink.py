@@ -43,7 +43,7 @@ def put(mime: "Dict[str, Any]") -> bool:
 
 
 def _write(line: bytes) -> bool:
-    # A program that closed all descriptors may have opened a file of its own under this number.
+    # A program that closes every descriptor may have opened a file of its own with this number.
     status = os.fstat(_state["fd"])
     if (status.st_dev, status.st_ino) != _state["identity"]:
         return False

@@ -1,4 +1,4 @@
-"""Start a run, ``start.py CODE_FD OUTPUT_FD ARGUMENT...``, or a fork server, ``start.py --serve FD``."""
+"""Start a run, ``start.py CODE_FD CHARTS_FD ARGUMENT...``, or a fork server, ``start.py --serve CONTROL_FD``."""
 
 import sys
 
@@ -6,7 +6,7 @@ import sys
 _here = __file__.rpartition("/")[0]
 if sys.path and sys.path[0] == _here:
     del sys.path[0]
-# Imported as ``toolbox_payload``: the program may have a module ``toolbox``, and the parent folder is not on the path.
+# A package name that no module of the user has; a normal import would need the parent folder on the path.
 _package = type(sys)("toolbox_payload")
 _package.__path__ = [_here]
 sys.modules["toolbox_payload"] = _package

@@ -23,7 +23,7 @@ def number(value: "Any") -> "Optional[float]":
 
 
 def numbers(values: "Iterable[Any]") -> "List[float]":
-    """Return the values that are finite numbers."""
+    """Return the finite numbers of a sequence."""
     return [plain for plain in map(number, values) if plain is not None]
 
 

@@ -1,4 +1,4 @@
-"""One run in a worker of the fork server: take directory and environment, run the program, end like an interpreter."""
+"""One run in a forked worker: take over the program's environment, run it, and end as an interpreter ends."""
 
 import gc
 import json
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from typing import Any, Dict, NoReturn
 
 
-def live(channel: socket.socket, state: "Any") -> "NoReturn":
-    """Prepare, receive the program, run it."""
+def main(channel: socket.socket, state: "Any") -> "NoReturn":
+    """Prepare, wait for the program, run it."""
     leader = os.getpid()
     _prepare(state)
     message, fds = receive(channel)
     if not message:
-        os._exit(0)  # the daemon closed the socket: this worker is not needed
+        os._exit(0)  # dismissed by the daemon
     with open(fds[0], "rb") as file:
         program = json.loads(file.read())
     try:
@@ -38,19 +38,17 @@ def live(channel: socket.socket, state: "Any") -> "NoReturn":
 
 
 def _prepare(state: "Any") -> None:
-    """Do what a fresh interpreter does at its start, and what does not depend on the program."""
-    # ``random`` reseeds itself after a fork, numpy does not: all workers would draw the same numbers.
+    """Do what a fresh interpreter would have done by now, and what does not depend on the program."""
     random = sys.modules.get("numpy.random")
     if random is not None:
         random.seed()
     hooks.forked()
     _rehearse(state)
-    # A collection would write to the pages shared with the fork server, which the kernel then copies.
     gc.freeze()
 
 
 def _rehearse(state: "Any") -> None:
-    """Do once what each run does: the first write to a shared page copies it, and no request waits for that yet."""
+    """Do once what each run does: the first write to a page shared with the server copies it, here before the run."""
     _take_environment(json.loads(json.dumps(dict(os.environ))))
     state.is_shadowed()
     state.is_fresh()
@@ -69,11 +67,11 @@ def _take_environment(environ: "Dict[str, str]") -> None:
         time.tzset()
 
 
-def _start_cold(program: "Dict[str, Any]", output: int) -> "NoReturn":
-    """Become a fresh interpreter: the modules imported here are not those that this program would import."""
+def _exec_fresh(program: "Dict[str, Any]", charts: int) -> "NoReturn":
+    """Become a fresh interpreter: what was imported here is not what this program would import."""
     source = os.memfd_create("code", 0)
     os.write(source, program["code"].encode("utf-8", "surrogatepass"))
     os.lseek(source, 0, os.SEEK_SET)
-    os.set_inheritable(output, True)
+    os.set_inheritable(charts, True)
     start = os.path.join(os.path.dirname(os.path.abspath(__file__)), "start.py")
-    os.execv(sys.executable, [sys.executable, "-u", start, str(source), str(output), *program["argv"]])
+    os.execv(sys.executable, [sys.executable, "-u", start, str(source), str(charts), *program["argv"]])

@@ -30,27 +30,30 @@ NAME = "entrypoint"
 LAST_WORDS_SECONDS = 1.0
 
 
-class RecordOutput(Protocol):
-    """Record output, for telemetry."""
+class OnOutput(Protocol):
+    """Take a piece of output, for telemetry."""
 
     def __call__(self, text: str, *, error: bool = False) -> None:
-        """Record one piece."""
+        """Take one piece."""
 
 
 class Entrypoint:
     """Run one command, as an argument vector and without a shell."""
 
-    def __init__(self, context: ProcessContext, *, record: RecordOutput) -> None:
+    def __init__(self, context: ProcessContext, argv: Sequence[str], *, on_output: OnOutput, grace: float) -> None:
         self._context = context
-        self._record = record
+        self.argv = argv
+        self._on_output = on_output
+        self._grace = grace
         self._workers = WorkerPool("entrypoint", 1)
         self._tasks: list[asyncio.Task[None]] = []
         self._process: Process | None = None
         self._run: Run | None = None
         self.entry: Entry | None = None
 
-    async def start(self, argv: Sequence[str]) -> None:
-        """Start the command, if there is one; a failed start is recorded as its output and does not stop the daemon."""
+    async def start(self) -> None:
+        """Start the command, if there is one; failing to is what its log says, and leaves the daemon up."""
+        argv = self.argv
         if not argv:
             return
         try:
@@ -98,14 +101,14 @@ class Entrypoint:
     async def _copy(self, output: OutputLog) -> None:
         async for chunk in output.follow():
             try:
-                self._record(chunk.data.decode("utf-8", "replace"), error=chunk.channel is Channel.STDERR)
+                self._on_output(chunk.data.decode("utf-8", "replace"), error=chunk.channel is Channel.STDERR)
                 await self._workers.run(_write, int(chunk.channel), bytes(chunk.data))
             except OSError as error:
                 log.warning("entrypoint output cannot be copied: %s", error)
                 return
 
-    async def close(self, grace: float) -> None:
-        """End the command and its process tree, and copy the rest of its output."""
+    async def stop(self) -> None:
+        """End the command and everything below it, and show its last words."""
         if self._run is not None and self._process is not None:
             await self._run.abort(self._grace)
             self._process.release()

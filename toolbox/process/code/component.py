@@ -1,4 +1,4 @@
-"""Build code runs: fork servers, runs, API."""
+"""Put code runs together: the fork servers, the runs and their API."""
 
 from __future__ import annotations
 
@@ -22,10 +22,5 @@ class CodeComponent:
         await self.fork_servers.close()
 
     async def close(self) -> None:
-        """Kill running programs, which answers their requests; end the fork servers."""
-        await self.runs.close()
-        await self.warm.close()
-
-    async def release(self) -> None:
-        """Release all output, also that of answers in progress."""
+        """Release all output, also of what is being sent."""
         await self.runs.release()

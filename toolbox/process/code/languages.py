@@ -30,7 +30,7 @@ class NoRuntimeError(Exception):
 
 
 class LaunchPlan(msgspec.Struct, frozen=True):
-    """How to start a program: arguments, standard input, and variables that the request may override."""
+    """An argument list, the content of standard input, and variables in addition to those of the request."""
 
     argv: Sequence[str]
     stdin: bytes | None = None
@@ -38,7 +38,7 @@ class LaunchPlan(msgspec.Struct, frozen=True):
 
 
 class JavaScript:
-    """Plan JavaScript and TypeScript programs."""
+    """LaunchPlan JavaScript and TypeScript programs."""
 
     def __init__(self, procs: Procs, programs: Programs, env: Mapping[str, str]) -> None:
         self._procs = procs
@@ -48,7 +48,7 @@ class JavaScript:
         self._stripper = Stripper(procs, env)
 
     async def javascript(self, code: str, argv: Sequence[str], path: str) -> LaunchPlan:
-        """Plan a JavaScript program: node, which detects CommonJS and ES modules, else bun."""
+        """LaunchPlan a JavaScript program: node, which detects whether it is CommonJS or an ES module, else bun."""
         node = await self._programs.find(("node",), path)
         if node:
             return _node(node, code, argv)
@@ -58,7 +58,7 @@ class JavaScript:
         raise NoRuntimeError("sh: 1: node: not found\n")
 
     async def typescript(self, code: str, argv: Sequence[str], path: str) -> LaunchPlan:
-        """Plan a TypeScript program on the fastest installed runtime."""
+        """LaunchPlan a TypeScript program on the fastest installed runtime."""
         for name in _TYPESCRIPT:
             program = await self._programs.find((name,), path)
             plan = await self._typescript(name, program, code, argv) if program else None
@@ -67,7 +67,7 @@ class JavaScript:
         raise NoRuntimeError("sh: 1: ts-node: not found\n")
 
     async def close(self) -> None:
-        """End the type stripper."""
+        """End the TypeScript helper."""
         await self._stripper.close()
 
     async def _typescript(self, name: str, program: str, code: str, argv: Sequence[str]) -> LaunchPlan | None:
@@ -79,7 +79,7 @@ class JavaScript:
         return LaunchPlan([program, *loader, *argv], code.encode(), _QUIET)
 
     async def _stripped(self, node: str, code: str, argv: Sequence[str]) -> LaunchPlan | None:
-        """Plan for node, with the types removed by a helper process; None if this release of node cannot."""
+        """LaunchPlan for node, with the types stripped by the helper; None if this node is too old for TypeScript."""
         version = await self._version(node)
         if version < (22, 7):
             return None
@@ -87,7 +87,7 @@ class JavaScript:
             plain = await self._stripper.strip(node, code)
             if plain is not None:
                 return _node(node, plain, argv)
-        # Slower, because node loads its stripper first. It also reports the errors in a program.
+        # Slower, because each process loads the stripper; reports the errors of an invalid program.
         return _node(node, code, argv, "--experimental-transform-types", *_FLAGS)
 
     async def _version(self, node: str) -> tuple[int, int]:
@@ -101,10 +101,10 @@ class JavaScript:
 def _node(node: str, code: str, argv: Sequence[str], *flags: str) -> LaunchPlan:
     data = code.encode()
     if code and code[0] != "-" and "\0" not in code and len(data) <= MAX_ARGUMENT:
-        # Starts a tenth faster than from standard input. Two arguments, not --eval=CODE: node removes only the former
-        # from the arguments of a child that the program forks.
+        # Reading standard input is a tenth of the start. Two arguments instead of --eval=CODE: only the former are left
+        # out of the arguments that node passes on when the program forks.
         return LaunchPlan([node, *flags, "-e", code, "--", *argv])
-    # argv.cjs removes "-" from process.argv: programs expect their arguments from argv[1] on.
+    # The module removes "-" from process.argv: programs expect their arguments from argv[1] on.
     return LaunchPlan([node, "--require", str(PAYLOAD / "argv.cjs"), *flags, "-", *argv], data)
 
 

@@ -1,4 +1,4 @@
-"""Find runtimes on the search path of a request."""
+"""Find the programs that run code, on the search path of the request."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import time
 
 from toolbox.host.shells import DEFAULT_PATH
 
-# How long a result is cached; a runtime installed or removed within this time may be missed.
+# How long a search result is reused: a program that was installed or removed meanwhile is not noticed.
 FRESH_SECONDS = 1.0
 _MAX_KNOWN = 64
 
 
 class Programs:
-    """Look up programs, with a short cache."""
+    """Search for programs, and cache the result for a moment."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, ...], tuple[float, str]] = {}

@@ -16,12 +16,8 @@ class ProcessesComponent:
         self.processes = Processes(context.registry, self._launcher, context.procs)
         self.apis = (ProcessesApi(self.processes),)
 
-    def use_terminals(self, open_terminal: OpenTerminal) -> None:
-        """Start processes of kind ``pty`` with ``open_terminal``."""
-        self._launcher.open_terminal = open_terminal
-
-    async def close(self) -> None:
-        """Kill the processes that were started here and wait for their exit, which answers pending waits."""
+    async def stop(self) -> None:
+        """Kill what was started here and see it end; requests that wait for it are answered."""
         await self.processes.close()
         await self._launcher.close()
 

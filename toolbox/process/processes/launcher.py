@@ -107,10 +107,15 @@ class Launcher:
             if isinstance(error, OSError):
                 raise _failed(error) from error
             raise
-        entry.began(process)
-        entry.limits = bounds.report(limits, process)
-        run = Run(entry, process, limit=_time_limit(request), started=started)
-        run.release()  # the registry owns the output
+        entry.began(process, limits)
+        run = Run(
+            entry,
+            process,
+            limit=_time_limit(request),
+            started=started,
+        )
+        # The registry owns the output, for as long as the request says.
+        run.release()
         await self._runs.begin(run)
         return entry
 

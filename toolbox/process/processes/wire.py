@@ -135,14 +135,6 @@ class StdinRequest(Wire, kw_only=True):
     eof: bool | None = None
 
 
-class SignalRequest(Wire, kw_only=True):
-    """Send a signal, and a second one if the process still runs after ``escalateAfterMs``."""
-
-    signal: Annotated[str, msgspec.Meta(min_length=1, max_length=32)] | int
-    escalate_after_ms: Annotated[int, msgspec.Meta(ge=0, le=3_600_000)] | None = None
-    escalate_to: Annotated[str, msgspec.Meta(min_length=1, max_length=32)] | int | None = None
-
-
 class ResizeRequest(Wire, kw_only=True):
     """Change the size of the terminal."""
 

@@ -35,7 +35,10 @@ class SessionsComponent:
         self._workers = WorkerPool("entrypoint-log", 1)
         self.apis = (SessionsApi(self.sessions, EntrypointSession(entrypoint, self._workers)),)
 
-    async def close(self, grace: float) -> None:
-        """End all sessions; their logs are kept."""
-        await self.sessions.close(grace)
+    async def stop(self) -> None:
+        """End all sessions; their logs stay."""
+        await self.sessions.close(self._stop_grace)
+
+    async def close(self) -> None:
+        """End the thread that reads the log of the entrypoint."""
         await self._workers.close()

@@ -18,10 +18,10 @@ class TerminalsComponent:
         self._grace = grace
         self.apis = (PtyApi(self.terminals, self._screens, Waits(self._screens)),)
 
-    async def close(self, grace: float) -> None:
-        """End all terminals, which answers pending waits."""
-        await self.terminals.close(grace)
+    async def stop(self) -> None:
+        """End all terminals; requests that wait for one are answered."""
+        await self.terminals.close(self._grace)
 
-    async def release(self) -> None:
-        """End the drawing thread; no request may be open."""
+    async def close(self) -> None:
+        """End the thread that draws; requests must be over."""
         await self._screens.close()
