@@ -26,10 +26,10 @@ class Counters(NamedTuple):
 class ExitReporter:
     """Report on processes that have ended; the report of an ordinary exit reads no file."""
 
-    def __init__(self, tables: tree.ProcessTable, spawner: WorkerPool) -> None:
+    def __init__(self, tables: tree.ProcessTable, spawner: WorkerPool, oom: OutOfMemory) -> None:
         self._tables = tables
         self._spawner = spawner
-        self._oom = OutOfMemory()
+        self._oom = oom
 
     def prime(self) -> None:
         """Read the out-of-memory counters before the first child can be a victim; blocks the first time."""

@@ -27,6 +27,7 @@ from toolbox.host.child import Child, Completed, ExitStatus, Process
 from toolbox.host.exit_report import ExitReporter
 from toolbox.host.launch import PIPE, ChildPipes, Launch, Stdin
 from toolbox.host.limits import Limiter, Limits
+from toolbox.host.oom import OutOfMemory
 from toolbox.host.orphans import OrphanReaper
 from toolbox.host.output_log import Channel, OutputLog, Retention
 from toolbox.host.pipes import PipeReader, PipeWriter
@@ -65,6 +66,7 @@ class Procs:
         pidfds: bool = True,
         after_spawn: Callable[[int], None] | None = None,
         limiter: Limiter | None = None,
+        oom: OutOfMemory | None = None,
         grace: float = 0.0,
         max_leftovers: int = MAX_LEFTOVERS,
     ) -> None:
@@ -81,7 +83,7 @@ class Procs:
         self._pipe_readers: dict[PipeReader, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._orphan_reaper: OrphanReaper | None = None
-        self.exit_reporter = ExitReporter(self._process_table, self._spawner)
+        self.exit_reporter = ExitReporter(self._process_table, self._spawner, oom or OutOfMemory())
         self._closing = False
 
     def start_reaping(self) -> None:

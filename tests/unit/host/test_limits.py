@@ -94,9 +94,11 @@ async def test_raw_child_is_bounded_too(procs: Procs, path_env: dict[str, str], 
 
 async def test_children_are_killed_before_us(procs: Procs, path_env: dict[str, str]) -> None:
     ours = int(pathlib.Path("/proc/self/oom_score_adj").read_text())
-    script = "while [ $(cat /proc/$$/oom_score_adj) = $OURS ]; do :; done; cat /proc/self/oom_score_adj"
-    code, text = await output(procs, script, None, {**path_env, "OURS": str(ours)})
-    assert (code, text) == (0, f"{min(ours + 100, 1000)}\n")
+    wanted = str(min(ours + 100, 1000))
+    # Quoted: what is read while the score is written may be empty.
+    script = 'until [ "$(cat /proc/$$/oom_score_adj)" = $WANTED ]; do :; done; cat /proc/self/oom_score_adj'
+    code, text = await output(procs, script, None, {**path_env, "WANTED": wanted})
+    assert (code, text) == (0, f"{wanted}\n")
     # Behind a gate it holds from the first instruction on.
     assert (await output(procs, "cat /proc/self/oom_score_adj", Limits(cpus=1), path_env))[1] == text
 
