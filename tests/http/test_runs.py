@@ -223,3 +223,19 @@ async def test_a_late_answer_names_its_process(served: Served, client: aiohttp.C
         text = await answer.text()
     assert text.startswith(" ")
     assert (await answer.json())["exitCode"] == 0
+
+
+@pytest.mark.parametrize("kind", ["session", "terminal", "entrypoint"])
+async def test_start_and_end_are_logged_without_content(
+    served: Served, client: aiohttp.ClientSession, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "toolbox")
+    await ended(served, client, kind, "echo secret-content; exit 3")
+    if kind == "session":
+        async with client.delete("/process/session/one") as answer:
+            assert answer.status == 204
+    lines = {record.getMessage(): record.__dict__ for record in caplog.records}
+    assert lines[f"{kind} started"]["pid"] > 0
+    assert lines[f"{kind} ended"]["seconds"] >= 0
+    assert lines[f"{kind} ended"]["exit_code"] in (3, 137)
+    assert not any("secret-content" in str(line) for line in lines.values())

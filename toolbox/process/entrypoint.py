@@ -65,7 +65,7 @@ class Entrypoint:
             return
         self.entry = entry = self._register(argv, process.output)
         entry.began(process)
-        self._process, self._run = process, Run(entry, process, at_end=_log_end)
+        self._process, self._run = process, Run(entry, process, at_end=self._log_end)
         self._run.release()  # this object owns the output
         log.info("entrypoint started", extra={"id": entry.id, "pid": process.pid})
         self._tasks.append(asyncio.create_task(self._run.live(), name="entrypoint"))
@@ -107,6 +107,10 @@ class Entrypoint:
                 log.warning("entrypoint output cannot be copied: %s", error)
                 return
 
+    async def _log_end(self, end: ExitInfo) -> None:
+        if self.entry is not None:
+            log.info("entrypoint ended", extra=self.entry.log_fields(end))
+
     async def stop(self) -> None:
         """End the command and everything below it, and show its last words."""
         if self._run is not None and self._process is not None:
@@ -125,10 +129,6 @@ class Entrypoint:
         if self.entry is not None:
             self._context.registry.discard(self.entry)
             await self.entry.output.close()
-
-
-async def _log_end(end: ExitInfo) -> None:
-    log.info("entrypoint ended", extra={"exit_code": end.code, "reason": end.reason.value})
 
 
 def _write(fd: int, data: bytes) -> None:

@@ -1,9 +1,7 @@
-"""What runs and what ran a moment ago: one entry per command, session command, terminal and code run.
+"""The registry of runs: one entry per command, session command, terminal and code run, also for a while after its end.
 
-Whoever starts something adds an ``Entry`` and calls its ``finish``; the registry answers who is there and forgets
-what is old. A newcomer would get the output log wrong: with ``owned`` (the default) it belongs to the registry from
-``add`` on and nobody else closes it; without, it stays with whoever made it, who also takes the entry out
-(``discard``) before closing it.
+Ownership of the output log: with ``owned`` (the default) the registry closes it. Otherwise the creator of the entry
+must ``discard()`` the entry, then close the log.
 """
 
 from __future__ import annotations
@@ -32,7 +30,7 @@ PRUNE_INTERVAL = 10.0
 
 
 class Kind(enum.StrEnum):
-    """Say what kind of thing runs."""
+    """The kinds of run on the wire."""
 
     EXEC = "exec"
     PTY = "pty"
@@ -40,7 +38,7 @@ class Kind(enum.StrEnum):
 
 
 class Keep(enum.StrEnum):
-    """Say how long output is kept once the process has ended; in any case within the registry's bounds."""
+    """How long output is kept after the end of the run, always within the bounds of the registry."""
 
     UNTIL_CLEANUP = "until_cleanup"
     ON_EXIT_TTL = "on_exit_ttl"
@@ -48,9 +46,9 @@ class Keep(enum.StrEnum):
 
 
 class Controls(NamedTuple):
-    """What can be done to something that runs; None where its kind has no such thing.
+    """The operations on a run; None where its kind has no such operation.
 
-    ``write`` raises ``BrokenPipeError`` if nobody reads any more; ``signal`` takes a number, reaches the process
+    ``write`` raises ``BrokenPipeError`` once the read end is closed; ``signal`` takes a number, reaches the process
     and its foreground children, and returns False if it has ended; ``terminate`` ends the whole tree, with so many
     seconds between SIGTERM and SIGKILL; ``resize`` takes columns and rows.
     """
@@ -63,7 +61,7 @@ class Controls(NamedTuple):
 
     @classmethod
     def of(cls, child: Child) -> Controls:
-        """Return those of a plain child: its stdin pipe if it has one, its process group, its tree."""
+        """Return the controls of a child: its stdin pipe if it has one, its process group, its tree."""
         pipe_writer = child.stdin
 
         async def end_input() -> None:
@@ -84,13 +82,13 @@ class Controls(NamedTuple):
 # Each generated method costs a third of a millisecond of the start.
 @dataclasses.dataclass(eq=False, repr=False, kw_only=True)
 class Entry:
-    """One thing that runs or ran. Fields may still be set after ``add``, for example ``pid`` and ``controls``."""
+    """One run. Fields may still be set after ``add``, for example ``pid`` and ``controls``."""
 
     kind: Kind
     output: OutputLog
     owned: bool = True
     keep: Keep = Keep.ON_EXIT_TTL
-    # Its answer carries all there is to know: nothing stays after its end unless its output is to be kept.
+    # Removed at its end unless ``keep`` says otherwise: its answer has everything already.
     ephemeral: bool = False
     id: str = dataclasses.field(default_factory=lambda: secrets.token_hex(16))
     pid: int | None = None
@@ -112,8 +110,8 @@ class Entry:
     exit: ExitInfo | None = None
     holds: int = 0
     _ended: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
-    # Called when it has ended and nobody holds it; set by the registry.
-    _changed: Callable[[Entry], None] | None = None
+    # Set by the registry.
+    _on_end: Callable[[Entry], None] | None = None
 
     @property
     def running(self) -> bool:
@@ -122,7 +120,7 @@ class Entry:
 
     @property
     def held(self) -> bool:
-        """Tell whether somebody needs the output."""
+        """Tell whether a reader or the run itself needs the output."""
         return self.holds > 0
 
     def began(self, process: Child, limits: Limits | None = None) -> None:
@@ -138,13 +136,16 @@ class Entry:
             self._ended.set()
             if not self.output.ended:
                 self.output.wake()
-            # While it is held the registry keeps it anyway; the last release reports the change.
-            if not self.holds and self._changed is not None:
-                self._changed(self)
+            self._report_end()
 
     def details(self, left: list[Survivor] | None = None) -> Details | None:
         """Describe the end, once there is one; ``left`` is what stayed in the background."""
         return None if self.exit is None else exit_info.details(self.exit, self.started or self.created, left)
+
+    def log_fields(self, end: ExitInfo) -> dict[str, object]:
+        """Return what the log says at the end of a run: ids, exit and duration, nothing of the user's content."""
+        seconds = round(time.time() - (self.started or self.created), 3)
+        return {"id": self.id, "exit_code": end.code, "reason": end.reason.value, "seconds": seconds}
 
     async def wait(self) -> ExitInfo:
         """Wait for the end."""
@@ -154,36 +155,40 @@ class Entry:
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
-        """Have the output kept meanwhile, whatever else says that it may go."""
+        """Keep the output meanwhile, past every bound of the registry."""
         self.holds += 1
         try:
             yield
         finally:
             self.holds -= 1
-            if not self.holds and self._changed is not None:
-                self._changed(self)
+            self._report_end()
+
+    def _report_end(self) -> None:
+        """Have the registry account for it once it has ended and nobody holds it."""
+        if self.exit is not None and not self.holds and self._on_end is not None:
+            self._on_end(self)
 
 
 class Registry:
-    """Hold all entries: those that run, and of those that ended the newest few."""
+    """All entries: those that run, and the newest of those that have ended, within bounds of age, number and bytes."""
 
     def __init__(self, *, keep: int = 256, ttl: float = 900.0, keep_bytes: int = 256 * MIB) -> None:
         self._keep = keep
         self._ttl = ttl
         self._keep_bytes = keep_bytes
         self._entries: dict[str, Entry] = {}
-        # In order of their end, with the bytes each keeps.
+        # Bytes that each ended entry keeps, in order of their end.
         self._ended: dict[str, int] = {}
         self._kept = 0
         self._timer: asyncio.TimerHandle | None = None
         self._closing: set[asyncio.Task[None]] = set()
 
     def add(self, entry: Entry) -> Entry:
-        """Take in an entry; a name that something running has is a conflict, and leaves the entry outside."""
+        """Register an entry; the name of a run that has not ended is a conflict, and the entry is not registered."""
         if entry.name and any(other.name == entry.name and other.running for other in self):
             raise NameConflict(f"process name is taken: {entry.name}")
         self._entries[entry.id] = entry
-        entry._changed = self._on_change  # noqa: SLF001 - the registry owns its entries
+        entry._on_end = self._on_end  # noqa: SLF001 - the registry owns its entries
         return entry
 
     def get(self, entry_id: str) -> Entry:
@@ -197,19 +202,19 @@ class Registry:
         return iter(list(self._entries.values()))
 
     def discard(self, entry: Entry) -> None:
-        """Take an entry out; an owned output log is closed once nobody holds it."""
+        """Remove an entry; an owned output log is closed once nobody holds it."""
         if self._entries.pop(entry.id, None) is not None:
             self._kept -= self._ended.pop(entry.id, 0)
             if not entry.holds:
                 self._close_output(entry)
 
     async def close(self) -> None:
-        """Forget everything and close what is owned; who reads gets nothing any more."""
+        """Remove all entries and close the owned output logs; what runs ends as stopped for its readers."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         for entry in self:
-            entry._changed = None  # noqa: SLF001
+            entry._on_end = None  # noqa: SLF001
             self._close_output(entry)
             entry.finish(ExitInfo.stopped())
         self._entries.clear()
@@ -217,33 +222,29 @@ class Registry:
         while self._closing:
             await asyncio.wait(self._closing)
 
-    def _on_change(self, entry: Entry) -> None:
-        if entry.exit is None:
-            return
+    def _on_end(self, entry: Entry) -> None:
+        """Account for an entry that has ended and that nobody holds."""
         if entry.id not in self._entries:
-            if not entry.held:
-                self._close_output(entry)
-            return
-        if entry.ephemeral and entry.keep is Keep.NONE:
-            if not entry.holds:
-                self.discard(entry)
-            return
-        self._count(entry)
-        self._prune()
+            self._close_output(entry)
+        elif entry.ephemeral and entry.keep is Keep.NONE:
+            self.discard(entry)
+        else:
+            self._count(entry)
+            self._prune()
 
     def _count(self, entry: Entry) -> None:
-        """Note what an ended entry keeps; what is not to be kept goes."""
-        drop = entry.keep is Keep.NONE and not entry.held
-        if drop:
+        """Add what an ended entry keeps to the total, or close its output if none is kept."""
+        size = 0
+        if entry.keep is Keep.NONE:
             self._close_output(entry)
         elif entry.owned:
             entry.output.rest()
-        size = 0 if drop or not entry.owned else entry.output.size - entry.output.dropped
+            size = entry.output.size - entry.output.dropped
         self._kept += size - self._ended.get(entry.id, 0)
         self._ended[entry.id] = size
 
     def _prune(self) -> None:
-        """Forget what ended long ago, and the eldest of what is too much."""
+        """Remove entries that ended too long ago, and the oldest of what exceeds the bounds."""
         for entry in [self._entries[entry_id] for entry_id in self._ended]:
             crowded = len(self._ended) > self._keep or self._kept > self._keep_bytes
             if not crowded and 0 < self._left(entry) < math.inf:
@@ -256,7 +257,7 @@ class Registry:
         if self._timer is None:
             left = min((self._left(self._entries[entry_id]) for entry_id in self._ended), default=math.inf)
             if left < math.inf:
-                # Not at once: what is held or protected stays, however old.
+                # An interval at least: an entry that is held or protected stays, however old.
                 self._timer = asyncio.get_running_loop().call_later(max(left, PRUNE_INTERVAL), self._on_timer)
 
     def _on_timer(self) -> None:
@@ -264,7 +265,7 @@ class Registry:
         self._prune()
 
     def _left(self, entry: Entry) -> float:
-        """Return the seconds until an entry is too old."""
+        """Return the seconds until an entry is too old, which may be negative."""
         if entry.exit is None or entry.keep is Keep.UNTIL_CLEANUP:
             return math.inf
         return entry.exit.ended + self._ttl - time.time()

@@ -42,17 +42,8 @@ class RunProcess(Protocol):
     """What a run needs of its process; ``host.child.Process`` has all of it."""
 
     @property
-    def pid(self) -> int:
-        """Return the process id."""
-        ...
-
-    @property
     def running(self) -> bool:
         """Tell whether the process has not ended yet."""
-        ...
-
-    async def wait(self) -> ExitStatus:
-        """Wait for the exit."""
         ...
 
     async def settle(self) -> ExitStatus:

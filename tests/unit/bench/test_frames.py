@@ -28,8 +28,8 @@ def test_one_command() -> None:
     assert hops[0] == "process.exec.api.ExecApi.execute"
     assert hops[-1].startswith("host.procs.")
     # Bounds of the whole, so that a command never becomes dearer unnoticed.
-    assert found["frames_on_loop"] <= 175
-    assert len(hops) <= 10
+    assert found["frames_on_loop"] <= 105
+    assert len(hops) <= 7
 
 
 def test_text() -> None:

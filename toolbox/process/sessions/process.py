@@ -27,24 +27,15 @@ class CommandProcess:
         self._status: ExitStatus | None = None
 
     @property
-    def pid(self) -> int:
-        """Return the process id of the shell: a builtin or a function has none of its own."""
-        return self._shell.child.pid
-
-    @property
     def running(self) -> bool:
         """Tell whether the command has not ended."""
         return self._status is None
 
-    async def wait(self) -> ExitStatus:
-        """Run the command, if it has not run yet, and return its exit status."""
+    async def settle(self) -> ExitStatus:
+        """Run the command, once, to the end of its output."""
         if self._status is None:
             self._status = await self._shell.run(self._command)
         return self._status
-
-    async def settle(self) -> ExitStatus:
-        """Return the exit status; ``SessionShell.run`` has drained the output."""
-        return await self.wait()
 
     async def report(self) -> ExitReport:
         """Return the resource usage of the command and the limits it hit."""
@@ -58,7 +49,7 @@ class CommandProcess:
     async def terminate(self, grace: float = 0.0) -> None:
         """Kill the processes of the command; the shell then reports the exit status."""
         del grace
-        await self._workers.run(tree.signal_below, self.pid, signal.SIGKILL, self._command.since)
+        await self._workers.run(tree.signal_below, self._shell.child.pid, signal.SIGKILL, self._command.since)
 
     def catch_up(self) -> None:
         """Read the output that is in the pipes."""

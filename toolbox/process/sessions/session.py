@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine
 
 from toolbox.errors import ProcessNotFound, SessionEnded, TooManyRequests
@@ -173,7 +174,8 @@ class Session:
         end = ExitInfo.of(await shell.child.wait(), await shell.child.report())
         while not self._queue.empty():
             self._never_ran(self._queue.get_nowait(), end)
-        log.info("session ended", extra={"session": self.id, "exit_code": end.code, "commands": len(self.commands)})
+        seconds = round(time.time() - shell.child.started, 3)
+        log.info("session ended", extra={"session": self.id, "exit_code": end.code, "seconds": seconds})
 
     async def _run(self, shell: SessionShell, command: SessionCommand) -> None:
         await self._workers.run(self.folder.record, Record(command=command.id, text=command.text))

@@ -40,11 +40,6 @@ class TerminalProcess:
         """Return the exit status; SIGKILL if we killed it, whatever status the shell exited with."""
         return KILLED if self._killed or self.child.status is None else self.child.status
 
-    async def wait(self) -> ExitStatus:
-        """Wait for the exit of the shell."""
-        await self.child.wait()
-        return self.status
-
     async def settle(self) -> ExitStatus:
         """Wait for the exit and read the rest of the output."""
         await self.child.wait()

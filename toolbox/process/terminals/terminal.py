@@ -140,7 +140,7 @@ class Terminal:
         async def at_end(end: ExitInfo) -> None:
             self.exit = process.status
             self._closed = True
-            log.info("terminal ended", extra={"id": entry.id, "exit_code": end.code, "reason": end.reason.value})
+            log.info("terminal ended", extra=entry.log_fields(end))
             # Frees the id before clients can see the end.
             on_end(self)
 
