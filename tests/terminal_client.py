@@ -29,7 +29,7 @@ from toolbox.runs.registry import Registry
 EXIT_CONTROL = "X-Daytona-Pty-Exit-Control"
 IN_BAND = "X-Toolbox-Pty-Control"
 CONNECTED = '{"type":"control","status":"connected"}'
-# A shell without start-up files, prompt and line editor: what it writes is known to the byte.
+# A shell without start-up files and line editor: its output is known to the byte.
 PLAIN = "/bin/sh"
 MATCH = 4096
 
@@ -86,14 +86,14 @@ class Tty:
         self.close: tuple[int, str] | None = None
 
     async def type(self, text: str | bytes) -> None:
-        """Send input, text as a text frame."""
+        """Send input; a string is sent as a text frame."""
         if isinstance(text, str):
             await self.ws.send_str(text)
         else:
             await self.ws.send_bytes(text)
 
     async def step(self) -> bool:
-        """Take one frame; False once the connection has ended."""
+        """Receive one frame; return False if it closed the connection."""
         message = await self.ws.receive()
         if message.type is aiohttp.WSMsgType.BINARY:
             self.output += message.data
@@ -111,7 +111,7 @@ class Tty:
         wanted = re.compile(pattern.encode() if isinstance(pattern, str) else pattern, re.DOTALL)
         at = 0
         while not (found := wanted.search(self.output, at)):
-            # Not again through all of a flood; what is looked for is short.
+            # Search only the new output and a little before it: patterns are short, output may be large.
             at = max(len(self.output) - MATCH, 0)
             assert await self.step(), f"{wanted.pattern!r} never came: {bytes(self.output[-2000:])!r}"
         groups = re.match(wanted, bytes(self.output[found.start() : found.end()]))
@@ -119,15 +119,15 @@ class Tty:
         assert groups is not None
         return groups
 
-    async def told(self, status: str) -> dict[str, Any]:
-        """Read until a control frame with a status has come."""
+    async def control(self, status: str) -> dict[str, Any]:
+        """Read until a control frame with this status arrives; return it."""
         while not (found := [frame for frame in self.frames if frame["status"] == status]):
             assert await self.step(), f"{status} never came"
         self.frames.remove(found[0])
         return found[0]
 
     async def end(self) -> tuple[int, str]:
-        """Read to the end; return code and reason of the close frame."""
+        """Read until the close frame; return its code and reason."""
         while await self.step():
             pass
         assert self.close is not None, "connection was cut"
@@ -138,7 +138,7 @@ class Tty:
 async def connected(
     session: aiohttp.ClientSession, path: str, *, protocols: Sequence[str] = (EXIT_CONTROL,), **options: Any
 ) -> AsyncIterator[Tty]:
-    """Connect, and check that the first frame is what every client waits for."""
+    """Connect, and check that the first frame is ``connected``."""
     async with session.ws_connect(f"/process/pty/{path}", protocols=protocols, **options) as ws:
         first = await ws.receive()
         assert (first.type, first.data) == (aiohttp.WSMsgType.TEXT, CONNECTED)
@@ -146,7 +146,7 @@ async def connected(
 
 
 def same(got: bytes | bytearray, wanted: bytes) -> bool:
-    """Compare much data; an assertion on the data itself would spend minutes on showing the difference."""
+    """Compare large data; pytest would need minutes to print the difference of an assertion on the data itself."""
     return bytes(got) == wanted
 
 
@@ -157,7 +157,7 @@ def new(name: str, **query: Any) -> str:
 
 
 async def gone(pid: int) -> None:
-    """Wait until a process that is not ours to wait for has ended."""
+    """Wait for the exit of a process that is not a child of the test."""
     async with asyncio.timeout(10):
         while pathlib.Path(f"/proc/{pid}/stat").exists():
             await asyncio.sleep(0.02)

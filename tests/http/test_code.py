@@ -1,6 +1,6 @@
-"""Programs in a fresh and in a forked interpreter: the same outcome, nothing left behind, nothing carried over."""
+"""Programs in a fresh and in a forked interpreter: the same result, no leaks, no state shared between runs."""
 
-# ruff: noqa: E501 - a program of one line stays one
+# ruff: noqa: E501 - programs are not wrapped
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.daemon_process import Process, serving
 pytestmark = pytest.mark.timeout(90)
 
 MARKER = "dtn_artifact_k39fd2:"
-# A variable that is read when an interpreter starts keeps a run out of the forked ones.
+# A run with a variable that Python reads at startup is not forked.
 FRESH = {"PYTHONFRESH": "1"}
 WARM = "import sys\nprint('pandas' in sys.modules)"
 
@@ -43,7 +43,7 @@ def post(served: Process, code: str, status: int = 200, **fields: Any) -> dict[s
 
 
 def get_warm(served: Process) -> None:
-    """Run until there is a forked interpreter: the first run has one started in the background."""
+    """Run until a worker is used: the first run starts the fork server in the background."""
     limit = time.monotonic() + 60
     while post(served, WARM)["result"] != "True\n":
         assert time.monotonic() < limit, "the interpreter does not get warm"
@@ -148,7 +148,7 @@ def test_outcome(run: Run, code: str, exit_code: int, printed: str | None) -> No
     assert "artifacts" not in answer
 
 
-def test_interrupt_ends_as_by_the_signal(run: Run) -> None:
+def test_interrupt_has_the_exit_status_of_the_signal(run: Run) -> None:
     answer = run("import atexit; atexit.register(print, 'bye'); raise KeyboardInterrupt")
     assert answer["exitCode"] == 130
     assert answer["result"].endswith("KeyboardInterrupt\nbye\n")
@@ -173,7 +173,7 @@ def test_time_zone_of_a_run(run: Run) -> None:
 
 
 def runs(pid: int) -> bool:
-    """Tell whether a process is there and no zombie."""
+    """Tell whether a process exists and is not a zombie."""
     try:
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
@@ -252,7 +252,7 @@ def test_marker_lines_of_old_wrappers_become_charts(run: Run) -> None:
         ({"argv": ["\0"]}, "bad request: argv contains a nul character"),
     ],
 )
-def test_what_cannot_be_run_is_refused(served: Process, fields: dict[str, Any], message: str) -> None:
+def test_invalid_request_is_refused(served: Process, fields: dict[str, Any], message: str) -> None:
     assert post(served, "", 400, **fields)["message"] == message
 
 
@@ -267,7 +267,7 @@ def test_missing_runtime_is_an_outcome(served: Process, language: str) -> None:
     assert "not found" in answer["result"]
 
 
-def test_module_in_the_working_directory_comes_first(served: Process) -> None:
+def test_module_in_the_working_directory_shadows_a_library(served: Process) -> None:
     module = served.workdir / "statistics.py"
     module.write_text("mean = 'mine'")
     try:
@@ -277,7 +277,7 @@ def test_module_in_the_working_directory_comes_first(served: Process) -> None:
     assert "mine" not in post(served, "import statistics; print(statistics.mean)")["result"]
 
 
-def test_own_module_is_found_and_changes_are_seen(served: Process) -> None:
+def test_module_of_the_user_is_imported_again_after_a_change(served: Process) -> None:
     module = served.workdir / "mine_only.py"
     for word in ("first", "second, longer"):
         module.write_text(f"word = {word!r}")
@@ -348,14 +348,14 @@ def test_nothing_leaks_in_500_runs(served: Process) -> None:
     assert_isolated(served, 501)
 
 
-def test_many_at_once(served: Process) -> None:
+def test_concurrent_runs(served: Process) -> None:
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
         codes = [f"import sys, time; time.sleep(.01); print({number}); sys.exit({number % 7})" for number in range(64)]
         answers = list(pool.map(lambda code: post(served, code), codes))
     assert [(answer["exitCode"], answer["result"]) for answer in answers] == [(n % 7, f"{n}\n") for n in range(64)]
 
 
-def test_daemon_keeps_nothing_of_programs_that_ended(served: Process) -> None:
+def test_daemon_keeps_no_state_of_ended_programs(served: Process) -> None:
     def held() -> int:
         return len(os.listdir(f"/proc/{served.pid}/fd"))
 
@@ -370,10 +370,10 @@ def test_daemon_keeps_nothing_of_programs_that_ended(served: Process) -> None:
         time.sleep(0.1)
 
 
-def test_new_packages_are_seen_by_the_next_run(
+def test_new_package_is_imported_by_the_next_run(
     tmp_path: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """The interpreter is refreshed as soon as one of its folders changes."""
+    """A fork server is replaced when a folder on its path changes."""
     packages = tmp_path / "packages"
     packages.mkdir()
     fonts = tmp_path_factory.getbasetemp() / "matplotlib"
@@ -386,7 +386,7 @@ def test_new_packages_are_seen_by_the_next_run(
         get_warm(served)
 
 
-def test_interpreter_on_the_path_of_a_run_is_the_one_that_runs(served: Process, tmp_path: pathlib.Path) -> None:
+def test_interpreter_is_the_first_on_the_path_of_the_request(served: Process, tmp_path: pathlib.Path) -> None:
     import venv
 
     venv.create(tmp_path / "env", symlinks=True)

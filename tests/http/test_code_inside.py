@@ -1,4 +1,4 @@
-"""Code runs in the daemon of this process: nothing blocks its loop, and nothing is left when it closes."""
+"""Code runs of a daemon in this process: its loop is never blocked, and it closes without leaks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def environ(environ: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture
 async def warm(environ: dict[str, str]) -> AsyncIterator[Running]:
-    """Serve a daemon that orphans come to, with its interpreter warm."""
+    """Serve a daemon that is a child subreaper, with a running fork server."""
     assert reaper.set_subreaper()
     try:
         async with running(environ) as daemon, aiohttp.ClientSession(daemon.url) as client:
@@ -38,7 +38,7 @@ async def warm(environ: dict[str, str]) -> AsyncIterator[Running]:
             await daemon.daemon.code.fork_servers.started()
             yield daemon
     finally:
-        # Later tests would find the orphans of theirs here.
+        # Orphans of later tests must not be re-parented to this process.
         ctypes.CDLL(None).prctl(reaper.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
 
@@ -52,7 +52,7 @@ async def run(client: aiohttp.ClientSession, code: str, status: int = 200, **fie
 DRAW = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()\nprint('drawn')"
 
 
-async def test_runs_fresh_and_forked_leave_nothing_behind(warm: Running) -> None:
+async def test_fresh_and_forked_runs_leave_no_resources(warm: Running) -> None:
     async with aiohttp.ClientSession(warm.url) as client:
         for envs in ({}, {"PYTHONFRESH": "1"}):
             answer = await run(client, DRAW, envs=envs)
@@ -74,7 +74,7 @@ async def test_run_is_in_the_list_of_processes_while_it_runs(environ: dict[str, 
         assert (await task)["exitCode"] == 0
 
 
-async def test_server_that_dies_is_replaced_and_its_runs_go_on(warm: Running) -> None:
+async def test_killed_fork_server_is_replaced_and_its_runs_continue(warm: Running) -> None:
     servers = warm.daemon.code.fork_servers._servers
     async with aiohttp.ClientSession(warm.url) as client:
         os.mkfifo(warm.home / "gate")
@@ -106,7 +106,7 @@ async def test_daemon_that_ends_answers_who_waits(environ: dict[str, str]) -> No
         assert "shutting down" in (await task)["message"]
 
 
-async def test_client_that_leaves_does_not_end_the_run(environ: dict[str, str]) -> None:
+async def test_disconnect_does_not_end_the_run(environ: dict[str, str]) -> None:
     async with running(environ) as daemon, aiohttp.ClientSession(daemon.url) as client:
         os.mkfifo(daemon.home / "gate")
         task = asyncio.create_task(run(client, "open('gate').read()\nopen('done', 'w').close()"))

@@ -34,7 +34,7 @@ MIB = 1024 * 1024
 
 
 class Served:
-    """Command execution on a port."""
+    """An HTTP server with exec."""
 
     def __init__(self, home: pathlib.Path, **beats: float) -> None:
         self.home = home
@@ -141,7 +141,7 @@ async def test_command_not_found_and_not_executable(client: aiohttp.ClientSessio
     assert (await execute(client, "/etc/passwd"))["exitCode"] == 126
 
 
-async def test_shell_is_the_best_there_is(client: aiohttp.ClientSession) -> None:
+async def test_shell_is_the_first_of_the_preferred_ones(client: aiohttp.ClientSession) -> None:
     body = await execute(
         client, 'command -v zsh || command -v bash || command -v sh\nreadlink /proc/$$/exe; basename "$0"'
     )
@@ -195,7 +195,7 @@ async def test_timeout_kills_the_tree_and_answers_at_once(client: aiohttp.Client
     assert not [pid for pid in map(int, pids) if alive(pid)]
 
 
-async def test_kill_grace_lets_a_command_clean_up(client: aiohttp.ClientSession) -> None:
+async def test_command_can_clean_up_within_the_kill_grace(client: aiohttp.ClientSession) -> None:
     command = "trap 'echo cleaned; exit 0' TERM; while :; do sleep 0.02; done"
     body = await execute(client, command, 408, timeout=0.3, killGraceMs=5000)
     assert body["result"].endswith("cleaned\n")
@@ -337,7 +337,7 @@ async def test_concurrent_commands_do_not_mix(client: aiohttp.ClientSession) -> 
     assert all(await asyncio.gather(*(one(n) for n in range(60))))
 
 
-# What SDKs up to 0.160 send: the command inside base64 inside a shell.
+# SDKs up to 0.160 send the command as base64, decoded by a shell.
 
 
 def b64(text: str) -> str:
@@ -430,7 +430,7 @@ async def test_stream_delivers_while_the_command_runs(client: aiohttp.ClientSess
         ("true", {"cwd": "/no/where"}, {"exitCode": 1, "reason": "failed"}),
     ],
 )
-async def test_stream_says_how_it_ended(
+async def test_stream_ends_with_the_exit_event(
     client: aiohttp.ClientSession, command: str, fields: dict[str, Any], end: dict[str, Any]
 ) -> None:
     assert (await stream(client, command, **fields))[-1] == ("exit", end)
@@ -484,7 +484,7 @@ async def test_kill_on_disconnect(
 
 
 async def ended(pid: int) -> None:
-    """Wait for the end of a process that may be over already."""
+    """Wait for the exit of a process that may have exited already."""
     try:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -498,7 +498,7 @@ async def ended(pid: int) -> None:
         os.close(pidfd)
 
 
-# Long answers and the end of the daemon.
+# Late answers and shutdown.
 
 
 async def test_long_silence_is_filled_with_white_space(clean_environment: pathlib.Path) -> None:
@@ -509,7 +509,7 @@ async def test_long_silence_is_filled_with_white_space(clean_environment: pathli
             raw = await response.read()
         assert re.fullmatch(rb" {3,6}\{.*\}", raw)
         assert json.loads(raw) == {"exitCode": 2, "result": "late\n"}
-        # With a time limit the status must stay open, so there is nothing to send early.
+        # With a time limit the status may still be 408, so nothing is sent early.
         assert (await execute(client, "sleep 0.3; echo x", timeout=5))["result"] == "x\n"
         await execute(client, "sleep 5", 408, timeout=0.3)
 

@@ -40,7 +40,7 @@ EXIT_CONTROL = "X-Daytona-Pty-Exit-Control"
 
 
 class Served:
-    """The process API and commands on a port."""
+    """An HTTP server with the process API and exec."""
 
     def __init__(self, home: pathlib.Path, limits: Limits = NO_LIMITS) -> None:
         self.home = home
@@ -121,7 +121,7 @@ class Client:
         return "".join(frame["data"] for frame in page["frames"])
 
     async def events(self, process: str, **query: Any) -> AsyncIterator[tuple[str, str, Any]]:
-        """Yield id, name and data of each event until the stream ends."""
+        """Yield id, name and data of each event of a stream."""
         query = {"follow": "true", **query}
         async with self.http.get(f"/processes/{process}/logs", params=query) as answer:
             assert answer.status == 200, await answer.text()
@@ -227,7 +227,7 @@ async def test_page_of_logs_as_json(client: Client) -> None:
         ({"argv": ["echo", "x"], "kind": "code"}, "x\n"),
     ],
 )
-async def test_what_is_asked_for_runs(client: Client, fields: dict[str, Any], output: str) -> None:
+async def test_create_options(client: Client, fields: dict[str, Any], output: str) -> None:
     made = await client.create(**fields)
     assert await client.output(made["id"]) == output
 
@@ -262,7 +262,7 @@ async def test_what_cannot_be_started_says_why(
     assert await client.call("GET", "/processes") == []
 
 
-async def test_name_belongs_to_what_runs(client: Client) -> None:
+async def test_name_is_unique_among_running_processes(client: Client) -> None:
     process = await client.shell("cat", name="web", stdin="pipe")
     answer = await client.create(409, argv=["true"], name="web")
     assert (answer["code"], answer["message"]) == ("NAME_CONFLICT", "process name is taken: web")
@@ -307,7 +307,7 @@ async def test_list_by_pid(client: Client) -> None:
     assert found["id"] == made["id"]
 
 
-async def test_only_what_has_ended_is_deleted(client: Client) -> None:
+async def test_only_ended_processes_are_deleted(client: Client) -> None:
     process = await client.shell("cat", stdin="pipe")
     answer = await client.call("DELETE", f"/processes/{process}", 409)
     assert answer["code"] == "CONFLICT"
@@ -336,7 +336,7 @@ async def test_pages_give_every_byte_once(client: Client, query: dict[str, str])
 
 
 @pytest.mark.parametrize("cursor", ["x", "-1", "4", "1.5", "99999999999999999999", "٣"])
-async def test_cursor_that_was_never_handed_out(client: Client, cursor: str) -> None:
+async def test_invalid_cursor(client: Client, cursor: str) -> None:
     process = await client.shell("printf abc")
     await client.wait(process)
     answer = await client.logs(process, 400, cursor=cursor)
@@ -395,7 +395,7 @@ async def test_half_a_code_point_is_not_lost_between_pages(client: Client) -> No
     assert [frame["data"] for frame in page["frames"]] == ["éb"]
 
 
-async def test_follow_tells_everything_in_order(client: Client) -> None:
+async def test_follow_sends_all_events_in_order(client: Client) -> None:
     process = await client.shell("read a; echo $a; read a; echo $a >&2", stdin="pipe")
     stream = client.events(process)
     assert (await anext(stream))[1:] == ("state", {**await client.get(process), "cursor": "0"})
@@ -427,7 +427,7 @@ async def test_reader_that_comes_back_ten_times_gets_each_byte_once(client: Clie
     assert seen == "".join(f"{number}\n" for number in range(1, 2001))
 
 
-async def test_stream_resumes_as_browsers_do(client: Client) -> None:
+async def test_stream_resumes_from_last_event_id(client: Client) -> None:
     process = await client.shell("printf abcdef")
     await client.wait(process)
     headers = {"Last-Event-ID": "4"}
@@ -437,7 +437,7 @@ async def test_stream_resumes_as_browsers_do(client: Client) -> None:
     assert text.endswith('id: 6\nevent: eof\ndata: {"cursor":"6"}\n\n')
 
 
-async def test_reader_that_is_too_late_is_warned(client: Client) -> None:
+async def test_reader_that_lost_output_gets_a_warning(client: Client) -> None:
     process = await client.shell("seq 200000", maxLogBytes=4096)
     await client.wait(process)
     events = [event async for event in client.events(process)]
@@ -476,14 +476,14 @@ async def test_answer_that_nobody_took_is_kept(client: Client) -> None:
     assert (await client.output(found[0]["id"])) == f"{found[0]['pid']}\nx\n"
 
 
-async def test_answer_that_was_taken_leaves_nothing(client: Client) -> None:
+async def test_received_answer_leaves_no_entry(client: Client) -> None:
     answer = await client.call("POST", "/process/execute", json={"command": "echo x; exit 2"})
     assert answer == {"exitCode": 2, "result": "x\n"}
     while await client.call("GET", "/processes"):
         await asyncio.sleep(0)
 
 
-async def test_long_command_is_shown_cut(client: Client) -> None:
+async def test_long_command_is_truncated_in_the_list(client: Client) -> None:
     command = "sleep 100 #" + "x" * 100_000
     asked = asyncio.create_task(client.call("POST", "/process/execute", json={"command": command}))
     while not (found := await client.call("GET", "/processes")):
@@ -493,7 +493,7 @@ async def test_long_command_is_shown_cut(client: Client) -> None:
     assert (await asked)["exitCode"] == 137
 
 
-async def test_long_arguments_are_passed_whole_and_shown_cut(client: Client) -> None:
+async def test_long_arguments_are_passed_whole_and_truncated_in_the_list(client: Client) -> None:
     made = await client.create(argv=["sh", "-c", "echo ${#1} ${#2}", "sh", "x" * 60_000, "y" * 60_000])
     assert [len(item) for item in made["argv"]] == [2, 2, 16, 2, 60_000]
     assert await client.output(made["id"]) == "60000 60000\n"
@@ -502,7 +502,7 @@ async def test_long_arguments_are_passed_whole_and_shown_cut(client: Client) -> 
     assert len(await client.output(made["id"])) == 100_001
 
 
-async def test_input_and_its_end(client: Client) -> None:
+async def test_input_and_end_of_input(client: Client) -> None:
     process = await client.shell("cat; echo end", stdin="pipe")
     await client.stdin(process, data="é\n")
     await client.stdin(process, data="AP8=", encoding="base64", eof=True)
@@ -513,7 +513,7 @@ async def test_input_and_its_end(client: Client) -> None:
     assert b"".join(base64.b64decode(frame["data"]) for frame in page["frames"]) == b"\xc3\xa9\n\x00\xffend\n"
 
 
-async def test_closed_input_says_so(client: Client) -> None:
+async def test_write_to_closed_input(client: Client) -> None:
     process = await client.shell("cat; sleep 100", stdin="pipe")
     await client.stdin(process, eof=True)
     assert (await client.stdin(process, 409, data="x"))["code"] == "STDIN_CLOSED"
@@ -579,7 +579,7 @@ async def test_escalation_ends_with_the_process(client: Client, server: Served) 
         await asyncio.sleep(0)
 
 
-async def test_what_has_ended_takes_nothing(client: Client) -> None:
+async def test_ended_process_takes_no_input_and_no_signal(client: Client) -> None:
     process = await client.shell("true", stdin="pipe")
     await client.wait(process)
     for answer in (await client.signal(process, 409, signal=9), await client.stdin(process, 409, data="x")):
@@ -682,7 +682,7 @@ async def test_attached_client_without_controls_gets_bytes_only(client: Client) 
     assert (message.type, message.data, message.extra) == (aiohttp.WSMsgType.CLOSE, 1000, '{"exitCode":0}')
 
 
-async def test_attached_client_that_leaves_ends_nothing(client: Client, server: Served) -> None:
+async def test_detaching_does_not_end_the_process(client: Client, server: Served) -> None:
     process = await client.shell("cat", stdin="pipe")
     async with client.http.ws_connect(f"/processes/{process}/attach") as ws:
         await ws.send_str("x\n")
@@ -695,7 +695,7 @@ async def test_attached_client_that_leaves_ends_nothing(client: Client, server: 
         assert await ws.receive_bytes() == b"y\n"
 
 
-async def test_client_that_leaves_while_nothing_reads_its_input(client: Client, server: Served) -> None:
+async def test_client_that_detaches_while_its_input_is_not_read(client: Client, server: Served) -> None:
     process = await client.shell("sleep 100", stdin="pipe")
     async with client.http.ws_connect(f"/processes/{process}/attach") as ws:
         await ws.send_bytes(b"x" * 1_000_000)
@@ -703,7 +703,7 @@ async def test_client_that_leaves_while_nothing_reads_its_input(client: Client, 
         await asyncio.sleep(0)
 
 
-async def test_daemon_that_ends_tells_everybody(server: Served, client: Client) -> None:
+async def test_shutdown_answers_all_waiting_requests(server: Served, client: Client) -> None:
     made = await client.create(argv=["sleep", "100"])
     waiting = asyncio.create_task(client.wait(made["id"]))
     stream = client.events(made["id"])
@@ -775,7 +775,7 @@ MEMORY = next(
 
 @pytest.fixture
 def small_memory() -> Iterator[pathlib.Path]:
-    """Return a memory cgroup of 48 MB; skip where none can be made."""
+    """Return a memory cgroup of 48 MB; skip the test if none can be created."""
     assert MEMORY is not None
     group = MEMORY / f"toolbox-test-{os.getpid()}"
     try:
@@ -794,7 +794,7 @@ def small_memory() -> Iterator[pathlib.Path]:
 
 
 @pytest.mark.skipif(MEMORY is None, reason="cgroups cannot be written")
-async def test_command_that_ran_out_of_memory_says_so(client: Client, small_memory: pathlib.Path) -> None:
+async def test_command_that_ran_out_of_memory_has_the_cause(client: Client, small_memory: pathlib.Path) -> None:
     allocate = f"{sys.executable} -c 'x = bytearray(200 << 20)'"
     command = f"echo $$ > {small_memory}/cgroup.procs && {allocate}"
     answer = await client.call("POST", "/process/execute", json={"command": command, "details": True})
@@ -824,13 +824,13 @@ async def test_details_at_the_end_of_a_stream(client: Client) -> None:
     assert lines[-1]["details"]["reason"] == "exited"
 
 
-async def test_nothing_is_added_where_it_was_not_asked_for(client: Client) -> None:
+async def test_no_details_unless_requested(client: Client) -> None:
     answer = await client.call("POST", "/process/execute", json={"command": "true"})
     assert answer == {"exitCode": 0, "result": ""}
 
 
 def descriptors() -> int:
-    """Count pipes and whatever else is open, but no connections."""
+    """Count open descriptors except sockets."""
     count = 0
     for name in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):
@@ -838,7 +838,7 @@ def descriptors() -> int:
     return count
 
 
-async def test_many_at_once_leave_nothing(client: Client, server: Served) -> None:
+async def test_many_processes_leave_no_resources(client: Client, server: Served) -> None:
     before = descriptors()
     processes = await asyncio.gather(*(client.shell(f"echo {number}; exit {number}") for number in range(60)))
     results = await asyncio.gather(*(client.wait(process) for process in processes))
@@ -867,13 +867,13 @@ async def test_limits_of_a_command(client: Client) -> None:
     assert await client.call("POST", "/process/execute", json=body) == {"exitCode": 4, "result": "1\n"}
 
 
-async def test_limits_that_make_no_sense(client: Client) -> None:
+async def test_invalid_limits(client: Client) -> None:
     for limits in ({"cpus": 0}, {"memoryBytes": 5}, {"pids": 0}, {"cpus": "1"}):
         answer = await client.create(400, argv=["true"], limits=limits)
         assert answer["code"] == "INVALID_REQUEST_BODY"
 
 
-async def test_usual_limits_hold_for_everything(clean_environment: pathlib.Path) -> None:
+async def test_default_limits_apply_to_every_process(clean_environment: pathlib.Path) -> None:
     async with Served(clean_environment, Limits(cpus=1)) as served, aiohttp.ClientSession(served.url) as session:
         client = Client(session)
         assert await client.output(await client.shell("nproc")) == "1\n"

@@ -46,7 +46,7 @@ def _ignore(text: str, *, error: bool = False) -> None:
 
 
 class Served:
-    """Sessions on a port."""
+    """An HTTP server with the sessions."""
 
     def __init__(self, home: pathlib.Path, shell: str) -> None:
         self.home = home
@@ -125,7 +125,7 @@ class Client:
         return await self.call("GET", f"/{session}/command/{command}/logs", params=query, headers=NEWEST)
 
     async def seen(self, session: str, command: str, text: str) -> None:
-        """Wait until a text is in the log."""
+        """Wait until the log contains a text."""
         offset = 0
         while text not in (await self.logs(session, command))["output"]:
             path = f"/process/session/{session}/command/{command}/logs?wait=20&offset={offset}"
@@ -133,7 +133,7 @@ class Client:
                 offset = int(answer.headers["X-Log-Offset"])
 
     async def ended(self, session: str, command: str) -> Any:
-        """Follow a command to its end and describe it."""
+        """Follow the log of a command to its end; return its description."""
         await self.follow(session, command)
         return await self.call("GET", f"/{session}/command/{command}")
 
@@ -159,7 +159,7 @@ async def serve(home: pathlib.Path, shell: str = "bash") -> AsyncIterator[tuple[
 
 @pytest.fixture
 async def every(tmp_path: pathlib.Path, shell: str) -> AsyncIterator[Client]:
-    """Serve sessions of each shell, one of them made."""
+    """Serve sessions of each shell, with one session ``s``."""
     async with serve(tmp_path, shell) as (client, _):
         await client.create("s")
         yield client
@@ -167,13 +167,13 @@ async def every(tmp_path: pathlib.Path, shell: str) -> AsyncIterator[Client]:
 
 @pytest.fixture
 async def client(tmp_path: pathlib.Path) -> AsyncIterator[Client]:
-    """Serve sessions of bash, one of them made."""
+    """Serve sessions of bash, with one session ``s``."""
     async with serve(tmp_path) as (client, _):
         await client.create("s")
         yield client
 
 
-async def test_state_stays(every: Client, tmp_path: pathlib.Path) -> None:
+async def test_shell_state_is_kept_between_commands(every: Client, tmp_path: pathlib.Path) -> None:
     first = await every.run(
         "s", "cd /usr; A=1; export B=2; f() { echo f$1; }; alias say='echo said'; umask 027; set -u"
     )
@@ -183,7 +183,7 @@ async def test_state_stays(every: Client, tmp_path: pathlib.Path) -> None:
     assert int(answer["stdout"].split()[6], 8) == 0o27
 
 
-async def test_answer_has_both_streams_and_the_marked_log(every: Client) -> None:
+async def test_answer_has_both_streams_and_the_log_with_prefixes(every: Client) -> None:
     answer = await every.run(
         "s", "echo out1; sleep 0.05; echo err1 >&2; sleep 0.05; printf part; sleep 0.05; printf end"
     )
@@ -198,7 +198,7 @@ async def test_exit_codes(every: Client, command: str, code: int) -> None:
     assert (await every.run("s", "echo on"))["stdout"] == "on\n"
 
 
-async def test_session_survives_what_does_not_parse(every: Client) -> None:
+async def test_session_survives_a_syntax_error(every: Client) -> None:
     broken = await every.run("s", "if then fi (")
     assert broken["exitCode"] in (1, 2, 126, 127)
     assert broken["stderr"]
@@ -228,15 +228,15 @@ async def test_shell_is_the_configured_one(every: Client, shell: str) -> None:
 
 
 async def test_commands_inherit_no_descriptor_of_ours(every: Client) -> None:
-    """The shell's own, above 9, are closed in what it starts; a command may use any number itself."""
+    """The shell closes its own descriptors, above 9, in its children; a command may use any number."""
     answer = await every.run("s", "exec 3>/dev/null 8>&3 9>&3; ls -l /proc/self/fd")
     found = {line.split()[8]: line.split()[10] for line in answer["stdout"].splitlines()[1:]}
-    names = {name for name, target in found.items() if not target.endswith("/fd")}  # which ls itself reads
+    names = {name for name, target in found.items() if not target.endswith("/fd")}  # the folder that ls reads
     assert names == {"0", "1", "2", "3", "8", "9"}
     assert (await every.run("s", "echo fine"))["stdout"] == "fine\n"
 
 
-async def test_functions_named_like_ours_change_nothing(every: Client) -> None:
+async def test_functions_with_names_of_our_loop_change_nothing(every: Client) -> None:
     await every.run("s", "read() { :; }; echo() { :; }; alias command=false; set -x")
     assert (await every.run("s", "printf x"))["stdout"] == "x"
     assert (await every.run("s", "set +x; printf y"))["stdout"] == "y"
@@ -248,7 +248,7 @@ async def test_a_loop_command_outside_of_a_loop_does_not_end_the_session(every: 
     assert (await every.run("s", "echo fine"))["stdout"] == "fine\n"
 
 
-async def test_follower_that_leaves_is_let_go(client: Client) -> None:
+async def test_follower_that_disconnects_is_released(client: Client) -> None:
     command = await client.begin("s", "echo up; read x")
     path = f"/process/session/s/command/{command}/logs?follow=true"
     async with client.http.ws_connect(path, headers=NEWEST) as ws:
@@ -293,7 +293,7 @@ async def test_shape_of_a_running_command(client: Client) -> None:
     }
 
 
-async def test_input_is_echoed_unless_it_is_not_to_be(every: Client) -> None:
+async def test_input_is_echoed_unless_suppressed(every: Client) -> None:
     loud = await every.begin("s", "printf 'name? '; read name; echo hi $name")
     await every.seen("s", loud, "name? ")
     await every.type("s", loud, data="Ann")
@@ -351,7 +351,7 @@ async def test_signal_spares_the_session(every: Client) -> None:
     command = await every.begin("s", "echo up; sleep 60; echo after")
     await every.seen("s", command, "up")
     while (await every.call("GET", f"/s/command/{command}")).get("exitCode") is None:
-        # The shell may not have started the program yet, which is not an error.
+        # The shell may not have started the program yet.
         async with every.http.post(f"/process/session/s/command/{command}/signal", json={"signal": "TERM"}) as answer:
             assert answer.status in (204, 409, 410)
     assert (await every.logs("s", command))["stdout"].endswith("after\n")
@@ -423,7 +423,7 @@ async def test_delete_ends_everything(every: Client) -> None:
         await asyncio.sleep(0)
     await every.call("DELETE", "/s", 204)
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        assert pathlib.Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z"  # not ours to reap in a test
+        assert pathlib.Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z"  # the test does not reap it
     assert b"".join(await follower) == f"{OUT}{pid}\n".encode()
     assert (await waiting)["code"] == "SESSION_ENDED"
     assert await every.call("GET", "") == []
@@ -488,7 +488,7 @@ async def test_bytes_arrive_as_written(client: Client) -> None:
 
 
 async def test_every_byte_once_by_offset(client: Client) -> None:
-    """A client that is cut off ten times goes on where it was."""
+    """A client that is disconnected ten times resumes at its offset."""
     command = await client.begin("s", "i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i+1)); done")
     found = b""
     path = f"/process/session/s/command/{command}/logs"

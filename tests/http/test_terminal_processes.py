@@ -1,4 +1,4 @@
-"""Terminals and ``/processes`` in the whole daemon: one thing under two names."""
+"""Terminals in the whole daemon: each is also an entry of ``/processes``."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def test_terminal_is_a_process(client: Session) -> None:
     assert (gone["state"], gone["exitCode"], gone["reason"]) == ("terminal", 137, "signaled")
 
 
-async def test_name_that_something_else_has(client: Session) -> None:
+async def test_name_of_another_process_is_refused(client: Session) -> None:
     await answer(client.post("/processes", json={"shellCommand": "sleep 1000", "name": "taken"}))
     status, error = await answer(client.post("/processes", json={"kind": "pty", "name": "taken"}))
     assert (status, error["code"]) == (409, "NAME_CONFLICT")
@@ -71,7 +71,7 @@ async def test_later_terminals_see_new_variables(client: Session) -> None:
         await tty.until("later=yes")
 
 
-async def test_daemon_that_ends_answers_who_waits_for_a_terminal(environ: dict[str, str]) -> None:
+async def test_shutdown_answers_waits_for_a_terminal(environ: dict[str, str]) -> None:
     async with aiohttp.ClientSession() as session:
         async with running(environ) as daemon:
             await make(session, daemon)

@@ -1,4 +1,4 @@
-"""What a terminal shows, and waiting for it."""
+"""Screens of terminals, and waits for their content."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def test_screen(api: Session) -> None:
     }
 
 
-async def test_screen_is_carried_on(api: Session) -> None:
+async def test_later_screen_draws_only_new_output(api: Session) -> None:
     async with connected(api, new("on", cols=30, rows=5)) as tty:
         await tty.type(QUIET + "printf '\\033[2J\\033[H'; echo o''ne\n")
         await tty.until("one\r\n")
@@ -72,14 +72,14 @@ async def test_screen_is_carried_on(api: Session) -> None:
         assert (seen["text"], seen["cols"], seen["rows"]) == ("one\ntwo", 50, 4)
 
 
-async def test_screen_after_a_flood_is_the_last_of_it(api: Session) -> None:
+async def test_screen_after_much_output_shows_its_end(api: Session) -> None:
     async with connected(api, new("flood")) as tty:
         await tty.type(QUIET + "seq 500000; echo o''ver\n")
         await tty.until("over\r\n")
         assert (await screen(api, "flood"))["text"] == "\n".join([*map(str, range(499979, 500001)), "over"])
 
 
-async def test_screen_of_nobody_and_of_what_has_not_started(api: Session) -> None:
+async def test_screen_of_an_unknown_and_of_a_lazy_terminal(api: Session) -> None:
     async with api.get("/process/pty/nobody/screen") as got:
         assert got.status == 404
     async with api.post("/process/pty", json={"id": "lazy", "lazyStart": True, "cols": 33}) as made:
@@ -99,7 +99,7 @@ async def test_drawing_does_not_hold_up_others(api: Session) -> None:
                 assert got.status == 200
             turns += 1
         assert (await drawing)["text"].endswith("over")
-    # Drawing takes about half a second; were it on the loop there would be one turn.
+    # Drawing takes about half a second; on the loop there would be one turn.
     assert turns >= 5
 
 
@@ -112,7 +112,7 @@ async def test_wait_for_text_on_the_screen(api: Session) -> None:
         answer = await waiting
         assert (answer["reason"], answer["matched"]) == ("match", "waited")
         assert "waited" in answer["screen"]["text"]
-        # What is there already need not come again.
+        # Text on the screen matches without new output.
         assert (await wait(api, "w", regex=r"^wa\w+d$", timeoutMs=0))["matched"] == "waited"
 
 
@@ -130,7 +130,7 @@ async def test_wait_for_text_that_has_scrolled_away(api: Session) -> None:
         assert (await waiting)["reason"] in {"match", "timeout"}
 
 
-async def test_wait_for_silence(api: Session) -> None:
+async def test_wait_until_output_stops(api: Session) -> None:
     async with connected(api, new("q")) as tty:
         await tty.type(QUIET + "for i in 1 2 3 4 5 6; do echo $i; sleep 0.05; done\n")
         await tty.until("1\r\n")
@@ -140,7 +140,7 @@ async def test_wait_for_silence(api: Session) -> None:
         assert (await wait(api, "q"))["reason"] == "quiet"
 
 
-async def test_wait_ends_with_the_terminal_and_with_time(api: Session) -> None:
+async def test_wait_ends_at_exit_and_at_the_timeout(api: Session) -> None:
     async with connected(api, new("e")) as tty:
         assert (await wait(api, "e", text="never", timeoutMs=50))["reason"] == "timeout"
         waiting = asyncio.create_task(wait(api, "e", text="never"))
@@ -151,7 +151,7 @@ async def test_wait_ends_with_the_terminal_and_with_time(api: Session) -> None:
         assert "last words" in answer["screen"]["text"]
 
 
-async def test_wait_is_refused_in_words(api: Session) -> None:
+async def test_invalid_wait_is_refused(api: Session) -> None:
     async with connected(api, new("bad")):
         assert "regex" in (await wait(api, "bad", regex="("))["message"]
         assert (await wait(api, "bad", text=""))["status"] == 400
@@ -159,7 +159,7 @@ async def test_wait_is_refused_in_words(api: Session) -> None:
     assert (await wait(api, "nobody", text="x"))["status"] == 404
 
 
-async def test_waiting_ends_when_the_client_leaves(api: Session, served: Served) -> None:
+async def test_wait_ends_when_the_client_disconnects(api: Session, served: Served) -> None:
     async with connected(api, new("gone")):
         with pytest.raises(TimeoutError):
             await api.post("/process/pty/gone/wait", json={"text": "x"}, timeout=aiohttp.ClientTimeout(total=0.2))

@@ -220,12 +220,12 @@ async def test_taken_id_is_refused_before_the_upgrade(api: Session) -> None:
 
 
 async def test_typescript_sdk_is_told_in_words(api: Session) -> None:
-    """It shows "[object Object]" for any HTTP error in place of a WebSocket."""
+    """The SDK shows "[object Object]" for an HTTP error on a WebSocket request."""
     await answer(api.post("/process/pty", json={"id": "taken", "lazyStart": True}))
     headers = {"X-Daytona-Source": "sdk-typescript"}
     async with api.ws_connect(f"/process/pty/{new('taken')}", headers=headers, protocols=(EXIT_CONTROL,)) as ws:
         tty = Tty(ws)
-        assert (await tty.told("error"))["error"].endswith("PTY session with id 'taken' already exists")
+        assert (await tty.control("error"))["error"].endswith("PTY session with id 'taken' already exists")
         assert (await tty.end())[0] == 1011
 
 
@@ -233,7 +233,7 @@ async def test_connect_errors_come_after_the_upgrade(api: Session) -> None:
     async with api.ws_connect("/process/pty/nobody/connect") as ws:
         tty = Tty(ws)
         error = "Failed to connect to PTY session: PTY session nobody not found"
-        assert await tty.told("error") == {"type": "control", "status": "error", "error": error}
+        assert await tty.control("error") == {"type": "control", "status": "error", "error": error}
         assert await tty.end() == (1011, '{"error":"PTY session nobody not found"}')
 
 
@@ -306,7 +306,7 @@ async def test_shell_that_closes_its_terminal_has_not_ended(api: Session) -> Non
         assert (await tty.end())[0] == 1000
 
 
-async def test_every_client_sees_all_and_may_type(api: Session) -> None:
+async def test_every_client_gets_all_output_and_can_write(api: Session) -> None:
     async with connected(api, new("two")) as first, connected(api, "two/connect") as second:
         await first.type(b"echo by''te frame\n")
         await first.until("byte frame")
@@ -314,7 +314,7 @@ async def test_every_client_sees_all_and_may_type(api: Session) -> None:
         await second.type("echo te''xt frame\n")
         await second.until("text frame")
         await first.until("text frame")
-        # Valid JSON is input like any other text: nothing is guessed from its looks.
+        # Without the sub-protocol JSON is input like any other text.
         await first.type('{"type":"resize","cols":5,"rows":5}\n')
         await second.until('resize","cols')
         await first.type("exit\n")
@@ -330,13 +330,13 @@ async def test_disconnecting_does_not_end_the_shell_and_output_is_replayed(api: 
         await tty.type("echo sec''ond\n")
         await tty.until(r"second\r\n[#$] ")
     async with connected(api, "re/connect?replay=0", protocols=(IN_BAND,)) as tty:
-        assert (await tty.told("replay"))["offset"] == (await answer(api.get("/process/pty/re")))[1]["offset"]
+        assert (await tty.control("replay"))["offset"] == (await answer(api.get("/process/pty/re")))[1]["offset"]
         await tty.type(b"echo th''ird\n")
         await tty.until("third\r\n")
     assert b"second" not in tty.output
 
 
-async def test_input_right_before_leaving_is_typed(api: Session, tmp_path: pathlib.Path) -> None:
+async def test_input_right_before_a_disconnect_is_written(api: Session, tmp_path: pathlib.Path) -> None:
     os.mkfifo(tmp_path / "done")
     async with connected(api, new("bye")) as tty:
         await tty.type(": >done\n")
@@ -370,7 +370,7 @@ async def test_replay_starts_at_a_line_once_the_head_is_lost(api: Session) -> No
     assert info["firstOffset"] == info["offset"] - 1024 * 1024
     for since in ("", "?since=5"):
         async with connected(api, f"long/connect{since}", protocols=(IN_BAND,)) as tty:
-            start = (await tty.told("replay"))["offset"]
+            start = (await tty.control("replay"))["offset"]
             await tty.until("over")
             assert 0 <= start - info["firstOffset"] < 10
     async with connected(api, f"long/connect?since={info['offset'] - 4}") as tty:
@@ -399,7 +399,7 @@ async def test_size_of_a_terminal_that_waits_for_its_first_client(api: Session) 
         assert (await answer(api.get("/process/pty/lazy")))[1]["active"] is True
 
 
-async def test_size_of_what_has_ended(api: Session) -> None:
+async def test_resize_of_an_ended_terminal(api: Session) -> None:
     async with connected(api, new("dead")) as tty:
         await tty.type("exit\n")
         await tty.end()
@@ -415,10 +415,10 @@ async def test_bad_sizes(api: Session, body: Any) -> None:
     assert (status, error["code"]) == (400, "INVALID_REQUEST_BODY")
 
 
-async def test_lazy_terminal_that_cannot_start_says_so_and_stays(api: Session, served: Served) -> None:
+async def test_lazy_terminal_that_cannot_start_reports_it_and_is_kept(api: Session, served: Served) -> None:
     await answer(api.post("/process/pty", json={"id": "lazy", "lazyStart": True, "cwd": "later"}))
     async with api.ws_connect("/process/pty/lazy/connect") as ws:
-        assert "later: no such file or directory" in (await Tty(ws).told("error"))["error"]
+        assert "later: no such file or directory" in (await Tty(ws).control("error"))["error"]
     (served.work / "later").mkdir()
     async with connected(api, "lazy/connect") as tty:
         await tty.type("pwd\n")
@@ -496,13 +496,13 @@ async def test_shell_at_its_prompt_does_not_hold_up_the_end(tmp_path: pathlib.Pa
             await served.component.terminals.close(60)
 
 
-async def test_too_many_clients_are_told(api: Session) -> None:
+async def test_too_many_clients_get_an_error(api: Session) -> None:
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(connected(api, new("full")))
         for _ in range(63):
             await stack.enter_async_context(connected(api, "full/connect"))
         async with connected(api, "full/connect") as tty:
-            assert "64 clients already" in (await tty.told("error"))["error"]
+            assert "64 clients already" in (await tty.control("error"))["error"]
             assert (await tty.end())[0] == 1011
 
 
@@ -512,34 +512,34 @@ async def test_names_that_are_not_text(api: Session, served: Served) -> None:
     assert caught.value.status == 400
     os.mkdir(os.fsencode(served.work) + b"/\xff")
     async with api.ws_connect(URL(f"{served.url}/process/pty/create-connect?id=x&cwd=%FF", encoded=True)) as ws:
-        await Tty(ws).told("connected")
+        await Tty(ws).control("connected")
         assert (await answer(api.get("/process/pty/x")))[1]["cwd"].endswith("/\ufffd")
     async with api.ws_connect(URL(f"{served.url}/process/pty/%FF/connect", encoded=True)) as ws:
-        assert "\ufffd not found" in (await Tty(ws).told("error"))["error"]
+        assert "\ufffd not found" in (await Tty(ws).control("error"))["error"]
 
 
 async def test_in_band_commands(api: Session) -> None:
     async with connected(api, new("band"), protocols=(IN_BAND,)) as tty:
         assert tty.ws.protocol == IN_BAND
-        assert await tty.told("replay") == {"type": "control", "status": "replay", "offset": 0}
+        assert await tty.control("replay") == {"type": "control", "status": "replay", "offset": 0}
         await tty.type('{"type":"ping","id":"7"}')
-        assert (await tty.told("pong"))["id"] == "7"
+        assert (await tty.control("pong"))["id"] == "7"
         await tty.type('{"type":"resize","cols":44,"rows":11}')
-        await tty.told("resized")
+        await tty.control("resized")
         await tty.type(b"stty size; sh -c 'echo re\"\"ady; exec sleep 1000'; echo inter''rupted $?\n")
         await tty.until("11 44.*ready")
         await tty.type('{"type":"signal","signal":"SIGTERM"}')
         await tty.until("interrupted 143")
         for bad in ("{", '{"type":"resize","cols":0,"rows":1}', '{"type":"dance"}'):
             await tty.type(bad)
-            assert (await tty.told("invalid"))["error"]
+            assert (await tty.control("invalid"))["error"]
         await tty.type('{"type":"signal","signal":"SIGNOTHING"}')
-        assert "SIGNOTHING" in (await tty.told("failed"))["error"]
+        assert "SIGNOTHING" in (await tty.control("failed"))["error"]
         await tty.type(b"exit 4\n")
-        assert (await tty.told("exited"))["exitCode"] == 4
+        assert (await tty.control("exited"))["exitCode"] == 4
 
 
-async def test_full_screen_program_draws_again_for_a_late_client(api: Session) -> None:
+async def test_full_screen_program_redraws_for_a_late_client(api: Session) -> None:
     script = "trap 'echo re''drawn' WINCH; echo re''ady; while :; do sleep 0.05; done"
     async with connected(api, new("draw")) as tty:
         await tty.type(f'sh -c "{script}"\n')
@@ -586,7 +586,7 @@ async def size_of(api: Session, name: str) -> int:
 
 
 async def still(api: Session, name: str) -> int:
-    """Wait until a terminal writes no more; return how much it wrote."""
+    """Wait until the output of a terminal stops; return its size."""
     last, now = -1, await size_of(api, name)
     while now != last:
         await asyncio.sleep(0.3)
@@ -603,7 +603,7 @@ async def test_only_client_holds_the_program_back_and_loses_nothing(api: Session
         await tty.until("er\r\n")
         await tty.type(b"go\n")
         held = await still(api, "sole")
-        # What the network takes, one window, and what is on its way.
+        # The socket buffers, one window, and output in flight.
         assert held < 12_000_000
         await tty.until("over")
         assert await size_of(api, "sole") > 14_000_000
@@ -622,5 +622,5 @@ async def test_client_that_does_not_read_delays_nobody_and_skips_ahead(api: Sess
         end = await size_of(api, "slow")
         skipped = [frame["offset"] for frame in slow.frames if frame["status"] == "skipped"]
         assert skipped
-        # It goes on with the newest, at the start of a line.
+        # It continues near the end, at the start of a line.
         assert end - 300_000 < skipped[-1] < end

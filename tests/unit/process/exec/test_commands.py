@@ -53,7 +53,7 @@ async def host(tmp_path: pathlib.Path) -> AsyncIterator[Host]:
     await made.close()
 
 
-async def test_nothing_is_kept_once_released(host: Host) -> None:
+async def test_no_output_is_kept_after_release(host: Host) -> None:
     assert await host.run("seq 3; exit 4") == (4, "1\n2\n3\n")
     while host.exec._runs:
         await asyncio.sleep(0)
@@ -113,7 +113,7 @@ async def test_timeout_reports_long_output_cut(host: Host) -> None:
     run.release()
 
 
-async def test_result_that_nobody_waits_for_is_not_an_error(host: Host, caplog: pytest.LogCaptureFixture) -> None:
+async def test_unawaited_result_is_not_logged_as_an_error(host: Host, caplog: pytest.LogCaptureFixture) -> None:
     run = await host.exec.start(host.exec.check(ExecuteRequest(command="sleep 100", timeout=0.05)))
     run.release()
     while host.exec._runs:
@@ -121,7 +121,7 @@ async def test_result_that_nobody_waits_for_is_not_an_error(host: Host, caplog: 
     assert caplog.records == []
 
 
-async def test_close_tells_waiting_commands_and_refuses_new_ones(tmp_path: pathlib.Path) -> None:
+async def test_close_fails_waiting_commands_and_refuses_new_ones(tmp_path: pathlib.Path) -> None:
     host = Host(tmp_path)
     command = host.exec.check(ExecuteRequest(command="sleep 100"))
     run = await host.exec.start(command)
@@ -133,7 +133,7 @@ async def test_close_tells_waiting_commands_and_refuses_new_ones(tmp_path: pathl
     await host.close()
 
 
-async def test_output_let_go_while_it_is_sent_is_no_complete_answer(host: Host) -> None:
+async def test_output_released_while_it_is_sent_is_no_complete_answer(host: Host) -> None:
     command = host.exec.check(ExecuteRequest(command="seq 500000", max_output_bytes=0))
     run = await host.exec.start(command)
     await run.ended

@@ -1,4 +1,4 @@
-"""Frames and cursors: whatever was written, in whatever pieces, is read exactly once."""
+"""Frames and cursors: each byte is read exactly once, however the output is split."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from toolbox.runs.exit_info import ExitInfo
 from toolbox.runs.registry import Entry, Kind
 
 CHANNELS = st.sampled_from([Channel.STDOUT, Channel.STDERR])
-# Whole and broken code points of every length, so that pieces often end inside one.
+# Complete and incomplete code points of every length, so that pieces often end inside one.
 PIECES = st.one_of(
     st.binary(min_size=1, max_size=6),
     st.text("aé€🙂", min_size=1, max_size=4).map(str.encode),
@@ -76,7 +76,7 @@ def test_text_cut_anywhere_stays_text(text: str, data: st.DataObject) -> None:
 
 
 class Reading(RuleBasedStateMachine):
-    """A process that writes, and readers that come and go with the cursors they were given."""
+    """A process that writes, and readers that resume from their cursors."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -152,7 +152,7 @@ async def spool(tmp_path: pathlib.Path) -> AsyncIterator[Spool]:
     await space.close()
 
 
-async def test_gap_between_pages_is_told(spool: Spool) -> None:
+async def test_gap_between_pages_is_reported(spool: Spool) -> None:
     entry = Entry(kind=Kind.EXEC, output=spool.output_log(Retention(head=10, tail=10)))
     entry.output.append(b"x" * 10 + b"-" * 80 + b"y" * 10)
     page = await logs.page(entry, None, limit=100, text=True)
@@ -167,7 +167,7 @@ async def test_gap_between_pages_is_told(spool: Spool) -> None:
 
 
 @pytest.mark.parametrize("cursor", ["-1", "101", " 1", "1_0", "²"])
-async def test_cursors_that_are_none(spool: Spool, cursor: str) -> None:
+async def test_invalid_cursors(spool: Spool, cursor: str) -> None:
     entry = Entry(kind=Kind.EXEC, output=spool.output_log())
     entry.output.append(b"x" * 100)
     with pytest.raises(InvalidCursor):
@@ -176,7 +176,7 @@ async def test_cursors_that_are_none(spool: Spool, cursor: str) -> None:
     await entry.output.close()
 
 
-async def test_follower_stops_with_the_process_though_something_holds_its_output(spool: Spool) -> None:
+async def test_follower_stops_at_exit_though_a_child_has_the_output_open(spool: Spool) -> None:
     entry = Entry(kind=Kind.EXEC, output=spool.output_log())
     entry.output.append(b"one")
     events = logs.follow(entry, None, text=True)

@@ -1,4 +1,4 @@
-"""Drawing what programs write."""
+"""Drawing the output of programs."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_plain_text_of_output() -> None:
     assert plain(b"\x1b[1mbold\x1b[0m\r\n\x1b]0;title\x07\tx\xff") == "bold\n\tx\ufffd"
 
 
-def test_pattern_is_looked_for_in_each_line() -> None:
+def test_pattern_matches_in_each_line() -> None:
     assert Matcher(None, r"^\w+ \d+$").search("nothing\nline 12\n") == "line 12"
     assert Matcher("12", None).search("line 12") == "12"
     assert Matcher("13", r"\d{3}").search("line 12") is None
@@ -99,6 +99,6 @@ def test_bad_pattern() -> None:
         Matcher(None, "(")
 
 
-def test_pattern_that_never_ends_is_given_up() -> None:
+def test_slow_pattern_times_out() -> None:
     with pytest.raises(BadRequest, match="too long"):
         Matcher(None, r"(?:(?:a|aa)+)+$").search("a" * 5000 + "b")

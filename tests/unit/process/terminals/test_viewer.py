@@ -1,4 +1,4 @@
-"""Positions in the output of a terminal, and who waits for whom."""
+"""Offsets of viewers, and the back-pressure of a terminal."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def fill(output_log: OutputLog, size: int) -> None:
         output_log.append(LINES * 4096)
 
 
-async def test_line_starts_after_the_end_of_one(output_log: OutputLog) -> None:
+async def test_boundary_is_after_the_end_of_a_line(output_log: OutputLog) -> None:
     fill(output_log, 128 * 1024)
     assert await boundary(output_log, 0) == 0
     assert await boundary(output_log, 1) == 16
@@ -63,7 +63,7 @@ async def test_start_where_the_head_is_lost(output_log: OutputLog) -> None:
     assert viewer.offset == 2 * MIB + 16
 
 
-async def test_viewer_that_was_overtaken_goes_on_with_the_newest(output_log: OutputLog) -> None:
+async def test_viewer_that_lost_output_continues_near_the_end(output_log: OutputLog) -> None:
     viewer = Viewer(output_log, Pace(output_log))
     await viewer.start(None, replay=True)
     fill(output_log, 64 * 1024)
@@ -79,7 +79,7 @@ async def test_viewer_that_was_overtaken_goes_on_with_the_newest(output_log: Out
     assert rest.startswith(LINES)
 
 
-async def test_the_first_of_the_viewers_sets_the_pace(output_log: OutputLog) -> None:
+async def test_viewer_with_the_largest_offset_sets_the_pace(output_log: OutputLog) -> None:
     pace, resumed = Pace(output_log), []
     fill(output_log, 2 * WINDOW)
     assert not pace.congested
