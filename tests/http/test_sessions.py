@@ -41,7 +41,7 @@ NEWEST = {"X-Daytona-SDK-Version": "0.226.1"}
 
 
 def _ignore(text: str, *, error: bool = False) -> None:
-    """Take no note of the entrypoint's output."""
+    """Record nothing of the entrypoint's output."""
     del text, error
 
 

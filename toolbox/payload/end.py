@@ -22,7 +22,7 @@ def finish(status: int, shared: "Set[str]", channel: "Any" = None) -> "NoReturn"
 
     The status is sent on ``channel`` just before, because the kernel needs milliseconds to free so much memory.
     """
-    for step in (_threads, atexit._run_exitfuncs, flush, lambda: _drop_objects(shared), flush, _flush_c):
+    for step in (_join_threads, atexit._run_exitfuncs, flush, lambda: _drop_objects(shared), flush, _flush_c):
         _try(step)
     if status == INTERRUPTED:
         die_of_interrupt()
@@ -49,7 +49,7 @@ def _try(step: "Callable[[], Any]") -> None:
         sys.excepthook(type(error), error, error.__traceback__)
 
 
-def _threads() -> None:
+def _join_threads() -> None:
     threading: Any = sys.modules.get("threading")
     if threading is not None:
         threading._shutdown()
@@ -65,6 +65,7 @@ def flush() -> None:
 def _drop_objects(shared: "Set[str]") -> None:
     """Drop modules and variables of the program, so that files are closed and destructors run."""
     names: Dict[str, Any] = sys.modules["__main__"].__dict__
+    # Names with an underscore first, as the interpreter does.
     for hidden in (True, False):
         for name in [name for name in names if name != "__builtins__" and name.startswith("_") == hidden]:
             names[name] = None

@@ -17,7 +17,7 @@ MAX_PIXELS = 4_000_000
 
 def read(figure: "Any") -> "Dict[str, Any]":
     """Return the MIME bundle of a figure: its chart, without data that cannot be read, and its picture."""
-    # The picture first: drawing is what places ticks and writes their labels.
+    # The picture first: ticks and their labels are only known after drawing.
     png = _picture(figure)
     chart: Dict[str, Any] = {"type": "unknown", "title": _title(figure), "elements": []}
     try:

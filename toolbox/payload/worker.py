@@ -44,6 +44,7 @@ def _prepare(state: "Any") -> None:
         random.seed()
     hooks.forked()
     _rehearse(state)
+    # A collection would write to the pages shared with the fork server, which the kernel then copies.
     gc.freeze()
 
 
@@ -67,11 +68,11 @@ def _take_environment(environ: "Dict[str, str]") -> None:
         time.tzset()
 
 
-def _exec_fresh(program: "Dict[str, Any]", charts: int) -> "NoReturn":
+def _exec_fresh(program: "Dict[str, Any]", output: int) -> "NoReturn":
     """Become a fresh interpreter: what was imported here is not what this program would import."""
     source = os.memfd_create("code", 0)
     os.write(source, program["code"].encode("utf-8", "surrogatepass"))
     os.lseek(source, 0, os.SEEK_SET)
-    os.set_inheritable(charts, True)
+    os.set_inheritable(output, True)
     start = os.path.join(os.path.dirname(os.path.abspath(__file__)), "start.py")
-    os.execv(sys.executable, [sys.executable, "-u", start, str(source), str(charts), *program["argv"]])
+    os.execv(sys.executable, [sys.executable, "-u", start, str(source), str(output), *program["argv"]])

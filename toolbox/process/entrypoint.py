@@ -31,10 +31,10 @@ LAST_WORDS_SECONDS = 1.0
 
 
 class OnOutput(Protocol):
-    """Take a piece of output, for telemetry."""
+    """Record a piece of output, for telemetry."""
 
     def __call__(self, text: str, *, error: bool = False) -> None:
-        """Take one piece."""
+        """Record one piece."""
 
 
 class Entrypoint:
@@ -52,7 +52,7 @@ class Entrypoint:
         self.entry: Entry | None = None
 
     async def start(self) -> None:
-        """Start the command, if there is one; failing to is what its log says, and leaves the daemon up."""
+        """Start the command, if there is one; a failed start is recorded as its output and does not stop the daemon."""
         argv = self.argv
         if not argv:
             return
@@ -112,7 +112,7 @@ class Entrypoint:
             log.info("entrypoint ended", extra=self.entry.log_fields(end))
 
     async def stop(self) -> None:
-        """End the command and everything below it, and show its last words."""
+        """End the command and its process tree, and copy the rest of its output."""
         if self._run is not None and self._process is not None:
             await self._run.abort(self._grace)
             self._process.release()

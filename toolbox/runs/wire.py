@@ -47,7 +47,7 @@ class Details(Wire, kw_only=True):
 
 
 class SignalRequest(Wire, kw_only=True):
-    """Send a signal, and another one if the process still runs after a while."""
+    """Send a signal, and a second one if the process still runs after ``escalateAfterMs``."""
 
     signal: Annotated[str, msgspec.Meta(min_length=1, max_length=32)] | int
     escalate_after_ms: Annotated[int, msgspec.Meta(ge=0, le=3_600_000)] | None = None

@@ -1,4 +1,4 @@
-"""Put code runs together: the fork servers, the runs and their API."""
+"""Build code runs: the fork servers, the runs and their API."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class CodeComponent:
         self.apis = (CodeApi(self.runs),)
 
     async def stop(self) -> None:
-        """Kill what runs and answer those who wait for it; end the fork servers."""
+        """Kill running programs, which answers their requests; end the fork servers."""
         await self.runs.close()
         await self.fork_servers.close()
 
     async def close(self) -> None:
-        """Release all output, also of what is being sent."""
+        """Release all output, also that of answers in progress."""
         await self.runs.release()

@@ -38,7 +38,7 @@ class LaunchPlan(msgspec.Struct, frozen=True):
 
 
 class JavaScript:
-    """LaunchPlan JavaScript and TypeScript programs."""
+    """Plan JavaScript and TypeScript programs."""
 
     def __init__(self, procs: Procs, programs: Programs, env: Mapping[str, str]) -> None:
         self._procs = procs
@@ -48,7 +48,7 @@ class JavaScript:
         self._stripper = Stripper(procs, env)
 
     async def javascript(self, code: str, argv: Sequence[str], path: str) -> LaunchPlan:
-        """LaunchPlan a JavaScript program: node, which detects whether it is CommonJS or an ES module, else bun."""
+        """Plan a JavaScript program: node, which detects whether it is CommonJS or an ES module, else bun."""
         node = await self._programs.find(("node",), path)
         if node:
             return _node(node, code, argv)
@@ -58,7 +58,7 @@ class JavaScript:
         raise NoRuntimeError("sh: 1: node: not found\n")
 
     async def typescript(self, code: str, argv: Sequence[str], path: str) -> LaunchPlan:
-        """LaunchPlan a TypeScript program on the fastest installed runtime."""
+        """Plan a TypeScript program on the fastest installed runtime."""
         for name in _TYPESCRIPT:
             program = await self._programs.find((name,), path)
             plan = await self._typescript(name, program, code, argv) if program else None
@@ -79,7 +79,7 @@ class JavaScript:
         return LaunchPlan([program, *loader, *argv], code.encode(), _QUIET)
 
     async def _stripped(self, node: str, code: str, argv: Sequence[str]) -> LaunchPlan | None:
-        """LaunchPlan for node, with the types stripped by the helper; None if this node is too old for TypeScript."""
+        """Plan for node, with the types stripped by the helper; None if this node is too old for TypeScript."""
         version = await self._version(node)
         if version < (22, 7):
             return None

@@ -15,7 +15,7 @@ class ExecComponent:
         self.apis = (ExecApi(self.commands),)
 
     async def stop(self) -> None:
-        """Kill what runs and answer those who wait for it."""
+        """Kill running commands, which answers their requests."""
         await self.commands.close()
 
     async def close(self) -> None:

@@ -9,7 +9,7 @@ from toolbox.runs.context import ProcessContext
 
 
 class ProcessesComponent:
-    """Own everything behind ``/processes``; ``open_terminal`` starts what has the kind ``pty``."""
+    """Own everything behind ``/processes``; ``open_terminal`` starts processes of kind ``pty``."""
 
     def __init__(self, context: ProcessContext, open_terminal: OpenTerminal | None = None) -> None:
         self._launcher = Launcher(context, open_terminal)
@@ -17,7 +17,7 @@ class ProcessesComponent:
         self.apis = (ProcessesApi(self.processes),)
 
     async def stop(self) -> None:
-        """Kill what was started here and see it end; requests that wait for it are answered."""
+        """Kill the processes that were started here and wait for their exit, which answers pending waits."""
         await self.processes.close()
         await self._launcher.close()
 

@@ -108,14 +108,8 @@ class Launcher:
                 raise _failed(error) from error
             raise
         entry.began(process, limits)
-        run = Run(
-            entry,
-            process,
-            limit=_time_limit(request),
-            started=started,
-        )
-        # The registry owns the output, for as long as the request says.
-        run.release()
+        run = Run(entry, process, limit=_time_limit(request), started=started)
+        run.release()  # the registry owns the output
         await self._runs.begin(run)
         return entry
 

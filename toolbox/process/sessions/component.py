@@ -36,7 +36,7 @@ class SessionsComponent:
         self.apis = (SessionsApi(self.sessions, EntrypointSession(entrypoint, self._workers)),)
 
     async def stop(self) -> None:
-        """End all sessions; their logs stay."""
+        """End all sessions; their logs are kept."""
         await self.sessions.close(self._stop_grace)
 
     async def close(self) -> None:

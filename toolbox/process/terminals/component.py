@@ -10,7 +10,7 @@ from toolbox.runs.context import ProcessContext
 
 
 class TerminalsComponent:
-    """Own everything behind ``/process/pty``; ``grace`` is what their shells get at shutdown."""
+    """Own everything behind ``/process/pty``; shells get ``grace`` seconds at shutdown."""
 
     def __init__(self, context: ProcessContext, *, grace: float) -> None:
         self.terminals = Terminals(context)
@@ -23,5 +23,5 @@ class TerminalsComponent:
         await self.terminals.close(self._grace)
 
     async def close(self) -> None:
-        """End the thread that draws; requests must be over."""
+        """End the drawing thread; no request may be open."""
         await self._screens.close()
