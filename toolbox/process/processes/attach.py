@@ -8,11 +8,9 @@ from typing import Any
 
 from toolbox import wire
 from toolbox.errors import Unavailable
+from toolbox.process.subprotocols import close_code, exit_reason
 from toolbox.runs import output
-from toolbox.runs.exit_info import ExitInfo
 from toolbox.runs.registry import Entry
-
-_REASONS = {130: "Ctrl+C", 137: "SIGKILL", 143: "SIGTERM"}
 
 
 class Attachment:
@@ -44,16 +42,8 @@ class Attachment:
         end = await self._entry.wait()
         if end.reason == "sandbox_stopped":
             raise Unavailable("daemon is shutting down")
-        return closing(end)
-
-
-def closing(end: ExitInfo) -> tuple[dict[str, Any], int]:
-    """Return the close reason, in the form that terminals use, and the close code."""
-    facts: dict[str, Any] = {"exitCode": end.code}
-    if end.code:
-        usual = f"signal {end.code - 128}" if end.code > 128 else "non-zero exit"
-        facts["exitReason"] = _REASONS.get(end.code, usual)
-    return facts, 1011 if end.code else 1000
+        reason = exit_reason(end.code)
+        return {"exitCode": end.code, **({"exitReason": reason} if reason else {})}, close_code(end.code)
 
 
 def control(status: str, **facts: Any) -> str:

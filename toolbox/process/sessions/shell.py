@@ -7,9 +7,8 @@ import functools
 import os
 import pathlib
 import time
-from collections.abc import Mapping, Sequence
-
-import msgspec
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from toolbox.host.child import Child, ExitStatus
 from toolbox.host.exit_report import Counters, shell_counters
@@ -26,7 +25,7 @@ _OPENED_TRIES, _OPENED_SECONDS = 500, 0.01
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
-class _ControlPipes(msgspec.Struct, frozen=True):
+class _ControlPipes(NamedTuple):
     """Control pipes: ``run`` starts the next command, ``exit_status`` returns how it ended."""
 
     run: int
@@ -67,7 +66,7 @@ class SessionShell:
             launch = Launch(driver.arguments(shell, folder), env=env, cwd=cwd, executable=shell.path, limits=limits)
             child = await procs.spawn_raw(launch)
         except BaseException:
-            _close(pipes)
+            _close_all(pipes)
             raise
         return cls(shell, child, folder, pipes, workers)
 
@@ -89,7 +88,7 @@ class SessionShell:
 
     def _prepare(self, script: bytes, interactive: bool) -> Pipes:
         """Write the script, create the pipes and read the counters before a command; blocks."""
-        pipes = _prepare(self._folder, script, interactive)
+        pipes = _create_pipes(self._folder, script, interactive)
         self.counters = shell_counters(self.child)
         return pipes
 
@@ -118,8 +117,8 @@ class SessionShell:
             await asyncio.sleep(_OPENED_SECONDS)
 
     def close(self) -> None:
-        """Close our descriptors; the shell has ended."""
-        _close(self._control)
+        """Close the control pipes, after the shell has exited."""
+        _close_all(self._control)
 
 
 def _open_control_pipes(folder: pathlib.Path) -> _ControlPipes:
@@ -131,11 +130,7 @@ def _open_control_pipes(folder: pathlib.Path) -> _ControlPipes:
     return _ControlPipes(*descriptors)
 
 
-def _close(pipes: _ControlPipes) -> None:
-    _close_all((pipes.run, pipes.exit_status))
-
-
-def _prepare(folder: pathlib.Path, script: bytes, interactive: bool) -> Pipes:
+def _create_pipes(folder: pathlib.Path, script: bytes, interactive: bool) -> Pipes:
     """Write the script and create the pipes of a command, replacing the previous ones; blocks."""
     _fresh(folder, driver.SCRIPT).write_bytes(script)
     fds: list[int] = []
@@ -154,7 +149,7 @@ def _prepare(folder: pathlib.Path, script: bytes, interactive: bool) -> Pipes:
     return Pipes(*fds)
 
 
-def _close_all(descriptors: Sequence[int]) -> None:
+def _close_all(descriptors: Iterable[int]) -> None:
     for fd in descriptors:
         os.close(fd)
 

@@ -19,7 +19,7 @@ import msgspec
 from toolbox import wire
 from toolbox.errors import BadRequest, ToolboxError
 from toolbox.host.child import ExitStatus
-from toolbox.process.subprotocols import EXIT_CONTROL, PTY_ENVS
+from toolbox.process.subprotocols import EXIT_CONTROL, INTERNAL, PTY_ENVS, close_code, exit_reason
 from toolbox.process.terminals.terminal import Terminal
 from toolbox.process.terminals.viewer import Skip, Viewer
 from toolbox.process.terminals.wire import CloseReason, Command, ConnectQuery, Control, PingCommand, ResizeCommand
@@ -29,11 +29,9 @@ log = logging.getLogger(__name__)
 # Our extension: text frames of the client are commands, and it gets all control frames.
 IN_BAND = "X-Toolbox-Pty-Control"
 MAX_ENVS = 64 * 1024
-NORMAL, INTERNAL = 1000, 1011
 # How long after a disconnect the client's last input may take to be written.
 LAST_WORDS = 1.0
 _COMMAND: Any = Command
-_REASONS = {130: "Ctrl+C", 137: "SIGKILL", 143: "SIGTERM"}
 
 
 class Socket(Protocol):
@@ -74,13 +72,6 @@ def requested_envs(protocols: Sequence[str]) -> dict[str, str]:
     if any(char in name for name in envs for char in "\r\n"):
         raise BadRequest("bad request: name of an environment variable contains a line break")
     return envs
-
-
-def exit_reason(code: int) -> str | None:
-    """Return the reason of an exit code for the close frame, None for 0."""
-    if code == 0:
-        return None
-    return _REASONS.get(code) or (f"signal {code - 128}" if code > 128 else "non-zero exit")
 
 
 async def refuse(socket: Socket, error: ToolboxError) -> None:
@@ -130,8 +121,8 @@ class TerminalConnection:
         if self._knows_exit:
             frame = Control("control", "exited", exit_code=status.code, exit_reason=reason)
             await self._socket.send_text(_frame(frame))
-        code = NORMAL if status.code == 0 else INTERNAL
-        await self._socket.close(code, wire.encode(CloseReason(exit_code=status.code, exit_reason=reason)).decode())
+        text = wire.encode(CloseReason(exit_code=status.code, exit_reason=reason)).decode()
+        await self._socket.close(close_code(status.code), text)
 
     async def _type(self) -> None:
         try:
