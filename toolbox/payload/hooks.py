@@ -1,4 +1,4 @@
-"""Patch a plotting library when it is imported, and only then load what reads figures."""
+"""Patch a plotting library when it is imported, and only then load the modules that read figures."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Records of calls that draw, for what cannot be read from the artists afterwards."""
+"""Records of plotting calls: data that cannot be read from the artists afterwards."""
 
 import weakref
 

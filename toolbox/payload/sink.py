@@ -26,7 +26,7 @@ def open_on(fd: int) -> None:
 
 
 def put(mime: "Dict[str, Any]") -> bool:
-    """Write the MIME bundle of a figure; one that exceeds the capacity loses its data, then its picture, then all."""
+    """Write the MIME bundle of a figure; over the capacity without data, then without picture, else not at all."""
     import json
 
     chart = mime[CHART]

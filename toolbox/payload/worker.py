@@ -38,7 +38,7 @@ def main(channel: socket.socket, state: "Any") -> "NoReturn":
 
 
 def _prepare(state: "Any") -> None:
-    """Do what a fresh interpreter would have done by now, and what does not depend on the program."""
+    """Do what a fresh interpreter does at its start, as far as it does not depend on the program."""
     random = sys.modules.get("numpy.random")
     if random is not None:
         random.seed()
@@ -69,7 +69,7 @@ def _take_environment(environ: "Dict[str, str]") -> None:
 
 
 def _exec_fresh(program: "Dict[str, Any]", output: int) -> "NoReturn":
-    """Become a fresh interpreter: what was imported here is not what this program would import."""
+    """Become a fresh interpreter: the modules imported here are not those that this program would import."""
     source = os.memfd_create("code", 0)
     os.write(source, program["code"].encode("utf-8", "surrogatepass"))
     os.lseek(source, 0, os.SEEK_SET)

@@ -73,7 +73,7 @@ class CodeRuns:
         self._runs: RunSet = RunSet("code run")
 
     def check(self, request: CodeRunRequest) -> Program:
-        """Refuse what cannot be run."""
+        """Validate a request."""
         if request.language not in _LANGUAGES:
             raise BadRequest(f"bad request: unsupported language: {request.language}")
         if any("\0" in argument for argument in request.argv or ()):

@@ -1,4 +1,4 @@
-"""Put command execution together: the commands that run and their API."""
+"""Build command execution: the commands and their API."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ class ExecComponent:
         await self.commands.close()
 
     async def close(self) -> None:
-        """Release all output, also of what is being sent."""
+        """Release all output, also that of answers in progress."""
         await self.commands.release()

@@ -1,4 +1,4 @@
-"""``/process/session``: sessions, their commands and the logs of those."""
+"""``/process/session``: sessions, their commands and the logs of commands."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class Form(enum.Enum):
 
 
 def release(version: str, protocols: list[str]) -> tuple[int, int] | None:
-    """Return major and minor version of the client's SDK, None without one; what is not a version is the newest."""
+    """Return major and minor version of the SDK, None without one; an unreadable version counts as the newest."""
     token = next((token.removeprefix(_OFFER) for token in protocols if token.startswith(_OFFER)), "")
     given = version or token
     if not given:

@@ -195,7 +195,7 @@ def _check_id(session_id: str) -> None:
     if not session_id:
         raise InvalidBody("invalid request body: sessionId is required")
     if "\0" in session_id or len(session_id.encode("utf-8", "surrogateescape")) > MAX_ID:
-        raise BadRequest(f"bad request: sessionId holds a nul character or is over {MAX_ID} bytes")
+        raise BadRequest(f"bad request: sessionId contains a nul character or is over {MAX_ID} bytes")
     if session_id == ENTRYPOINT:
         raise BadRequest(f"bad request: sessionId is reserved: {ENTRYPOINT}")
 

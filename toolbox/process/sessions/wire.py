@@ -103,7 +103,7 @@ class Input(Wire, kw_only=True):
 
 
 class DeleteQuery(Wire, kw_only=True):
-    """``keepBackground`` ends only the shell, not what it started."""
+    """With ``keepBackground`` only the shell ends, not the processes it left in the background."""
 
     keep_background: Flag | None = None
 
