@@ -249,7 +249,7 @@ def test_marker_lines_of_old_wrappers_become_charts(run: Run) -> None:
     [
         ({"language": "cobol"}, "bad request: unsupported language: cobol"),
         ({"envs": {"a b": "c"}}, "bad request: invalid environment variable name: 'a b'"),
-        ({"argv": ["\0"]}, "bad request: argv contains a nul character"),
+        ({"argv": ["\0"]}, "bad request: argv contains a NUL byte"),
     ],
 )
 def test_invalid_request_is_refused(served: Process, fields: dict[str, Any], message: str) -> None:

@@ -240,7 +240,7 @@ async def test_create_options(client: Client, fields: dict[str, Any], output: st
         ({"argv": []}, 400, "INVALID_REQUEST_BODY", "argv is empty"),
         ({"argv": [""]}, 400, "INVALID_REQUEST_BODY", "argv is empty"),
         ({"shellCommand": " \n"}, 400, "INVALID_REQUEST_BODY", "shellCommand is empty"),
-        ({"argv": ["a\0"]}, 400, "BAD_REQUEST", "argv contains a nul character"),
+        ({"argv": ["a\0"]}, 400, "BAD_REQUEST", "argv contains a NUL byte"),
         ({"argv": ["true"], "env": {"A=B": ""}}, 400, "BAD_REQUEST", "invalid environment variable name: 'A=B'"),
         ({"argv": ["true"], "stdin": "file"}, 400, "INVALID_REQUEST_BODY", "stdin"),
         ({"argv": ["true"], "kind": "x"}, 400, "INVALID_REQUEST_BODY", "kind"),

@@ -59,7 +59,7 @@ def check(variables: Mapping[str, str]) -> None:
         if not name or "=" in name or "\0" in name:
             raise BadRequest(f"bad request: invalid environment variable name: '{name}'")
         if "\0" in value:
-            raise BadRequest(f"bad request: environment variable {name} contains a nul character")
+            raise BadRequest(f"bad request: environment variable {name} contains a NUL byte")
 
 
 class Environment:

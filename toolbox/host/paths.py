@@ -17,7 +17,7 @@ from toolbox.errors import BadRequest, InvalidPath
 def encode(text: str) -> bytes:
     """Return the bytes of a path; raise ``InvalidPath`` for NUL and for text that no bytes decode to."""
     if "\0" in text:
-        raise InvalidPath(f"path holds a NUL byte: {text!r}")
+        raise InvalidPath(f"path contains a NUL byte: {text!r}")
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError as error:

@@ -138,5 +138,5 @@ class Router:
 def _segment(raw: str) -> str:
     value = unquote(raw)
     if "\0" in value:
-        raise BadRequest("bad request: path holds a NUL byte")
+        raise BadRequest("bad request: path contains a NUL byte")
     return value

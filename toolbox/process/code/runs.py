@@ -77,7 +77,7 @@ class CodeRuns:
         if request.language not in _LANGUAGES:
             raise BadRequest(f"bad request: unsupported language: {request.language}")
         if any("\0" in argument for argument in request.argv or ()):
-            raise BadRequest("bad request: argv contains a nul character")
+            raise BadRequest("bad request: argv contains a NUL byte")
         envs = {**(request.env or {}), **(request.envs or {})}
         env.check_names(envs)
         env.check(envs)

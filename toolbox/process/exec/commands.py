@@ -89,7 +89,7 @@ class Commands:
             raise BadRequest("bad request: command cannot be empty or whitespace-only")
         cwd = request.cwd or ""
         if "\0" in request.command or "\0" in cwd:
-            raise BadRequest(f"bad request: {'cwd' if chr(0) in cwd else 'command'} contains a nul character")
+            raise BadRequest(f"bad request: {'cwd' if chr(0) in cwd else 'command'} contains a NUL byte")
         envs = {**(request.env or {}), **(request.envs or {})}
         if envs:
             env.check_names(envs)

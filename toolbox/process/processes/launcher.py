@@ -78,7 +78,7 @@ class Launcher:
             raise InvalidBody("invalid request body: shellCommand is empty")
         for name, value in (("argv", request.argv), ("shellCommand", request.shell_command), ("cwd", request.cwd)):
             if value and any("\0" in item for item in ([value] if isinstance(value, str) else value)):
-                raise BadRequest(f"bad request: {name} contains a nul character")
+                raise BadRequest(f"bad request: {name} contains a NUL byte")
         env.check(request.env or {})
         if request.terminal is not None and request.kind != "pty":
             raise UnsupportedOperation("terminal needs kind pty")

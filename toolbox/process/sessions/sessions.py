@@ -120,7 +120,7 @@ class Sessions:
         if request.command.isspace():
             raise BadRequest("bad request: command cannot be empty or whitespace-only")
         if "\0" in request.command:
-            raise BadRequest("bad request: command contains a nul character")
+            raise BadRequest("bad request: command contains a NUL byte")
         _refuse_entrypoint(session_id, "run commands in")
         session = await self.get(session_id)
         echo = not request.suppress_input_echo
@@ -195,7 +195,7 @@ def _check_id(session_id: str) -> None:
     if not session_id:
         raise InvalidBody("invalid request body: sessionId is required")
     if "\0" in session_id or len(session_id.encode("utf-8", "surrogateescape")) > MAX_ID:
-        raise BadRequest(f"bad request: sessionId contains a nul character or is over {MAX_ID} bytes")
+        raise BadRequest(f"bad request: sessionId contains a NUL byte or is over {MAX_ID} bytes")
     if session_id == ENTRYPOINT:
         raise BadRequest(f"bad request: sessionId is reserved: {ENTRYPOINT}")
 

@@ -142,7 +142,7 @@ class Terminals:
             raise BadRequest(f"bad request: id cannot be {_RESERVED}")
         cwd = request.cwd or ""
         if "\0" in request.id or "\0" in cwd:
-            raise BadRequest(f"bad request: {'cwd' if chr(0) in cwd else 'id'} contains a nul character")
+            raise BadRequest(f"bad request: {'cwd' if chr(0) in cwd else 'id'} contains a NUL byte")
         if wire.text(request.id) != request.id:
             raise BadRequest("bad request: id is not valid utf-8")
         envs = {"TERM": TERM, **(request.envs or {})}
