@@ -51,7 +51,7 @@ class OtherDomain:
         async def ready(started: Started) -> MessageStream:
             stream = await MessageStream.over_socket(started.control, JsonLines())
             started.on_end(stream.close)
-            assert await stream.receive() == "ready"
+            assert await stream.receive() == b'"ready"'
             return stream
 
         helper = SupervisedChild(

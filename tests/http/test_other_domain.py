@@ -42,8 +42,8 @@ async def test_helpers_of_another_domain_are_supervised_and_pooled(server: Runni
         helper = await domain.pool.take()
         assert helper is not None
         async with helper.use() as stream:
-            await stream.send({"ask": 1})
-            assert await stream.receive() == {"ask": 1}
+            await stream.send(b'{"ask": 1}')
+            assert await stream.receive() == b'{"ask": 1}'
         assert helper.state.state == "ready"
     finally:
         await domain.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 
 from toolbox.host import tree
 from toolbox.host.child import ExitStatus
@@ -15,13 +16,19 @@ from toolbox.process.sessions.shell import SessionShell
 
 
 class CommandProcess:
-    """One command in the shell of a session."""
+    """One command in the shell of a session; ``record``, which blocks, writes it down before it runs."""
 
     def __init__(
-        self, shell: SessionShell, command: SessionCommand, reporter: ExitReporter, workers: WorkerPool
+        self,
+        shell: SessionShell,
+        command: SessionCommand,
+        record: Callable[[], None],
+        reporter: ExitReporter,
+        workers: WorkerPool,
     ) -> None:
         self._shell = shell
         self._command = command
+        self._record = record
         self._reporter = reporter
         self._workers = workers
         self._status: ExitStatus | None = None
@@ -32,9 +39,13 @@ class CommandProcess:
         return self._status is None
 
     async def settle(self) -> ExitStatus:
-        """Run the command, once, to the end of its output."""
+        """Run the command, once, to the end of its output.
+
+        Its requests are answered then; the registry records the end a moment later, with what the command used.
+        """
         if self._status is None:
-            self._status = await self._shell.run(self._command)
+            self._status = await self._shell.run(self._command, self._record)
+            self._command.end(self._status.code)
         return self._status
 
     async def report(self) -> ExitReport:

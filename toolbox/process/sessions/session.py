@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import time
 from collections.abc import Callable, Coroutine
@@ -178,14 +179,10 @@ class Session:
         log.info("session ended", extra={"session": self.id, "exit_code": end.code, "seconds": seconds})
 
     async def _run(self, shell: SessionShell, command: SessionCommand) -> None:
-        await self._workers.run(self.folder.record, Record(command=command.id, text=command.text))
-        process = CommandProcess(shell, command, self._reporter, self._workers)
         assert command.entry is not None
-
-        async def at_end(end: ExitInfo) -> None:
-            command.end(end.code)
-
-        run = Run(command.entry, process, at_end=at_end)
+        record = functools.partial(self.folder.record, Record(command=command.id, text=command.text))
+        process = CommandProcess(shell, command, record, self._reporter, self._workers)
+        run = Run(command.entry, process)
         run.release()  # the session owns the log
         await run.live()
         error = run.ended.exception()

@@ -7,7 +7,7 @@ import functools
 import os
 import pathlib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from toolbox.host.child import Child, ExitStatus
@@ -70,10 +70,10 @@ class SessionShell:
             raise
         return cls(shell, child, folder, pipes, workers)
 
-    async def run(self, command: SessionCommand) -> ExitStatus:
+    async def run(self, command: SessionCommand, record: Callable[[], None]) -> ExitStatus:
         """Run a command to its end; return its exit status, or that of the shell if the command ended it."""
         text = driver.script(self._shell, command.text.encode("utf-8", "surrogateescape"))
-        pipes = await self._workers.run(self._prepare, text, command.background)
+        pipes = await self._workers.run(self._prepare, text, command.background, record)
         command.since = int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS)
         command.connect(pipes, functools.partial(self._reads, command))
         try:
@@ -86,8 +86,9 @@ class SessionShell:
         await drained(command.pipe_readers, self._loop.time())
         return await self.child.wait() if code is None else ExitStatus(code)
 
-    def _prepare(self, script: bytes, interactive: bool) -> Pipes:
+    def _prepare(self, script: bytes, interactive: bool, record: Callable[[], None]) -> Pipes:
         """Write the script, create the pipes and read the counters before a command; blocks."""
+        record()
         pipes = _create_pipes(self._folder, script, interactive)
         self.counters = shell_counters(self.child)
         return pipes
