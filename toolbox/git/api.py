@@ -28,6 +28,7 @@ from toolbox.errors import (
     NotFound,
     Unprocessable,
 )
+from toolbox.git import wire
 from toolbox.git.branches import Branches
 from toolbox.git.cli import ProgressCallback
 from toolbox.git.cloning import Cloning
@@ -37,36 +38,6 @@ from toolbox.git.history import History
 from toolbox.git.progress import Reporter
 from toolbox.git.remotes import Remotes
 from toolbox.git.transfer import Transfer
-from toolbox.git.wire import (
-    DeleteBranchQuery,
-    GitAddRemoteRequest,
-    GitAddRequest,
-    GitAuthenticateRequest,
-    GitBranchRequest,
-    GitCheckoutRequest,
-    GitCloneRequest,
-    GitCommitInfo,
-    GitCommitRequest,
-    GitCommitResponse,
-    GitConfigQuery,
-    GitConfigResponse,
-    GitConfigureUserRequest,
-    GitDeleteBranchRequest,
-    GitFetchRequest,
-    GitForgetQuery,
-    GitInitRequest,
-    GitPullRequest,
-    GitPushRequest,
-    GitResetRequest,
-    GitRestoreRequest,
-    GitSetConfigRequest,
-    GitStatus,
-    HistoryQuery,
-    ListBranchResponse,
-    ListRemotesResponse,
-    RemotePath,
-    RepoQuery,
-)
 from toolbox.git.working_tree import WorkingTree
 from toolbox.http.disconnect import disconnected, until, while_connected
 from toolbox.http.endpoint import MIB, Request, endpoint
@@ -100,7 +71,7 @@ class GitApi:
         self._git = services
 
     @endpoint("POST", "/git/clone", tag=TAG, errors=(*NETWORK, GitDirtyWorktree))
-    async def clone_repository(self, request: Request, body: GitCloneRequest) -> None:
+    async def clone_repository(self, request: Request, body: wire.GitCloneRequest) -> None:
         """Clone a repository.
 
         Clone, push, pull and fetch take ``Accept: text/event-stream`` (or ``application/x-ndjson``): events
@@ -110,69 +81,69 @@ class GitApi:
         return await _follow(request, lambda on_progress: self._git.cloning.clone(body, on_progress))
 
     @endpoint("POST", "/git/init", tag=TAG, status=201, errors=(BadRequest, InvalidBody, Conflict, FileAccessDenied))
-    async def init_repository(self, body: GitInitRequest) -> None:
+    async def init_repository(self, body: wire.GitInitRequest) -> None:
         """Make a repository; an existing one is not changed."""
         await self._git.cloning.init(body)
 
     @endpoint("GET", "/git/status", tag=TAG, errors=READ)
-    async def get_status(self, query: RepoQuery, request: Request) -> GitStatus:
+    async def get_status(self, query: wire.RepoQuery, request: Request) -> wire.GitStatus:
         """Return changed files, and the commits ahead of and behind the upstream."""
         return await while_connected(request, self._git.working_tree.status(query.path))
 
     @endpoint("POST", "/git/add", tag=TAG, errors=(*WRITE, FileMissing), body_limit=LONG_LISTS)
-    async def add_files(self, body: GitAddRequest) -> None:
+    async def add_files(self, body: wire.GitAddRequest) -> None:
         """Stage files, all or nothing."""
         await self._git.working_tree.add(body)
 
     @endpoint("POST", "/git/commit", tag=TAG, errors=(*WRITE, GitMergeConflict))
-    async def commit_changes(self, body: GitCommitRequest) -> GitCommitResponse:
+    async def commit_changes(self, body: wire.GitCommitRequest) -> wire.GitCommitResponse:
         """Commit what is staged; no hook runs."""
         return await self._git.working_tree.commit(body)
 
     @endpoint("POST", "/git/push", tag=TAG, errors=(*NETWORK, GitPushRejected, GitRemoteRejected))
-    async def push_changes(self, request: Request, body: GitPushRequest) -> None:
+    async def push_changes(self, request: Request, body: wire.GitPushRequest) -> None:
         """Push a branch to the branch of the same name."""
         return await _follow(request, lambda on_progress: self._git.transfer.push(body, on_progress))
 
     @endpoint("POST", "/git/pull", tag=TAG, errors=(*NETWORK, GitDirtyWorktree, GitMergeConflict))
-    async def pull_changes(self, request: Request, body: GitPullRequest) -> None:
+    async def pull_changes(self, request: Request, body: wire.GitPullRequest) -> None:
         """Fetch the upstream branch and fast-forward to it."""
         return await _follow(request, lambda on_progress: self._git.transfer.pull(body, on_progress))
 
     @endpoint("POST", "/git/fetch", tag=TAG, errors=NETWORK)
-    async def fetch_changes(self, request: Request, body: GitFetchRequest) -> None:
+    async def fetch_changes(self, request: Request, body: wire.GitFetchRequest) -> None:
         """Fetch a branch, or everything a remote is configured for."""
         return await _follow(request, lambda on_progress: self._git.transfer.fetch(body, on_progress))
 
     @endpoint("GET", "/git/branches", tag=TAG, errors=READ)
-    async def list_branches(self, query: RepoQuery) -> ListBranchResponse:
+    async def list_branches(self, query: wire.RepoQuery) -> wire.ListBranchResponse:
         """List local branches."""
         return await self._git.branches.list_all(query.path)
 
     @endpoint("POST", "/git/branches", tag=TAG, status=201, errors=(*WRITE, GitBranchExists, GitMergeConflict))
-    async def create_branch(self, body: GitBranchRequest) -> None:
+    async def create_branch(self, body: wire.GitBranchRequest) -> None:
         """Make a branch at HEAD and switch to it."""
         await self._git.branches.create(body)
 
     @endpoint("DELETE", "/git/branches", tag=TAG, status=204, errors=(*WRITE, GitBranchNotFound))
-    async def delete_branch(self, query: DeleteBranchQuery, body: GitDeleteBranchRequest) -> None:
+    async def delete_branch(self, query: wire.DeleteBranchQuery, body: wire.GitDeleteBranchRequest) -> None:
         """Delete a branch, merged or not."""
         await self._git.branches.delete(query, body)
 
     @endpoint("POST", "/git/checkout", tag=TAG, errors=WORKTREE)
-    async def checkout_branch(self, body: GitCheckoutRequest) -> None:
+    async def checkout_branch(self, body: wire.GitCheckoutRequest) -> None:
         """Switch to a branch, a tag or a commit."""
         await self._git.working_tree.checkout(body)
 
     @endpoint("GET", "/git/history", tag=TAG, errors=(*READ, GitBranchNotFound))
-    async def get_commit_history(self, query: HistoryQuery, request: Request) -> list[GitCommitInfo]:
+    async def get_commit_history(self, query: wire.HistoryQuery, request: Request) -> list[wire.GitCommitInfo]:
         """List commits, the newest first; filter by revision, file, author or date, or page through them."""
         whole = await self._git.history.whole(query)
         if whole is not None:
             return _ready(web.Response(body=whole, content_type="application/json", charset="utf-8"))
         return _ready(await while_connected(request, self._pages(query, request)))
 
-    async def _pages(self, query: HistoryQuery, request: web.BaseRequest) -> web.StreamResponse:
+    async def _pages(self, query: wire.HistoryQuery, request: web.BaseRequest) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json; charset=utf-8"})
         async with contextlib.aclosing(self._git.history.pages(query)) as pages:
             async for page in pages:
@@ -183,57 +154,57 @@ class GitApi:
         return response
 
     @endpoint("GET", "/git/remotes", tag=TAG, errors=READ)
-    async def list_remotes(self, query: RepoQuery) -> ListRemotesResponse:
+    async def list_remotes(self, query: wire.RepoQuery) -> wire.ListRemotesResponse:
         """List remotes with their URLs as configured."""
         return await self._git.remotes.list_all(query.path)
 
     @endpoint("POST", "/git/remotes", tag=TAG, status=201, errors=NETWORK)
-    async def add_remote(self, body: GitAddRemoteRequest) -> None:
+    async def add_remote(self, body: wire.GitAddRemoteRequest) -> None:
         """Add or replace a remote, and fetch it if asked to."""
         await self._git.remotes.add(body)
 
     @endpoint("DELETE", "/git/remotes/{name}", tag=TAG, status=204, errors=(*WRITE, NotFound))
-    async def remove_remote(self, path: RemotePath, query: RepoQuery) -> None:
+    async def remove_remote(self, path: wire.RemotePath, query: wire.RepoQuery) -> None:
         """Remove a remote and its remote-tracking branches."""
         await self._git.remotes.remove(query.path, path.name)
 
     @endpoint("POST", "/git/reset", tag=TAG, errors=WORKTREE, body_limit=LONG_LISTS)
-    async def reset_changes(self, body: GitResetRequest) -> None:
+    async def reset_changes(self, body: wire.GitResetRequest) -> None:
         """Reset HEAD, or some files."""
         await self._git.working_tree.reset(body)
 
     @endpoint("POST", "/git/restore", tag=TAG, errors=(*WORKTREE, FileMissing), body_limit=LONG_LISTS)
-    async def restore_files(self, body: GitRestoreRequest) -> None:
+    async def restore_files(self, body: wire.GitRestoreRequest) -> None:
         """Restore files from the index or from a revision."""
         await self._git.working_tree.restore(body)
 
     @endpoint("GET", "/git/config", tag=TAG, errors=READ)
-    async def get_config(self, query: GitConfigQuery) -> GitConfigResponse:
+    async def get_config(self, query: wire.GitConfigQuery) -> wire.GitConfigResponse:
         """Read a configuration key in one scope."""
         return await self._git.configuration.get(query)
 
     @endpoint("POST", "/git/config", tag=TAG, errors=WRITE)
-    async def set_config(self, body: GitSetConfigRequest) -> None:
+    async def set_config(self, body: wire.GitSetConfigRequest) -> None:
         """Set a configuration key to one value."""
         await self._git.configuration.set(body)
 
     @endpoint("DELETE", "/git/config", tag=TAG, status=204, errors=(*WRITE, NotFound))
-    async def unset_config(self, query: GitConfigQuery) -> None:
+    async def unset_config(self, query: wire.GitConfigQuery) -> None:
         """Remove a configuration key from one scope."""
         await self._git.configuration.unset(query)
 
     @endpoint("POST", "/git/config/user", tag=TAG, errors=WRITE)
-    async def configure_user(self, body: GitConfigureUserRequest) -> None:
+    async def configure_user(self, body: wire.GitConfigureUserRequest) -> None:
         """Set name and address for commits."""
         await self._git.configuration.set_user(body)
 
     @endpoint("POST", "/git/credentials", tag=TAG, errors=(BadRequest, InvalidBody, Conflict, FileAccessDenied))
-    async def authenticate(self, body: GitAuthenticateRequest) -> None:
+    async def authenticate(self, body: wire.GitAuthenticateRequest) -> None:
         """Store credentials for a host in plain text, for the API and for git in terminals."""
         await self._git.credential_store.approve(body)
 
     @endpoint("DELETE", "/git/credentials", tag=TAG, status=204, errors=(BadRequest, Conflict, NotFound))
-    async def forget_credentials(self, query: GitForgetQuery) -> None:
+    async def forget_credentials(self, query: wire.GitForgetQuery) -> None:
         """Forget the credentials for a host."""
         await self._git.credential_store.reject(query)
 
@@ -250,6 +221,6 @@ async def _follow(
     return cast("None", out.response)
 
 
-def _ready(response: web.StreamResponse) -> list[GitCommitInfo]:
+def _ready(response: web.StreamResponse) -> list[wire.GitCommitInfo]:
     """Cast a streamed response to the declared return type, which OpenAPI uses."""
-    return cast("list[GitCommitInfo]", response)
+    return cast("list[wire.GitCommitInfo]", response)

@@ -11,32 +11,14 @@ import re
 
 import msgspec
 
-from toolbox.errors import (
-    BadRequest,
-    Conflict,
-    FileAccessDenied,
-    FileMissing,
-    Forbidden,
-    GitAuthFailed,
-    GitBranchExists,
-    GitBranchNotFound,
-    GitDirtyWorktree,
-    GitMergeConflict,
-    GitPushRejected,
-    GitRemoteRejected,
-    GitRepoNotFound,
-    GitTransportFailed,
-    InternalError,
-    StorageFull,
-    ToolboxError,
-)
+from toolbox import errors
 
 MAX_MESSAGE = 4096
 _PREFIX = {400: "bad request", 401: "unauthorized", 403: "forbidden", 404: "not found", 409: "conflict"}
 
-_ROWS: tuple[tuple[type[ToolboxError], *tuple[str, ...]], ...] = (
+_ROWS: tuple[tuple[type[errors.ToolboxError], *tuple[str, ...]], ...] = (
     (
-        GitAuthFailed,
+        errors.GitAuthFailed,
         r"could not read (?:username|password)",
         r"terminal prompts disabled",
         r"authentication failed for",
@@ -46,13 +28,13 @@ _ROWS: tuple[tuple[type[ToolboxError], *tuple[str, ...]], ...] = (
         r"permission denied \(.*publickey",
     ),
     (
-        Forbidden,
+        errors.Forbidden,
         r"returned error: 403",
         r"remote: permission to .* denied",
         r"write access to repository not granted",
     ),
     (
-        GitTransportFailed,
+        errors.GitTransportFailed,
         r"could not resolve (?:host|hostname)\b",
         r"failed to connect",
         r"couldn't connect",
@@ -83,7 +65,7 @@ _ROWS: tuple[tuple[type[ToolboxError], *tuple[str, ...]], ...] = (
         r"recv failure",
     ),
     (
-        GitRepoNotFound,
+        errors.GitRepoNotFound,
         r"repository '[^\n]*' not found",
         r"repository not found",
         r"returned error: (?:404|410)",
@@ -91,7 +73,7 @@ _ROWS: tuple[tuple[type[ToolboxError], *tuple[str, ...]], ...] = (
         r"repository '[^\n]*' does not exist",
     ),
     (
-        GitBranchNotFound,
+        errors.GitBranchNotFound,
         r"remote branch .* not found in upstream",
         r"couldn't find remote ref",
         r"src refspec .* does not match any",
@@ -107,7 +89,7 @@ _ROWS: tuple[tuple[type[ToolboxError], *tuple[str, ...]], ...] = (
         r"bad object",
     ),
     (
-        GitMergeConflict,
+        errors.GitMergeConflict,
         r"conflict \(",
         r"automatic merge failed",
         r"unmerged files",
@@ -122,7 +104,7 @@ _ROWS: tuple[tuple[type[ToolboxError], *tuple[str, ...]], ...] = (
         r"path '[^\n]*' is unmerged",
     ),
     (
-        GitDirtyWorktree,
+        errors.GitDirtyWorktree,
         r"would be overwritten by",
         r"commit (?:your changes )?or stash them",
         r"contains uncommitted changes",
@@ -133,12 +115,12 @@ _ROWS: tuple[tuple[type[ToolboxError], *tuple[str, ...]], ...] = (
         r"would lose untracked files",
     ),
     (
-        GitBranchExists,
+        errors.GitBranchExists,
         r"a branch named '[^\n]*' already exists",
         r"cannot lock ref 'refs/heads/[^\n]*': '[^\n]*' exists",
     ),
     (
-        BadRequest,
+        errors.BadRequest,
         r"is not a valid (?:branch|tag|remote) name",
         r"invalid initial branch name",
         r"cannot do .* reset with paths",
@@ -157,14 +139,14 @@ _ROWS: tuple[tuple[type[ToolboxError], *tuple[str, ...]], ...] = (
         r"does not have parent \d",
     ),
     (
-        FileMissing,
+        errors.FileMissing,
         r"did not match any file",
         r"no such path",
         r"unable to read tree",
         r"no such file or directory in the index",
     ),
     (
-        Conflict,
+        errors.Conflict,
         r"already exists and is not an empty directory",
         r"remote [^\n]* already exists",
         r"cannot delete branch",
@@ -178,15 +160,21 @@ _ROWS: tuple[tuple[type[ToolboxError], *tuple[str, ...]], ...] = (
         r"fatal: '[^\n]*' already exists",
         r"locked working tree",
     ),
-    (GitRepoNotFound, r"not a git repository"),
-    (GitTransportFailed, "the remote end hung up", "broken pipe", "connection closed by", "closed by remote host"),
+    (errors.GitRepoNotFound, r"not a git repository"),
     (
-        StorageFull,
+        errors.GitTransportFailed,
+        "the remote end hung up",
+        "broken pipe",
+        "connection closed by",
+        "closed by remote host",
+    ),
+    (
+        errors.StorageFull,
         r"no space left on device",
         r"disk quota exceeded",
     ),
     (
-        FileAccessDenied,
+        errors.FileAccessDenied,
         r"permission denied",
         r"insufficient permission",
         r"read-only file system",
@@ -198,24 +186,24 @@ _MISSING_PATH = re.compile(r"pathspec '(?::\([a-z,]+\))?(.*)' did not match any"
 
 
 @functools.cache
-def _table() -> tuple[tuple[type[ToolboxError], re.Pattern[str]], ...]:
+def _table() -> tuple[tuple[type[errors.ToolboxError], re.Pattern[str]], ...]:
     """Compile the rows on first use: it takes milliseconds that the start does not have."""
     return tuple((kind, re.compile("|".join(texts), re.IGNORECASE)) for kind, *texts in _ROWS)
 
 
-def classify(output: str) -> ToolboxError:
+def classify(output: str) -> errors.ToolboxError:
     """Return the error for what git wrote to standard error (and standard output)."""
     for kind, pattern in _table():
         if pattern.search(output):
             return kind(message(kind, output))
-    return InternalError(message(InternalError, output))
+    return errors.InternalError(message(errors.InternalError, output))
 
 
-def message(kind: type[ToolboxError], output: str) -> str:
+def message(kind: type[errors.ToolboxError], output: str) -> str:
     """Return git's output without hints and progress, behind the prefix that older clients parse."""
     text = " ".join(_informative(output))[-MAX_MESSAGE:]
     text = re.sub(r"^(?:fatal|error): ", "", text) or "git failed without output"
-    if kind is GitAuthFailed:
+    if kind is errors.GitAuthFailed:
         text += " (authentication required or repository not found)"
     prefix = _PREFIX.get(kind.status)
     return f"{prefix}: {text}" if prefix else text
@@ -263,14 +251,16 @@ def parse_push(stdout: str) -> list[Pushed]:
     return found
 
 
-def classify_push(stdout: str, stderr: str) -> ToolboxError:
+def classify_push(stdout: str, stderr: str) -> errors.ToolboxError:
     """Return the error of a failed push. The flags are exact, so they come before the texts."""
     for line in parse_push(stdout):
         if line.refused and line.summary.startswith("[rejected]"):
-            return GitPushRejected(
+            return errors.GitPushRejected(
                 f"conflict: push rejected: {line.target}: {line.summary.removeprefix('[rejected] ')}"
             )
         if line.refused:
             remote = [text for text in _informative(stderr) if text.startswith("remote:")]
-            return GitRemoteRejected(" ".join([f"push refused by the remote: {line.summary}", *remote])[:MAX_MESSAGE])
+            return errors.GitRemoteRejected(
+                " ".join([f"push refused by the remote: {line.summary}", *remote])[:MAX_MESSAGE]
+            )
     return classify(stderr)

@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from toolbox.errors import BadRequest
-from toolbox.git import paths, validate
+from toolbox.git import paths, validate, wire
 from toolbox.git.context import GitContext
 from toolbox.git.engine.interface import Engines
 from toolbox.git.identity import identity
 from toolbox.git.repository import Repo, unfinished
-from toolbox.git.wire import (
-    GitAddRequest,
-    GitCheckoutRequest,
-    GitCommitRequest,
-    GitCommitResponse,
-    GitResetRequest,
-    GitRestoreRequest,
-    GitStatus,
-)
 
 MODES = ("soft", "mixed", "hard", "merge", "keep")
 
@@ -28,14 +19,14 @@ class WorkingTree:
         self._context = context
         self._engines = engines
 
-    async def status(self, path: str) -> GitStatus:
+    async def status(self, path: str) -> wire.GitStatus:
         """Return changed files, the branch, and the operation in progress."""
         repo = await self._open(path)
         found = await (await self._engines.current()).status(repo)
         found.state = await self._context.workers.run(unfinished, repo)
         return found
 
-    async def add(self, request: GitAddRequest) -> None:
+    async def add(self, request: wire.GitAddRequest) -> None:
         """Stage files as they are on disk, all or nothing."""
         repo = await self._open(request.path)
         files = await self._context.workers.run(paths.inside, repo, request.files)
@@ -43,22 +34,22 @@ class WorkingTree:
             async with self._engines.changing(repo) as engine:
                 await engine.add(repo, files)
 
-    async def commit(self, request: GitCommitRequest) -> GitCommitResponse:
+    async def commit(self, request: wire.GitCommitRequest) -> wire.GitCommitResponse:
         """Commit the index with exactly this message; no hook runs."""
         repo = await self._open(request.path)
         author = identity(request.author, request.email)
         async with self._engines.changing(repo) as engine:
             made = await engine.commit(repo, request.message, author, allow_empty=bool(request.allow_empty))
-        return GitCommitResponse(hash=made)
+        return wire.GitCommitResponse(hash=made)
 
-    async def checkout(self, request: GitCheckoutRequest) -> None:
+    async def checkout(self, request: wire.GitCheckoutRequest) -> None:
         """Switch to a branch, a tag or a commit; local edits that do not clash are kept."""
         name = validate.plain(request.branch, "branch name")
         repo = await self._open(request.path)
         async with self._engines.changing(repo) as engine:
             await engine.checkout(repo, name)
 
-    async def reset(self, request: GitResetRequest) -> None:
+    async def reset(self, request: wire.GitResetRequest) -> None:
         """Reset HEAD in one of git's modes, or only some files."""
         mode = request.mode or "mixed"
         if mode not in MODES:
@@ -70,7 +61,7 @@ class WorkingTree:
         async with self._engines.changing(repo) as engine:
             await engine.reset(repo, mode, request.target or "", files)
 
-    async def restore(self, request: GitRestoreRequest) -> None:
+    async def restore(self, request: wire.GitRestoreRequest) -> None:
         """Restore files from the index or from a revision."""
         staged = bool(request.staged)
         worktree = not staged if request.worktree is None else request.worktree

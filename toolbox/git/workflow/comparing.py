@@ -10,16 +10,7 @@ from toolbox.git.cli import GitCall
 from toolbox.git.context import GitContext
 from toolbox.git.queries import required, resolve
 from toolbox.git.repository import Repo
-from toolbox.git.workflow.wire import (
-    BlameLine,
-    BlameQuery,
-    ChangesQuery,
-    DiffFile,
-    DiffQuery,
-    GitBlame,
-    GitChanges,
-    GitDiff,
-)
+from toolbox.git.workflow import wire
 
 # Candidates for the default branch: origin's HEAD, else the usual names.
 _DEFAULTS = ("refs/remotes/origin/HEAD", "refs/remotes/origin/main", "refs/remotes/origin/master", "main", "master")
@@ -47,7 +38,7 @@ class Comparing:
     def __init__(self, context: GitContext) -> None:
         self._context = context
 
-    async def diff(self, query: DiffQuery) -> GitDiff:
+    async def diff(self, query: wire.DiffQuery) -> wire.GitDiff:
         """Return the changed files with counts, and the patch with ``format=patch``."""
         wanted = query.format or "json"
         if wanted not in FORMATS:
@@ -56,12 +47,12 @@ class Comparing:
         what = await self._what(repo, query)
         states = await self._context.cli.check(GitCall(repo, ["diff", "-z", "-M", "--name-status", *_PLAIN, *what]))
         counts = await self._context.cli.check(GitCall(repo, ["diff", "-z", "-M", "--numstat", *_PLAIN, *what]))
-        found = GitDiff(files=files(states.text, counts.text))
+        found = wire.GitDiff(files=files(states.text, counts.text))
         if wanted == "patch":
             await self._patch(repo, query, what, found)
         return found
 
-    async def _what(self, repo: Repo, query: DiffQuery) -> list[str]:
+    async def _what(self, repo: Repo, query: wire.DiffQuery) -> list[str]:
         """Build the arguments that select what is compared."""
         if query.to and not query.base:
             raise BadRequest("bad request: to needs from")
@@ -71,21 +62,21 @@ class Comparing:
         names = await self._context.workers.run(paths.inside, repo, query.paths or [])
         return [*(["--cached"] if query.staged else []), *revisions, "--", *map(paths.literal, names)]
 
-    async def _patch(self, repo: Repo, query: DiffQuery, what: list[str], found: GitDiff) -> None:
+    async def _patch(self, repo: Repo, query: wire.DiffQuery, what: list[str], found: wire.GitDiff) -> None:
         limit = min(query.limit or PATCH_BYTES, MOST_PATCH_BYTES)
         context = [f"--unified={query.context}"] if query.context is not None else []
         output = await self._context.cli.check(GitCall(repo, ["diff", "-M", *_PLAIN, *context, *what]))
         found.truncated = len(output.stdout) > limit
         found.patch = output.stdout[:limit].decode("utf-8", "replace")
 
-    async def changes(self, query: ChangesQuery) -> GitChanges:
+    async def changes(self, query: wire.ChangesQuery) -> wire.GitChanges:
         """Return changes since the merge base with another branch: committed, uncommitted and untracked."""
         repo = (await self._context.repos.open(query.path)).with_files()
         base = await self._merge_base(repo, query.base)
-        found = await self.diff(DiffQuery(path=query.path, base=base))
+        found = await self.diff(wire.DiffQuery(path=query.path, base=base))
         output = await self._context.cli.check(GitCall(repo, ["ls-files", "-z", "--others", "--exclude-standard"]))
-        new = [DiffFile(path=name, status="Untracked") for name in output.text.split("\0") if name]
-        return GitChanges(base=base, files=[*found.files, *new])
+        new = [wire.DiffFile(path=name, status="Untracked") for name in output.text.split("\0") if name]
+        return wire.GitChanges(base=base, files=[*found.files, *new])
 
     async def _merge_base(self, repo: Repo, name: str | None) -> str:
         """Return the merge base of HEAD and a branch."""
@@ -102,7 +93,7 @@ class Comparing:
                 return commit
         raise BadRequest("bad request: no default branch is known, give base")
 
-    async def blame(self, query: BlameQuery) -> GitBlame:
+    async def blame(self, query: wire.BlameQuery) -> wire.GitBlame:
         """Return each line of a file with the commit it comes from."""
         if not query.file:
             raise BadRequest("bad request: file is required")
@@ -117,18 +108,18 @@ class Comparing:
         argv = ["blame", "--line-porcelain", "--no-textconv", *span, *revision, "--", name]
         missing = FileMissing(f"not found: no such file in the revision: {name}")
         output = await self._context.cli.check(GitCall(repo, argv), ("no such path", missing))
-        return GitBlame(lines=await self._context.workers.run(blamed, output.stdout))
+        return wire.GitBlame(lines=await self._context.workers.run(blamed, output.stdout))
 
 
-def files(states: str, counts: str) -> list[DiffFile]:
+def files(states: str, counts: str) -> list[wire.DiffFile]:
     """Join the output of ``--name-status -z`` and ``--numstat -z``."""
-    found: dict[str, DiffFile] = {}
+    found: dict[str, wire.DiffFile] = {}
     fields = iter(states.split("\0"))
     for state in fields:
         if state:
             old = next(fields) if state[0] in "RC" else ""
             name = next(fields)
-            found[name] = DiffFile(path=name, old_path=old, status=_WORDS.get(state[0], "Modified"))
+            found[name] = wire.DiffFile(path=name, old_path=old, status=_WORDS.get(state[0], "Modified"))
     fields = iter(counts.split("\0"))
     for record in fields:
         if record:
@@ -141,9 +132,9 @@ def files(states: str, counts: str) -> list[DiffFile]:
     return list(found.values())
 
 
-def blamed(output: bytes) -> list[BlameLine]:
+def blamed(output: bytes) -> list[wire.BlameLine]:
     """Parse ``blame --line-porcelain``."""
-    lines: list[BlameLine] = []
+    lines: list[wire.BlameLine] = []
     facts: dict[str, str] = {}
     for line in output.decode("utf-8", "replace").split("\n"):
         header = _HEADER.fullmatch(line)
@@ -158,8 +149,8 @@ def blamed(output: bytes) -> list[BlameLine]:
     return lines
 
 
-def _blamed(facts: dict[str, str], content: str) -> BlameLine:
-    return BlameLine(
+def _blamed(facts: dict[str, str], content: str) -> wire.BlameLine:
+    return wire.BlameLine(
         line=int(facts["final"]),
         hash=facts["hash"],
         original_line=int(facts["original"]),

@@ -10,13 +10,7 @@ from toolbox.git.context import GitContext
 from toolbox.git.identity import FALLBACK, identity
 from toolbox.git.queries import config_value, required, resolve
 from toolbox.git.repository import Repo, unfinished
-from toolbox.git.workflow.wire import (
-    GitMergeRequest,
-    GitMergeResponse,
-    GitPickRequest,
-    GitRebaseRequest,
-    SequenceRequest,
-)
+from toolbox.git.workflow import wire
 
 MERGE, REBASE, PICK, REVERT = "merge", "rebase", "cherry-pick", "revert"
 START = "start"
@@ -36,7 +30,7 @@ class Sequencing:
     def __init__(self, context: GitContext) -> None:
         self._context = context
 
-    async def merge(self, request: GitMergeRequest) -> GitMergeResponse:
+    async def merge(self, request: wire.GitMergeRequest) -> wire.GitMergeResponse:
         """Merge a branch."""
 
         async def begin(repo: Repo) -> list[str]:
@@ -47,7 +41,7 @@ class Sequencing:
 
         return await self._act(MERGE, request, begin)
 
-    async def rebase(self, request: GitRebaseRequest) -> GitMergeResponse:
+    async def rebase(self, request: wire.GitRebaseRequest) -> wire.GitMergeResponse:
         """Rebase the current branch onto another."""
 
         async def begin(repo: Repo) -> list[str]:
@@ -58,22 +52,22 @@ class Sequencing:
 
         return await self._act(REBASE, request, begin)
 
-    async def cherry_pick(self, request: GitPickRequest) -> GitMergeResponse:
+    async def cherry_pick(self, request: wire.GitPickRequest) -> wire.GitMergeResponse:
         """Apply existing commits on top of the current branch."""
         return await self._act(PICK, request, lambda repo: self._picked(repo, request, [PICK, "--allow-empty"]))
 
-    async def revert(self, request: GitPickRequest) -> GitMergeResponse:
+    async def revert(self, request: wire.GitPickRequest) -> wire.GitMergeResponse:
         """Revert commits by new commits."""
         return await self._act(REVERT, request, lambda repo: self._picked(repo, request, [REVERT, "--no-edit"]))
 
-    async def _picked(self, repo: Repo, request: GitPickRequest, argv: list[str]) -> list[str]:
+    async def _picked(self, repo: Repo, request: wire.GitPickRequest, argv: list[str]) -> list[str]:
         if not request.commits:
             raise BadRequest("bad request: commits is required")
         chosen = [await required(self._context, repo, one) for one in request.commits]
         mainline = ["--mainline", str(request.mainline)] if request.mainline else []
         return [*argv, *mainline, *chosen]
 
-    async def _act(self, kind: str, request: SequenceRequest, begin: Begin) -> GitMergeResponse:
+    async def _act(self, kind: str, request: wire.SequenceRequest, begin: Begin) -> wire.GitMergeResponse:
         action = request.action or START
         action = START if action == kind else action
         if action != START and action not in _NEXT[kind]:
@@ -85,7 +79,7 @@ class Sequencing:
             argv = await begin(repo) if action == START else _NEXT[kind][action]
             await self._run(repo, argv, request)
             after = await resolve(self._context, repo, "HEAD") or ""
-        return GitMergeResponse(hash=after, changed=after != before)
+        return wire.GitMergeResponse(hash=after, changed=after != before)
 
     async def _check(self, repo: Repo, kind: str, action: str) -> None:
         under_way = await self._context.workers.run(unfinished, repo)
@@ -94,14 +88,14 @@ class Sequencing:
         if action == START and under_way:
             raise GitMergeConflict(f"conflict: a {under_way} is under way, continue or abort it first")
 
-    async def _run(self, repo: Repo, argv: list[str], request: SequenceRequest) -> None:
+    async def _run(self, repo: Repo, argv: list[str], request: wire.SequenceRequest) -> None:
         output = await self._context.cli.attempt(GitCall(repo, argv, env=await self._who(repo, request)))
         if output.code:
             listed = await self._conflicts(repo)
             error = output.failure()
             raise GitMergeConflict(error.message, detail={"conflicts": listed}) if listed else error
 
-    async def _who(self, repo: Repo, request: SequenceRequest) -> dict[str, str]:
+    async def _who(self, repo: Repo, request: wire.SequenceRequest) -> dict[str, str]:
         """Return variables for the committer: the request's, else (none) the configured one, else the fallback."""
         if not (request.author or request.email) and await config_value(self._context, repo, "user.email"):
             return {}

@@ -4,34 +4,19 @@ from __future__ import annotations
 
 import re
 
-from toolbox.errors import (
-    BadRequest,
-    Conflict,
-    FileAccessDenied,
-    Forbidden,
-    GitAuthFailed,
-    GitBranchExists,
-    GitBranchNotFound,
-    GitDirtyWorktree,
-    GitPushRejected,
-    GitRepoNotFound,
-    GitTransportFailed,
-    InternalError,
-    ToolboxError,
-    Unprocessable,
-)
+from toolbox import errors
 
-_ROWS: tuple[tuple[type[ToolboxError], *tuple[str, ...]], ...] = (
+_ROWS: tuple[tuple[type[errors.ToolboxError], *tuple[str, ...]], ...] = (
     (
-        GitAuthFailed,
+        errors.GitAuthFailed,
         r"authentication replays",
         r"authentication required",
         r"no credentials",
         r"unexpected http status code: 401",
     ),
-    (Forbidden, r"status code: 403"),
+    (errors.Forbidden, r"status code: 403"),
     (
-        GitRepoNotFound,
+        errors.GitRepoNotFound,
         r"status code: 4(?:04|10)",
         r"repository not found",
         r"could not find repository",
@@ -39,7 +24,7 @@ _ROWS: tuple[tuple[type[ToolboxError], *tuple[str, ...]], ...] = (
         r"unsupported url protocol",  # libgit2's text for a missing folder
     ),
     (
-        GitTransportFailed,
+        errors.GitTransportFailed,
         r"failed to resolve",
         r"failed to connect",
         r"timed out",
@@ -57,7 +42,7 @@ _ROWS: tuple[tuple[type[ToolboxError], *tuple[str, ...]], ...] = (
         r"recv",
     ),
     (
-        Unprocessable,
+        errors.Unprocessable,
         r"unsupported (?:mandatory )?extension",
         r"unknown object format",
         r"shallow fetch is not supported",
@@ -65,15 +50,15 @@ _ROWS: tuple[tuple[type[ToolboxError], *tuple[str, ...]], ...] = (
         r"index.*unsupported",
     ),
     (
-        GitPushRejected,
+        errors.GitPushRejected,
         r"commits that are not present locally",
         r"non-fastforwardable",
         r"non-fast-forward",
     ),
-    (GitDirtyWorktree, r"conflicts? prevents? checkout"),
-    (GitBranchExists, r"refs/heads/\S+.*already exists"),
+    (errors.GitDirtyWorktree, r"conflicts? prevents? checkout"),
+    (errors.GitBranchExists, r"refs/heads/\S+.*already exists"),
     (
-        GitBranchNotFound,
+        errors.GitBranchNotFound,
         r"src refspec",
         r"revspec",
         r"reference '.*' not found",
@@ -82,36 +67,36 @@ _ROWS: tuple[tuple[type[ToolboxError], *tuple[str, ...]], ...] = (
         r"no reference",
     ),
     (
-        BadRequest,
+        errors.BadRequest,
         r"is not valid",
         r"not a valid branch name",
     ),
     (
-        Conflict,
+        errors.Conflict,
         r"failed to lock",
         r"already exists",
         r"exists and is not an empty",
     ),
-    (FileAccessDenied, r"permission denied"),
+    (errors.FileAccessDenied, r"permission denied"),
 )
 _TABLE = tuple((kind, re.compile("|".join(texts), re.IGNORECASE)) for kind, *texts in _ROWS)
-_TYPES: dict[str, type[ToolboxError]] = {
-    "AuthError": GitAuthFailed,
-    "CertificateError": GitTransportFailed,
-    "InvalidSpecError": BadRequest,
+_TYPES: dict[str, type[errors.ToolboxError]] = {
+    "AuthError": errors.GitAuthFailed,
+    "CertificateError": errors.GitTransportFailed,
+    "InvalidSpecError": errors.BadRequest,
 }
 _PREFIX = {400: "bad request", 401: "unauthorized", 403: "forbidden", 404: "not found", 409: "conflict"}
 
 
-def meaning(error: BaseException) -> ToolboxError:
+def meaning(error: BaseException) -> errors.ToolboxError:
     """Return the error for an exception, by its type and then by its text."""
     text = str(error).strip("'\"")
     kind = _TYPES.get(type(error).__name__) or _by_text(text)
-    if kind is InternalError and isinstance(error, KeyError):
-        kind = GitBranchNotFound
+    if kind is errors.InternalError and isinstance(error, KeyError):
+        kind = errors.GitBranchNotFound
     prefix = _PREFIX.get(kind.status)
     return kind(f"{prefix}: {text}" if prefix else text)
 
 
-def _by_text(text: str) -> type[ToolboxError]:
-    return next((kind for kind, pattern in _TABLE if pattern.search(text)), InternalError)
+def _by_text(text: str) -> type[errors.ToolboxError]:
+    return next((kind for kind, pattern in _TABLE if pattern.search(text)), errors.InternalError)
