@@ -23,10 +23,9 @@ log = logging.getLogger(__name__)
 class Cloning:
     """Make repositories."""
 
-    def __init__(self, context: GitContext, engines: Engines, workdir: str) -> None:
+    def __init__(self, context: GitContext, engines: Engines) -> None:
         self._context = context
         self._engines = engines
-        self._workdir = workdir
 
     async def init(self, request: GitInitRequest) -> None:
         """Make a repository; an existing one is not changed."""
@@ -60,7 +59,7 @@ class Cloning:
             validate.plain(request.branch, "branch name")
         if request.commit_id:
             validate.plain(request.commit_id, "commit id")
-        url = await self._context.workers.run(urls.parse, request.url, workdir=self._workdir)
+        url = await self._context.workers.run(urls.parse, request.url, workdir=self._context.repos.workdir)
         insecure = bool(request.insecure_skip_tls)
         return CloneOrder(
             url=url,

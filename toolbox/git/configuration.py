@@ -11,7 +11,6 @@ from toolbox.git.cli import GitCall, PlainFolder
 from toolbox.git.context import GitContext
 from toolbox.git.metadata import Unsupported
 from toolbox.git.wire import GitConfigQuery, GitConfigResponse, GitConfigureUserRequest, GitSetConfigRequest
-from toolbox.host.env import Environment
 
 log = logging.getLogger(__name__)
 
@@ -24,10 +23,8 @@ _NOT_SET = 5
 class Configuration:
     """Read and write configuration."""
 
-    def __init__(self, context: GitContext, environment: Environment, home: str) -> None:
+    def __init__(self, context: GitContext) -> None:
         self._context = context
-        self._environment = environment
-        self._home = home
 
     async def get(self, query: GitConfigQuery) -> GitConfigResponse:
         """Return the last value of a key in one scope."""
@@ -88,16 +85,18 @@ class Configuration:
                 raise BadRequest("bad request: path is required for the local scope")
             return f"{(await self._context.repos.open(path)).common}/config"
         if scope == "system":
-            return self._environment.get("GIT_CONFIG_SYSTEM") or SYSTEM
+            return self._context.environment.get("GIT_CONFIG_SYSTEM") or SYSTEM
         return await self._context.workers.run(self._global_file)
 
     def _global_file(self) -> str:
-        chosen = self._environment.get("GIT_CONFIG_GLOBAL")
+        chosen = self._context.environment.get("GIT_CONFIG_GLOBAL")
         if chosen:
             return chosen
-        home = self._environment.get("HOME") or self._home
+        home = self._context.home
         usual = os.path.join(home, ".gitconfig")
-        other = os.path.join(self._environment.get("XDG_CONFIG_HOME") or os.path.join(home, ".config"), "git", "config")
+        other = os.path.join(
+            self._context.environment.get("XDG_CONFIG_HOME") or os.path.join(home, ".config"), "git", "config"
+        )
         return other if not os.path.exists(usual) and os.path.exists(other) else usual
 
 

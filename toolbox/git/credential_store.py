@@ -13,7 +13,6 @@ from toolbox.git import validate
 from toolbox.git.configuration import Configuration
 from toolbox.git.context import GitContext
 from toolbox.git.wire import GitAuthenticateRequest, GitForgetQuery
-from toolbox.host.env import Environment
 
 _HOST = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
 _PROTOCOLS = ("https", "http")
@@ -22,11 +21,9 @@ _PROTOCOLS = ("https", "http")
 class CredentialStore:
     """Store credentials for hosts, in the file and format of ``git credential-store``."""
 
-    def __init__(self, context: GitContext, environment: Environment, configuration: Configuration, home: str) -> None:
+    def __init__(self, context: GitContext, configuration: Configuration) -> None:
         self._context = context
-        self._environment = environment
         self._configuration = configuration
-        self._home = home
 
     async def approve(self, request: GitAuthenticateRequest) -> None:
         """Store credentials, and configure git to use the store for that host only."""
@@ -37,8 +34,7 @@ class CredentialStore:
             raise BadRequest(f"bad request: unknown protocol '{protocol[:20]}', one of {', '.join(_PROTOCOLS)}")
         if not _HOST.fullmatch(host):
             raise BadRequest("bad request: invalid host, give a name or address, and a port if it is not the usual one")
-        home = self._environment.get("HOME") or self._home
-        file = os.path.join(home, ".git-credentials")
+        file = os.path.join(self._context.home, ".git-credentials")
         async with self._context.repos.changing(file):
             await self._context.workers.run(store, file, StoredCredential(protocol, username, password, host))
         await self._configuration.enable(f"credential.{protocol}://{host}.helper", "store")
@@ -46,8 +42,7 @@ class CredentialStore:
     async def reject(self, query: GitForgetQuery) -> None:
         """Remove the credentials for a host, of one user or of all."""
         host, protocol = query.host or "github.com", query.protocol or "https"
-        home = self._environment.get("HOME") or self._home
-        file = os.path.join(home, ".git-credentials")
+        file = os.path.join(self._context.home, ".git-credentials")
         start = f"{protocol}://{_quoted(query.username)}:" if query.username else f"{protocol}://"
         async with self._context.repos.changing(file):
             if not await self._context.workers.run(forget, file, start, f"@{_quoted(host)}"):

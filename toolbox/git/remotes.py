@@ -19,10 +19,9 @@ from toolbox.git.wire import GitAddRemoteRequest, GitRemote, ListRemotesResponse
 class Remotes:
     """Read and change remotes."""
 
-    def __init__(self, context: GitContext, engines: Engines, workdir: str) -> None:
+    def __init__(self, context: GitContext, engines: Engines) -> None:
         self._context = context
         self._engines = engines
-        self._workdir = workdir
 
     async def list_all(self, path: str) -> ListRemotesResponse:
         """Return remotes by name with their URLs as configured."""
@@ -41,7 +40,7 @@ class Remotes:
         """Add or replace a remote; a failed fetch restores the previous configuration."""
         name = validate.remote(request.name)
         repo = await self._context.repos.open(request.path)
-        url = await self._context.workers.run(urls.parse, request.url, workdir=self._workdir)
+        url = await self._context.workers.run(urls.parse, request.url, workdir=self._context.repos.workdir)
         section = f"remote.{name}."
         config = f"{repo.common}/config"
         async with self._engines.changing(repo) as engine:

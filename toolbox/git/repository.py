@@ -56,15 +56,16 @@ class Repositories:
     """Open repositories, and hold a lock for each."""
 
     def __init__(self, workdir: str, home: str, workers: WorkerPool) -> None:
+        self.workdir = workdir
+        self.home = home
         self._root = Workdir(workdir)
-        self._home = home
         self._workers = workers
         self._locks: dict[str, tuple[asyncio.Lock, list[object]]] = {}
 
     def resolve(self, text: str) -> str:
         """Return an absolute path; ``~`` is the home directory."""
         if text == "~" or text.startswith("~/"):
-            text = self._home + text[1:]
+            text = self.home + text[1:]
         return os.path.normpath(decode(self._root.resolve(text)))
 
     async def open(self, text: str) -> Repo:

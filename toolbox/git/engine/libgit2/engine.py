@@ -25,7 +25,6 @@ from toolbox.git.repository import Repo
 from toolbox.git.target import Target
 from toolbox.git.urls import RemoteUrl
 from toolbox.git.wire import FileStatus, GitCommitInfo, GitStatus, HistoryQuery
-from toolbox.host.env import Environment
 from toolbox.host.output_log import Channel, Retention
 from toolbox.host.procs import Procs
 from toolbox.host.users import UserIdentity
@@ -42,10 +41,9 @@ class Libgit2Engine:
 
     name = "libgit2"
 
-    def __init__(self, context: GitContext, procs: Procs, environment: Environment) -> None:
+    def __init__(self, context: GitContext, procs: Procs) -> None:
         self._context = context
         self._procs = procs
-        self._environment = environment
 
     async def status(self, repo: Repo) -> GitStatus:
         """Return changed files and the branch, without ``state``."""
@@ -119,8 +117,8 @@ class Libgit2Engine:
         self, operation: str, repo: Repo, credentials: HostCredentials = _NO_CREDENTIALS, /, **options: Any
     ) -> Any:
         """Return what an operation returns, or raise what it raises."""
-        home = repo.user.home if repo.user is not None else self._environment.get("HOME", "/")
-        env = hardening.environment(self._environment.merged(), "/", repo.user)
+        home = repo.user.home if repo.user is not None else self._context.environment.get("HOME", "/")
+        env = hardening.environment(self._context.environment.merged(), "/", repo.user)
         request = {
             "operation": operation,
             "stall_seconds": hardening.stall_seconds(env),
