@@ -36,7 +36,7 @@ class CredentialStore:
             raise BadRequest("bad request: invalid host, give a name or address, and a port if it is not the usual one")
         file = os.path.join(self._context.home, ".git-credentials")
         async with self._context.repos.changing(file):
-            await self._context.workers.run(store, file, StoredCredential(protocol, username, password, host))
+            await self._context.workers.run(store, file, protocol, username, password, host)
         await self._configuration.enable(f"credential.{protocol}://{host}.helper", "store")
 
     async def reject(self, query: GitForgetQuery) -> None:
@@ -49,29 +49,17 @@ class CredentialStore:
                 raise NotFound(f"not found: no credentials are stored for {protocol}://{host}")
 
 
-class StoredCredential:
-    """One line of the credential store."""
-
-    def __init__(self, protocol: str, username: str, password: str, host: str) -> None:
-        self._user = f"{protocol}://{_quoted(username)}:"
-        self._host = f"@{_quoted(host)}"
-        self.line = f"{self._user}{_quoted(password)}{self._host}"
-
-    def replaces(self, line: str) -> bool:
-        """Return whether a line is for the same user and host."""
-        return line.startswith(self._user) and line.endswith(self._host)
-
-
 def _quoted(text: str) -> str:
     """Percent-encode as git does: lower-case hex digits, and the colon of a port too."""
     raw = quote_from_bytes(text.encode("utf-8", "surrogateescape"), safe="")
     return re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), raw)
 
 
-def store(file: str, entry: StoredCredential) -> None:
-    """Put an entry first, as git does. Blocks."""
+def store(file: str, protocol: str, username: str, password: str, host: str) -> None:
+    """Put an entry first, as git does, in place of those for the same user and host. Blocks."""
+    start, end = f"{protocol}://{_quoted(username)}:", f"@{_quoted(host)}"
     with _changing(file) as lines:
-        lines[:] = [entry.line, *(line for line in lines if not entry.replaces(line))]
+        lines[:] = [f"{start}{_quoted(password)}{end}", *_without(lines, start, end)]
 
 
 def forget(file: str, start: str, end: str) -> bool:
@@ -79,10 +67,14 @@ def forget(file: str, start: str, end: str) -> bool:
     if not os.path.exists(file):
         return False
     with _changing(file) as lines:
-        kept = [line for line in lines if not (line.startswith(start) and line.endswith(end))]
+        kept = _without(lines, start, end)
         found = len(kept) < len(lines)
         lines[:] = kept
     return found
+
+
+def _without(lines: list[str], start: str, end: str) -> list[str]:
+    return [line for line in lines if not (line.startswith(start) and line.endswith(end))]
 
 
 @contextlib.contextmanager

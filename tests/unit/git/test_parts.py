@@ -16,7 +16,7 @@ from hypothesis import given, strategies
 from toolbox.errors import BadRequest, GitTransportFailed
 from toolbox.git import hardening, validate
 from toolbox.git.commits import LogParser, stamp
-from toolbox.git.credential_store import StoredCredential, store
+from toolbox.git.credential_store import store
 from toolbox.git.credentials import HostCredentials, credential_options, credentials_for
 from toolbox.git.engine.program.status import parse as parse_status
 from toolbox.git.progress import Reporter, parse
@@ -312,7 +312,7 @@ async def test_reporter_that_is_cancelled_ends_the_operation() -> None:
 def test_store_replaces_the_entry_of_the_same_user_only(tmp_path: pathlib.Path) -> None:
     file = tmp_path / ".git-credentials"
     for name, word in (("a", "1"), ("b", "2"), ("a", "3:@/")):
-        store(str(file), StoredCredential("https", name, word, "h.com:8443"))
+        store(str(file), "https", name, word, "h.com:8443")
     assert file.read_text() == "https://a:3%3a%40%2f@h.com%3a8443\nhttps://b:2@h.com%3a8443\n"
     assert file.stat().st_mode & 0o777 == 0o600
     request = "protocol=https\nhost=h.com:8443\nusername=a\n\n"
