@@ -7,6 +7,7 @@ import contextlib
 import os
 import pwd
 import stat
+import weakref
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -60,7 +61,8 @@ class Repositories:
         self.home = home
         self._root = Workdir(workdir)
         self._workers = workers
-        self._locks: dict[str, tuple[asyncio.Lock, list[object]]] = {}
+        # A lock lives as long as an operation holds it or waits for it.
+        self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
     def resolve(self, text: str) -> str:
         """Return an absolute path; ``~`` is the home directory."""
@@ -75,18 +77,11 @@ class Repositories:
     @contextlib.asynccontextmanager
     async def changing(self, key: str, *, wait: bool = True) -> AsyncIterator[None]:
         """Hold the lock of ``key``; without ``wait`` a held lock raises ``Conflict``."""
-        lock, users = self._locks.setdefault(key, (asyncio.Lock(), []))
-        if users and not wait:
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        if lock.locked() and not wait:
             raise Conflict(f"conflict: another operation is under way: {key}")
-        mark = object()
-        users.append(mark)
-        try:
-            async with lock:
-                yield
-        finally:
-            users.remove(mark)
-            if not users:
-                del self._locks[key]
+        async with lock:
+            yield
 
 
 def find(path: str) -> Repo:
@@ -104,9 +99,10 @@ def find(path: str) -> Repo:
     bare = not os.path.isdir(gitdir)
     if bare:
         gitdir = real
-    if not _is_gitdir(gitdir):
+    common = _common(gitdir)
+    if not (os.path.lexists(os.path.join(gitdir, b"HEAD")) and os.path.isdir(os.path.join(common, b"objects"))):
         raise _missing(path)
-    return Repo(decode(real), decode(gitdir), decode(_common(gitdir)), bare, owner(status))
+    return Repo(decode(real), decode(gitdir), decode(common), bare, owner(status))
 
 
 def unfinished(repo: Repo) -> str:
@@ -124,11 +120,6 @@ def _pointed(file: bytes) -> bytes:
         line = source.read(_POINTER_BYTES).partition(b"\n")[0]
     target = line.removeprefix(b"gitdir:").strip()
     return os.path.realpath(os.path.join(os.path.dirname(file), target))
-
-
-def _is_gitdir(gitdir: bytes) -> bool:
-    common = _common(gitdir)
-    return os.path.lexists(os.path.join(gitdir, b"HEAD")) and os.path.isdir(os.path.join(common, b"objects"))
 
 
 def _common(gitdir: bytes) -> bytes:
