@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import re
 import shutil
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 
 import msgspec
 
 from toolbox.errors import GitTransportFailed, ToolboxError, Unavailable
 from toolbox.git import hardening
 from toolbox.git.classify import classify, locked
-from toolbox.git.credentials import HostCredentials, credential_options
+from toolbox.git.credentials import CredentialOptions, HostCredentials, credential_options
 from toolbox.git.redact import redact
 from toolbox.git.repository import Repo
 from toolbox.host.child import ExitStatus, Process
@@ -137,7 +138,7 @@ class Cli:
 
     async def lines(self, call: GitCall) -> AsyncGenerator[bytes, None]:
         """Yield standard output in chunks; a slow reader throttles git (back-pressure)."""
-        async with _Run(self, call) as process:
+        async with self._process(call) as process:
             async for chunk in process.output.follow(hold=True):
                 if chunk.channel is Channel.STDOUT:
                     yield chunk.data
@@ -152,7 +153,7 @@ class Cli:
         await asyncio.gather(*(process.terminate(GRACE) for process in list(self._running)))
 
     async def _run(self, call: GitCall) -> Output:
-        async with _Run(self, call) as process:
+        async with self._process(call) as process:
             status = await _settle(process, call)
             if self._closing:
                 raise Unavailable("daemon is shutting down")
@@ -162,35 +163,46 @@ class Cli:
             log.debug("git %s failed with %d", call.argv[0], status.code)
         return Output(status.code, stdout, errors, killed=status.signal is not None)
 
-    async def start(self, call: GitCall, options: tuple[str, ...], fds: tuple[int, ...]) -> Process:
-        """Start a git process; called by ``_Run``."""
+    @contextlib.asynccontextmanager
+    async def _process(self, call: GitCall) -> AsyncIterator[Process]:
+        """Start a git process, and end it on exit; its credential descriptors are open while it starts."""
+        with credential_options(call.credentials) as opened:
+            process = await self._start(call, opened)
+        self._running.add(process)
+        try:
+            yield process
+        finally:
+            try:
+                if process.running:
+                    await asyncio.shield(process.terminate(GRACE))
+            finally:
+                self._running.discard(process)
+                process.release()
+                await process.output.close()
+
+    async def _start(self, call: GitCall, credentials: CredentialOptions) -> Process:
         if self._closing:
             raise Unavailable("daemon is shutting down")
         binary = await self._find()
         if binary is None:
             raise Unavailable("git is not installed")
-        repo = call.where if isinstance(call.where, Repo) else None
-        folder = call.where.path if isinstance(call.where, Repo) else call.where.folder
-        if repo is not None:
-            options = (*options, f"safe.directory={repo.path}")
-        ceiling = repo.ceiling if repo is not None else folder
+        options = credentials.options
+        if isinstance(call.where, Repo):
+            folder, ceiling = call.where.path, call.where.ceiling
+            options = (*options, f"safe.directory={folder}")
+        else:
+            folder = ceiling = call.where.folder
         variables = hardening.environment(self._environment.merged(), ceiling, call.where.user)
-        process = await self._procs.spawn(
+        return await self._procs.spawn(
             [*hardening.arguments(binary, options), *call.argv],
             env={**variables, **await self._ssh(call, variables), **call.env},
             cwd=os.fsencode(folder),
             stdin=call.stdin,
             merge=False,
             retention=Retention(head=MAX_OUTPUT, tail=ERRORS),
-            pass_fds=fds,
+            pass_fds=credentials.fds,
             user=call.where.user,
         )
-        self._running.add(process)
-        return process
-
-    def stopped(self, process: Process) -> None:
-        """Unregister a git process; called by ``_Run``."""
-        self._running.discard(process)
 
     async def _ssh(self, call: GitCall, variables: Mapping[str, str]) -> dict[str, str]:
         """Choose the SSH command: the user's, else ours without prompts; never the repository's (not trusted)."""
@@ -204,32 +216,6 @@ class Cli:
         done = await self._procs.run([binary, "version"], env=self._environment.merged(), cwd="/")
         match = re.search(rb"(\d+)\.(\d+)", done.stdout)
         return (int(match[1]), int(match[2])) if match else (0,)
-
-
-class _Run:
-    """One git process; its credential descriptors are open while it starts."""
-
-    def __init__(self, cli: Cli, call: GitCall) -> None:
-        self._cli = cli
-        self._call = call
-        self._process: Process | None = None
-
-    async def __aenter__(self) -> Process:
-        with credential_options(self._call.credentials) as opened:
-            self._process = await self._cli.start(self._call, opened.options, opened.fds)
-        return self._process
-
-    async def __aexit__(self, *_: object) -> None:
-        process = self._process
-        if process is None:
-            return
-        try:
-            if process.running:
-                await asyncio.shield(process.terminate(GRACE))
-        finally:
-            self._cli.stopped(process)
-            process.release()
-            await process.output.close()
 
 
 async def _settle(process: Process, call: GitCall) -> ExitStatus:
