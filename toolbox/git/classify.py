@@ -200,11 +200,16 @@ def classify(output: str) -> errors.ToolboxError:
 
 
 def message(kind: type[errors.ToolboxError], output: str) -> str:
-    """Return git's output without hints and progress, behind the prefix that older clients parse."""
+    """Return git's output without hints and progress, behind the prefix of the status."""
     text = " ".join(_informative(output))[-MAX_MESSAGE:]
     text = re.sub(r"^(?:fatal|error): ", "", text) or "git failed without output"
     if kind is errors.GitAuthFailed:
         text += " (authentication required or repository not found)"
+    return prefixed(kind, text)
+
+
+def prefixed(kind: type[errors.ToolboxError], text: str) -> str:
+    """Put the prefix of the status, which older clients parse, before a text."""
     prefix = _PREFIX.get(kind.status)
     return f"{prefix}: {text}" if prefix else text
 

@@ -149,12 +149,14 @@ class Procs:
         cwd: str | bytes,
         stdin: bytes | None = None,
         limit: int = 64 * 1024 * 1024,
+        user: UserIdentity | None = None,
     ) -> Completed:
         """Run a program to its end and return its output, at most about ``limit`` bytes.
 
         On cancellation, for example by ``asyncio.timeout``, the process tree is killed first.
         """
-        process = await self.spawn(argv, env=env, cwd=cwd, stdin=stdin, merge=False, retention=Retention.capped(limit))
+        retention = Retention.capped(limit)
+        process = await self.spawn(argv, env=env, cwd=cwd, stdin=stdin, merge=False, retention=retention, user=user)
         try:
             status = await process.settle()
             parts: dict[Channel, list[bytes]] = {Channel.STDOUT: [], Channel.STDERR: []}

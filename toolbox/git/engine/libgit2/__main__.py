@@ -10,7 +10,7 @@ from typing import Any
 
 import pygit2  # noqa: TID253 - this process exists for it
 
-from toolbox.errors import ToolboxError, from_os_error
+from toolbox.errors import ToolboxError
 from toolbox.git.engine.libgit2 import commits, files, transfer
 from toolbox.git.engine.libgit2.meaning import meaning
 
@@ -42,13 +42,8 @@ def main() -> None:
     operation = OPERATIONS[request.pop("operation")]
     try:
         answer: dict[str, Any] = {"value": operation(**request)}
-    except ToolboxError as error:
-        answer = {"error": type(error).__name__, "message": error.message}
-    except (pygit2.GitError, KeyError, ValueError) as error:
+    except (ToolboxError, pygit2.GitError, KeyError, ValueError, OSError) as error:
         found = meaning(error)
-        answer = {"error": type(found).__name__, "message": found.message}
-    except OSError as error:
-        found = meaning(error) if error.errno is None else from_os_error(error)
         answer = {"error": type(found).__name__, "message": found.message}
     with os.fdopen(answer_fd, "w", encoding="utf-8", errors="surrogateescape") as out:
         json.dump(answer, out)

@@ -6,14 +6,13 @@ holds the GIL for the whole of a status or a reset.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from toolbox import errors
-from toolbox.errors import Conflict, InternalError, NotFound, ToolboxError
+from toolbox.errors import Conflict, InternalError, NotFound
 from toolbox.git import hardening, urls
 from toolbox.git.context import GitContext
 from toolbox.git.credentials import HostCredentials
@@ -25,14 +24,9 @@ from toolbox.git.repository import Repo
 from toolbox.git.target import Target
 from toolbox.git.urls import RemoteUrl
 from toolbox.git.wire import FileStatus, GitCommitInfo, GitStatus, HistoryQuery
-from toolbox.host.output_log import Channel, Retention
 from toolbox.host.procs import Procs
-from toolbox.host.users import UserIdentity
 
 _MAX_ANSWER = 256 * 1024 * 1024
-_ERRORS = {
-    name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, ToolboxError)
-}
 _NO_CREDENTIALS = HostCredentials()
 
 
@@ -132,36 +126,18 @@ class Libgit2Engine:
             "home": home,
         }
         # Credentials go through standard input: arguments and environment of a process are visible in /proc.
-        code, stdout = await self._run(json.dumps({**request, **options}).encode(), env, repo.user)
-        try:
-            answer = json.loads(stdout)
-        except ValueError as error:
-            raise InternalError(f"libgit2 failed: its process ended with {code}") from error
-        if "error" in answer:
-            raise _error(answer, credentials)
-        return answer["value"]
-
-    async def _run(self, request: bytes, env: Mapping[str, str], user: UserIdentity | None) -> tuple[int, bytes]:
-        process = await self._procs.spawn(
+        done = await self._procs.run(
             [sys.executable, "-I", "-m", "toolbox.git.engine.libgit2"],
             env=env,
             cwd="/",
-            stdin=request,
-            merge=False,
-            retention=Retention.capped(_MAX_ANSWER),
-            user=user,
+            stdin=json.dumps({**request, **options}).encode(),
+            limit=_MAX_ANSWER,
+            user=repo.user,
         )
         try:
-            status = await process.settle()
-            parts = [chunk.data async for chunk in process.output.chunks() if chunk.channel is Channel.STDOUT]
-            return status.code, b"".join(parts)
-        finally:
-            if process.running:
-                await asyncio.shield(process.terminate())
-            process.release()
-            await process.output.close()
-
-
-def _error(answer: dict[str, Any], credentials: HostCredentials) -> ToolboxError:
-    kind = _ERRORS.get(answer["error"], InternalError)
-    return kind(redact(answer["message"], credentials.secrets))
+            answer = json.loads(done.stdout)
+        except ValueError as error:
+            raise InternalError(f"libgit2 failed: its process ended with {done.status.code}") from error
+        if "error" in answer:
+            raise getattr(errors, answer["error"])(redact(answer["message"], credentials.secrets))
+        return answer["value"]

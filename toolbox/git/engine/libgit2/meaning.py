@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from toolbox import errors
+from toolbox.git.classify import prefixed
 
 _ROWS: tuple[tuple[type[errors.ToolboxError], *tuple[str, ...]], ...] = (
     (
@@ -85,17 +86,19 @@ _TYPES: dict[str, type[errors.ToolboxError]] = {
     "CertificateError": errors.GitTransportFailed,
     "InvalidSpecError": errors.BadRequest,
 }
-_PREFIX = {400: "bad request", 401: "unauthorized", 403: "forbidden", 404: "not found", 409: "conflict"}
 
 
 def meaning(error: BaseException) -> errors.ToolboxError:
     """Return the error for an exception, by its type and then by its text."""
+    if isinstance(error, errors.ToolboxError):
+        return error
+    if isinstance(error, OSError) and error.errno is not None:
+        return errors.from_os_error(error)
     text = str(error).strip("'\"")
     kind = _TYPES.get(type(error).__name__) or _by_text(text)
     if kind is errors.InternalError and isinstance(error, KeyError):
         kind = errors.GitBranchNotFound
-    prefix = _PREFIX.get(kind.status)
-    return kind(f"{prefix}: {text}" if prefix else text)
+    return kind(prefixed(kind, text))
 
 
 def _by_text(text: str) -> type[errors.ToolboxError]:

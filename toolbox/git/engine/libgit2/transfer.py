@@ -49,11 +49,9 @@ class Guard(pygit2.RemoteCallbacks):
         scope = _scope(url)
         if self._credentials["username"] or self._credentials["password"]:
             # After a redirect another host asks for credentials.
-            return (
-                (self._credentials["username"], self._credentials["password"])
-                if scope == self._credentials["scope"]
-                else ("", "")
-            )
+            if scope != self._credentials["scope"]:
+                return "", ""
+            return self._credentials["username"], self._credentials["password"]
         return _stored(self._home, scope)
 
     def certificate_check(self, certificate: None, valid: bool, host: bytes) -> bool:  # noqa: ARG002
@@ -87,17 +85,13 @@ def _stored(home: str, scope: str) -> tuple[str, str]:
     return "", ""
 
 
-def _guard(options: dict[str, Any]) -> Guard:
-    return Guard(options["credentials"], insecure=options["insecure"], home=options["home"])
-
-
 def clone(path: str, url: str, branch: str, commit: str, depth: int, **options: Any) -> None:
     """Clone one branch with its tags."""
     if depth and "://" in url and url.startswith("file:"):
         raise Unprocessable(f"shallow clone of a local repository: {ADVICE}")
     repo = pygit2.init_repository(path)
     remote = repo.remotes.create("origin", url)
-    heads = {str(head.name): head for head in remote.list_heads(callbacks=_guard(options), proxy=True)}
+    heads = {str(head.name): head for head in remote.list_heads(callbacks=Guard(**options), proxy=True)}
     name = branch or _default(heads)
     if not heads:
         return
@@ -108,7 +102,7 @@ def clone(path: str, url: str, branch: str, commit: str, depth: int, **options: 
     if not tag:
         repo.config.delete_multivar("remote.origin.fetch", ".*")
         repo.config["remote.origin.fetch"] = spec
-    repo.remotes["origin"].fetch([spec], callbacks=_guard(options), depth=depth, proxy=True)
+    repo.remotes["origin"].fetch([spec], callbacks=Guard(**options), depth=depth, proxy=True)
     _first_checkout(repo, tag or f"refs/remotes/origin/{name}", "" if tag else name, commit)
 
 
@@ -143,7 +137,7 @@ def _remote(repo: pygit2.Repository, name: str) -> pygit2.Remote:
 def fetch(path: str, remote: str, refspecs: list[str], **options: Any) -> None:
     """Fetch references, those the remote is configured for if none are named."""
     repo = opened(path)
-    _remote(repo, remote).fetch(refspecs or None, callbacks=_guard(options), proxy=True)
+    _remote(repo, remote).fetch(refspecs or None, callbacks=Guard(**options), proxy=True)
 
 
 def pull(path: str, remote: str, branch: str, **options: Any) -> None:
@@ -152,7 +146,7 @@ def pull(path: str, remote: str, branch: str, **options: Any) -> None:
     name = branch or _upstream(repo, remote)
     spec = f"+refs/heads/{name}:refs/remotes/{remote}/{name}"
     try:
-        _remote(repo, remote).fetch([spec], callbacks=_guard(options), proxy=True)
+        _remote(repo, remote).fetch([spec], callbacks=Guard(**options), proxy=True)
         target = resolve(repo, f"refs/remotes/{remote}/{name}")
     except GitBranchNotFound as error:
         raise GitBranchNotFound(f"not found: couldn't find remote ref {name}") from error
@@ -189,7 +183,7 @@ def push(path: str, remote: str, branch: str, *, set_upstream: bool, **options: 
     name = branch or current(repo)
     if not name or repo.lookup_branch(name) is None:
         raise GitBranchNotFound(f"not found: src refspec {name or 'HEAD'} does not match any local branch")
-    guard = _guard(options)
+    guard = Guard(**options)
     _remote(repo, remote).push([f"refs/heads/{name}:refs/heads/{name}"], callbacks=guard, proxy=True)
     if guard.refused:
         raise GitRemoteRejected(f"push refused by the remote: {'; '.join(guard.refused)}")
