@@ -4,31 +4,11 @@ from __future__ import annotations
 
 import time
 
-import msgspec
-
 from toolbox.git.wire import GitCommitInfo
 
 FORMAT = "%H%x00%an%x00%ae%x00%aI%x00%B%x00"
 _FIELDS = 5
 FIRST = "1970-01-01T00:00:00Z"
-
-
-class Commit(msgspec.Struct, frozen=True):
-    """A commit; ``time`` in seconds, ``offset`` of the author's zone in minutes."""
-
-    hash: str
-    author: str
-    email: str
-    message: str
-    time: int
-    offset: int
-
-    def info(self) -> GitCommitInfo:
-        """Return the wire struct."""
-        moment = stamp(self.time, self.offset)
-        return GitCommitInfo(
-            hash=self.hash, author=self.author, email=self.email, message=self.message, timestamp=moment
-        )
 
 
 def stamp(seconds: int, offset: int) -> str:

@@ -60,7 +60,7 @@ class HistoryCache:
         if rest is None:  # evicted meanwhile
             commits, _ = libgit2.history(repo.path, limit, set())
             rest = CachedHistory(0, b"[]")
-        cached = _joined([commit.info() for commit in commits], rest, limit)
+        cached = _joined(commits, rest, limit)
         self._keep((repo.common, tip, shallow), cached)
         return cached.data
 

@@ -23,8 +23,9 @@ from toolbox.errors import (
     InternalError,
     ToolboxError,
 )
-from toolbox.git.commits import Commit
+from toolbox.git.commits import stamp
 from toolbox.git.metadata.unsupported import Unsupported
+from toolbox.git.wire import GitCommitInfo
 
 # The owner check protects against programs in the configuration; libgit2 runs none.
 pygit2.settings.owner_validation = False
@@ -124,13 +125,13 @@ def init(path: str, *, bare: bool, initial: str) -> None:
         raise InternalError(f"repository cannot be made: {error}") from error
 
 
-def history(path: str, limit: int, known: Collection[str] = ()) -> tuple[list[Commit], str]:
+def history(path: str, limit: int, known: Collection[str] = ()) -> tuple[list[GitCommitInfo], str]:
     """Return the newest commits up to a known one, and its id; one more than ``limit`` if there are more.
 
     Without a known commit the id is empty. The walk stops at a known commit only if no merge came before it: otherwise
     the order of the rest is not that of the known commit's history.
     """
-    found: list[Commit] = []
+    found: list[GitCommitInfo] = []
     with opened(path) as repo:
         if repo.head_is_unborn:
             return found, ""
@@ -146,12 +147,13 @@ def history(path: str, limit: int, known: Collection[str] = ()) -> tuple[list[Co
     return found, ""
 
 
-def _commit(commit: pygit2.Commit) -> Commit:
+def _commit(commit: pygit2.Commit) -> GitCommitInfo:
     author, encoding = commit.author, _codec(commit.message_encoding)
     name, email, message = (
         raw.decode(encoding, "replace") for raw in (author.raw_name, author.raw_email, commit.raw_message)
     )
-    return Commit(str(commit.id), name, email, message, author.time, author.offset)
+    moment = stamp(author.time, author.offset)
+    return GitCommitInfo(hash=str(commit.id), author=name, email=email, message=message, timestamp=moment)
 
 
 def _codec(name: str | None) -> str:
