@@ -7,18 +7,14 @@ import contextlib
 from toolbox.errors import GitBranchExists, GitBranchNotFound, GitMergeConflict, InvalidBody
 from toolbox.git import validate
 from toolbox.git.cli import GitCall
-from toolbox.git.context import GitContext
 from toolbox.git.metadata import Unsupported
-from toolbox.git.queries import current_branch, resolve
 from toolbox.git.repository import Repo, unfinished
+from toolbox.git.service import GitService
 from toolbox.git.wire import DeleteBranchQuery, GitBranchRequest, GitDeleteBranchRequest, ListBranchResponse
 
 
-class Branches:
+class Branches(GitService):
     """List, create and delete branches."""
-
-    def __init__(self, context: GitContext) -> None:
-        self._context = context
 
     async def list_all(self, path: str) -> ListBranchResponse:
         """Return the local branches by name."""
@@ -28,9 +24,9 @@ class Branches:
         return ListBranchResponse(branches=found[0], current=found[1])
 
     async def _list_with_git(self, repo: Repo) -> tuple[list[str], str]:
-        output = await self._context.cli.check(GitCall(repo, ["for-each-ref", "--format=%(refname)", "refs/heads"]))
+        output = await self._git(repo, "for-each-ref", "--format=%(refname)", "refs/heads")
         listed = [line.removeprefix("refs/heads/") for line in output.text.splitlines()]
-        return sorted(listed), await current_branch(self._context, repo)
+        return sorted(listed), await self._current_branch(repo)
 
     async def create(self, request: GitBranchRequest) -> None:
         """Make a branch at HEAD and switch to it."""
@@ -58,6 +54,6 @@ class Branches:
                 with contextlib.suppress(Unsupported):
                     await self._context.metadata.delete_branch(repo.path, name)
                     return
-            if await resolve(self._context, repo, f"refs/heads/{name}") is None:
+            if await self._resolve(repo, f"refs/heads/{name}") is None:
                 raise GitBranchNotFound(f"not found: branch '{name}' not found")
-            await self._context.cli.check(GitCall(repo, ["branch", "-q", "-D", "--", name]))
+            await self._git(repo, "branch", "-q", "-D", "--", name)

@@ -10,22 +10,17 @@ from contextlib import asynccontextmanager
 
 from toolbox.errors import ToolboxError
 from toolbox.git import urls, validate
-from toolbox.git.cli import GitCall, PlainFolder, ProgressCallback
-from toolbox.git.context import GitContext
+from toolbox.git.cli import PlainFolder, ProgressCallback
 from toolbox.git.credentials import credentials_for
-from toolbox.git.engine.interface import CloneOrder, Engine, Engines
+from toolbox.git.engine.interface import CloneOrder, Engine, EngineService
 from toolbox.git.target import Target, prepare
 from toolbox.git.wire import GitCloneRequest, GitInitRequest
 
 log = logging.getLogger(__name__)
 
 
-class Cloning:
+class Cloning(EngineService):
     """Make repositories."""
-
-    def __init__(self, context: GitContext, engines: Engines) -> None:
-        self._context = context
-        self._engines = engines
 
     async def init(self, request: GitInitRequest) -> None:
         """Make a repository; an existing one is not changed."""
@@ -37,7 +32,7 @@ class Cloning:
                 await self._context.metadata.init(path, bare=bool(request.bare), initial=initial)
                 return
             flags = [*(["--bare"] if request.bare else []), *(["-b", initial] if initial else [])]
-            await self._context.cli.check(GitCall(PlainFolder("/", user), ["init", "-q", *flags, "--", path]))
+            await self._git(PlainFolder("/", user), "init", "-q", *flags, "--", path)
 
     async def clone(self, request: GitCloneRequest, on_progress: ProgressCallback | None = None) -> None:
         """Clone one branch and tags; check out a commit if one is named."""

@@ -8,8 +8,8 @@ import os
 from toolbox.errors import BadRequest, FileAccessDenied, NotFound
 from toolbox.git import validate
 from toolbox.git.cli import GitCall, PlainFolder
-from toolbox.git.context import GitContext
 from toolbox.git.metadata import Unsupported
+from toolbox.git.service import GitService
 from toolbox.git.wire import GitConfigQuery, GitConfigResponse, GitConfigureUserRequest, GitSetConfigRequest
 
 log = logging.getLogger(__name__)
@@ -20,11 +20,8 @@ SYSTEM = "/etc/gitconfig"
 _NOT_SET = 5
 
 
-class Configuration:
+class Configuration(GitService):
     """Read and write configuration."""
-
-    def __init__(self, context: GitContext) -> None:
-        self._context = context
 
     async def get(self, query: GitConfigQuery) -> GitConfigResponse:
         """Return the last value of a key in one scope."""
@@ -89,14 +86,12 @@ class Configuration:
         return await self._context.workers.run(self._global_file)
 
     def _global_file(self) -> str:
-        chosen = self._context.environment.get("GIT_CONFIG_GLOBAL")
+        variables, home = self._context.environment, self._context.home
+        chosen = variables.get("GIT_CONFIG_GLOBAL")
         if chosen:
             return chosen
-        home = self._context.home
         usual = os.path.join(home, ".gitconfig")
-        other = os.path.join(
-            self._context.environment.get("XDG_CONFIG_HOME") or os.path.join(home, ".config"), "git", "config"
-        )
+        other = os.path.join(variables.get("XDG_CONFIG_HOME") or os.path.join(home, ".config"), "git", "config")
         return other if not os.path.exists(usual) and os.path.exists(other) else usual
 
 

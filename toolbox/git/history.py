@@ -5,20 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 
 from toolbox import wire
-from toolbox.git.context import GitContext
-from toolbox.git.engine.interface import Engines
+from toolbox.git.engine.interface import EngineService
 from toolbox.git.wire import HistoryQuery
 
 # Commits in an unstreamed answer: about 10 ms of libgit2.
 WHOLE = 1000
 
 
-class History:
+class History(EngineService):
     """List commits of repositories."""
-
-    def __init__(self, context: GitContext, engines: Engines) -> None:
-        self._context = context
-        self._engines = engines
 
     async def whole(self, query: HistoryQuery) -> bytes | None:
         """Return the JSON of an unfiltered history; None if it is filtered or longer than ``WHOLE``."""

@@ -6,22 +6,15 @@ import contextlib
 
 from toolbox.errors import Conflict, NotFound
 from toolbox.git import urls, validate
-from toolbox.git.cli import GitCall
-from toolbox.git.context import GitContext
 from toolbox.git.credentials import credentials_for
-from toolbox.git.engine.interface import Engines, Exchange
+from toolbox.git.engine.interface import EngineService, Exchange
 from toolbox.git.metadata import Unsupported
-from toolbox.git.queries import config_values
 from toolbox.git.repository import Repo
 from toolbox.git.wire import GitAddRemoteRequest, GitRemote, ListRemotesResponse
 
 
-class Remotes:
+class Remotes(EngineService):
     """Read and change remotes."""
-
-    def __init__(self, context: GitContext, engines: Engines) -> None:
-        self._context = context
-        self._engines = engines
 
     async def list_all(self, path: str) -> ListRemotesResponse:
         """Return remotes by name with their URLs as configured."""
@@ -32,8 +25,8 @@ class Remotes:
         return ListRemotesResponse(remotes=[GitRemote(name=name, url=url) for name, url in found])
 
     async def _list_with_git(self, repo: Repo) -> list[tuple[str, str]]:
-        names = sorted((await self._context.cli.check(GitCall(repo, ["remote"]))).text.splitlines())
-        urls = [await config_values(self._context, repo, f"remote.{name}.url") or [""] for name in names]
+        names = sorted((await self._git(repo, "remote")).text.splitlines())
+        urls = [await self._config_values(repo, f"remote.{name}.url") or [""] for name in names]
         return [(name, found[0]) for name, found in zip(names, urls, strict=True)]
 
     async def add(self, request: GitAddRemoteRequest) -> None:
@@ -67,6 +60,6 @@ class Remotes:
         repo = await self._context.repos.open(path)
         validate.remote(name)
         async with self._context.repos.changing(repo.common):
-            if not await config_values(self._context, repo, f"remote.{name}.url"):
+            if not await self._config_values(repo, f"remote.{name}.url"):
                 raise NotFound(f"not found: remote '{name}' is not configured")
-            await self._context.cli.check(GitCall(repo, ["remote", "remove", name]))
+            await self._git(repo, "remote", "remove", name)

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from toolbox.git import validate
 from toolbox.git.cli import ProgressCallback
-from toolbox.git.context import GitContext
 from toolbox.git.credentials import HostCredentials, credentials_for
-from toolbox.git.engine.interface import Engine, Engines, Exchange
+from toolbox.git.engine.interface import Engine, EngineService, Exchange
 from toolbox.git.repository import Repo
 from toolbox.git.wire import GitFetchRequest, GitPullRequest, GitPushRequest, RemoteRequest
 
 ORIGIN = "origin"
 
 
-class Transfer:
+class Transfer(EngineService):
     """Exchange commits with remotes."""
-
-    def __init__(self, context: GitContext, engines: Engines) -> None:
-        self._context = context
-        self._engines = engines
 
     async def push(self, request: GitPushRequest, on_progress: ProgressCallback | None = None) -> None:
         """Push one branch to the branch of the same name, never by force."""

@@ -23,6 +23,7 @@ class RemoteUrl(msgspec.Struct, frozen=True):
     """A parsed URL.
 
     ``text`` is the argument for git, without credentials: arguments of a process are visible to all users.
+    ``scheme`` is empty for a path of this machine.
     ``scope`` is scheme, host and port of an HTTP URL, which bounds the credentials; empty for other transports.
     ``configured`` is the text in the configuration, before ``insteadOf`` rules, if it differs from ``original``.
     """
@@ -34,11 +35,6 @@ class RemoteUrl(msgspec.Struct, frozen=True):
     username: str = ""
     password: str = ""
     configured: str = ""
-
-    @property
-    def local(self) -> bool:
-        """Return whether it is a path of this machine."""
-        return self.scheme == ""
 
     @property
     def embedded(self) -> bool:

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from toolbox.errors import BadRequest
 from toolbox.git import paths, validate, wire
-from toolbox.git.context import GitContext
-from toolbox.git.engine.interface import Engines
+from toolbox.git.engine.interface import EngineService
 from toolbox.git.identity import identity
 from toolbox.git.repository import Repo, unfinished
 
 MODES = ("soft", "mixed", "hard", "merge", "keep")
 
 
-class WorkingTree:
+class WorkingTree(EngineService):
     """Read and change the files and the index of repositories."""
-
-    def __init__(self, context: GitContext, engines: Engines) -> None:
-        self._context = context
-        self._engines = engines
 
     async def status(self, path: str) -> wire.GitStatus:
         """Return changed files, the branch, and the operation in progress."""

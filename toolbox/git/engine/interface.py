@@ -13,6 +13,7 @@ from toolbox.git.context import GitContext
 from toolbox.git.credentials import HostCredentials
 from toolbox.git.identity import CommitIdentity
 from toolbox.git.repository import Repo
+from toolbox.git.service import GitService
 from toolbox.git.target import Target
 from toolbox.git.urls import RemoteUrl
 from toolbox.git.wire import GitCommitInfo, GitStatus, HistoryQuery
@@ -32,7 +33,7 @@ class CloneOrder(msgspec.Struct, frozen=True, kw_only=True):
     def source(self) -> str:
         """Return the URL to clone from, without credentials."""
         # git ignores --depth for plain paths, not for file URLs.
-        return f"file://{self.url.text}" if self.url.local and self.depth else self.url.text
+        return f"file://{self.url.text}" if self.depth and not self.url.scheme else self.url.text
 
 
 class Exchange(msgspec.Struct, frozen=True):
@@ -123,3 +124,11 @@ class Engines:
         """Hold the repository's lock and yield the engine."""
         async with self._context.repos.changing(repo.common):
             yield await self.current()
+
+
+class EngineService(GitService):
+    """The base of services whose operations an engine runs."""
+
+    def __init__(self, context: GitContext, engines: Engines) -> None:
+        super().__init__(context)
+        self._engines = engines

@@ -6,7 +6,7 @@ import re
 
 from toolbox.git import paths
 from toolbox.git.cli import GitCall
-from toolbox.git.context import GitContext
+from toolbox.git.service import GitService
 from toolbox.git.workflow.wire import CleanRequest, GitCleaned, GitIgnored, IgnoredFile, IgnoreQuery
 
 _REMOVED = re.compile(r"(?:Would remove|Removing) (.*)")
@@ -14,25 +14,19 @@ _ESCAPE = re.compile(r"\\([0-7]{3}|.)")
 _LETTERS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
-class Cleaning:
+class Cleaning(GitService):
     """Remove untracked files, and explain ignored ones."""
-
-    def __init__(self, context: GitContext) -> None:
-        self._context = context
 
     async def clean(self, request: CleanRequest) -> GitCleaned:
         """Remove untracked files and return them; nested repositories are kept."""
         repo = (await self._context.repos.open(request.path)).with_files()
         names = await self._context.workers.run(paths.inside, repo, request.files or [])
-        flags = [
-            "-n" if request.dry_run else "-f",
-            *(["-d"] if request.directories else []),
-            *(["-x"] if request.ignored else []),
-        ]
+        switches = {"-d": request.directories, "-x": request.ignored}
+        flags = ["-n" if request.dry_run else "-f", *(name for name, on in switches.items() if on)]
         # clean.requireForce=false counts as another -f, and a second -f removes nested repositories.
         argv = ["-c", "clean.requireForce=true", "clean", *flags, "--", *map(paths.literal, names)]
         async with self._context.repos.changing(repo.common):
-            output = await self._context.cli.check(GitCall(repo, argv))
+            output = await self._git(repo, *argv)
         found = (_REMOVED.fullmatch(line) for line in output.text.split("\n"))
         return GitCleaned(files=[unquoted(match[1]) for match in found if match])
 

@@ -7,9 +7,8 @@ import re
 from toolbox.errors import BadRequest, FileMissing, GitBranchNotFound
 from toolbox.git import paths
 from toolbox.git.cli import GitCall
-from toolbox.git.context import GitContext
-from toolbox.git.queries import required, resolve
 from toolbox.git.repository import Repo
+from toolbox.git.service import GitService
 from toolbox.git.workflow import wire
 
 # Candidates for the default branch: origin's HEAD, else the usual names.
@@ -32,11 +31,8 @@ _HEADER = re.compile(r"(?P<hash>[0-9a-f]{40,64}) (?P<original>\d+) (?P<final>\d+
 _LINES = re.compile(r"\d+(,\d+)?")
 
 
-class Comparing:
+class Comparing(GitService):
     """Compare revisions, the index and the files."""
-
-    def __init__(self, context: GitContext) -> None:
-        self._context = context
 
     async def diff(self, query: wire.DiffQuery) -> wire.GitDiff:
         """Return the changed files with counts, and the patch with ``format=patch``."""
@@ -45,8 +41,8 @@ class Comparing:
             raise BadRequest(f"bad request: unknown format '{wanted[:40]}', one of {', '.join(FORMATS)}")
         repo = await self._context.repos.open(query.path)
         what = await self._what(repo, query)
-        states = await self._context.cli.check(GitCall(repo, ["diff", "-z", "-M", "--name-status", *_PLAIN, *what]))
-        counts = await self._context.cli.check(GitCall(repo, ["diff", "-z", "-M", "--numstat", *_PLAIN, *what]))
+        states = await self._git(repo, "diff", "-z", "-M", "--name-status", *_PLAIN, *what)
+        counts = await self._git(repo, "diff", "-z", "-M", "--numstat", *_PLAIN, *what)
         found = wire.GitDiff(files=files(states.text, counts.text))
         if wanted == "patch":
             await self._patch(repo, query, what, found)
@@ -56,7 +52,7 @@ class Comparing:
         """Build the arguments that select what is compared."""
         if query.to and not query.base:
             raise BadRequest("bad request: to needs from")
-        revisions = [await required(self._context, repo, one) for one in (query.base, query.to) if one]
+        revisions = [await self._required(repo, one) for one in (query.base, query.to) if one]
         if not revisions or not query.to:
             repo.with_files()
         names = await self._context.workers.run(paths.inside, repo, query.paths or [])
@@ -65,7 +61,7 @@ class Comparing:
     async def _patch(self, repo: Repo, query: wire.DiffQuery, what: list[str], found: wire.GitDiff) -> None:
         limit = min(query.limit or PATCH_BYTES, MOST_PATCH_BYTES)
         context = [f"--unified={query.context}"] if query.context is not None else []
-        output = await self._context.cli.check(GitCall(repo, ["diff", "-M", *_PLAIN, *context, *what]))
+        output = await self._git(repo, "diff", "-M", *_PLAIN, *context, *what)
         found.truncated = len(output.stdout) > limit
         found.patch = output.stdout[:limit].decode("utf-8", "replace")
 
@@ -74,13 +70,13 @@ class Comparing:
         repo = (await self._context.repos.open(query.path)).with_files()
         base = await self._merge_base(repo, query.base)
         found = await self.diff(wire.DiffQuery(path=query.path, base=base))
-        output = await self._context.cli.check(GitCall(repo, ["ls-files", "-z", "--others", "--exclude-standard"]))
+        output = await self._git(repo, "ls-files", "-z", "--others", "--exclude-standard")
         new = [wire.DiffFile(path=name, status="Untracked") for name in output.text.split("\0") if name]
         return wire.GitChanges(base=base, files=[*found.files, *new])
 
     async def _merge_base(self, repo: Repo, name: str | None) -> str:
         """Return the merge base of HEAD and a branch."""
-        commit = await required(self._context, repo, name) if name else await self._default(repo)
+        commit = await self._required(repo, name) if name else await self._default(repo)
         output = await self._context.cli.run(GitCall(repo, ["merge-base", "HEAD", commit]))
         if output.code:
             raise GitBranchNotFound(f"not found: HEAD has nothing in common with '{name or commit}'")
@@ -88,7 +84,7 @@ class Comparing:
 
     async def _default(self, repo: Repo) -> str:
         for candidate in _DEFAULTS:
-            commit = await resolve(self._context, repo, candidate)
+            commit = await self._resolve(repo, candidate)
             if commit is not None:
                 return commit
         raise BadRequest("bad request: no default branch is known, give base")
@@ -103,7 +99,7 @@ class Comparing:
         if not query.ref:
             repo.with_files()
         (name,) = await self._context.workers.run(paths.inside, repo, [query.file])
-        revision = [await required(self._context, repo, query.ref)] if query.ref else []
+        revision = [await self._required(repo, query.ref)] if query.ref else []
         span = ["-L", query.lines if "," in query.lines else f"{query.lines},+1"] if query.lines else []
         argv = ["blame", "--line-porcelain", "--no-textconv", *span, *revision, "--", name]
         missing = FileMissing(f"not found: no such file in the revision: {name}")

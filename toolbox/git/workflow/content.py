@@ -10,9 +10,8 @@ import msgspec
 from toolbox.errors import BadRequest, FileMissing
 from toolbox.git import paths
 from toolbox.git.cli import GitCall
-from toolbox.git.context import GitContext
-from toolbox.git.queries import required
 from toolbox.git.repository import Repo
+from toolbox.git.service import GitService
 from toolbox.git.workflow.wire import ShowQuery
 
 _KINDS = {"tree": "a directory", "commit": "a submodule"}
@@ -27,11 +26,8 @@ class Blob(msgspec.Struct, frozen=True):
     size: int
 
 
-class Content:
+class Content(GitService):
     """Read files of revisions without filters or textconv."""
-
-    def __init__(self, context: GitContext) -> None:
-        self._context = context
 
     async def find(self, query: ShowQuery) -> Blob:
         """Find a file in a revision."""
@@ -41,10 +37,8 @@ class Content:
         (name,) = await self._context.workers.run(paths.inside, repo, [query.file])
         if name == ".":  # git would list what is in it
             raise BadRequest("bad request: the root of the repository is a directory")
-        commit = await required(self._context, repo, query.ref or "HEAD")
-        output = await self._context.cli.check(
-            GitCall(repo, ["ls-tree", "-z", "-l", "--full-tree", commit, "--", name])
-        )
+        commit = await self._required(repo, query.ref or "HEAD")
+        output = await self._git(repo, "ls-tree", "-z", "-l", "--full-tree", commit, "--", name)
         if not output.stdout:
             raise FileMissing(f"not found: no such file in the revision: {name}")
         _, kind, blob, size = output.text.partition("\t")[0].split()

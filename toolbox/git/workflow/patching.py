@@ -7,7 +7,7 @@ import re
 from toolbox.errors import BadRequest, Conflict, GitDirtyWorktree, GitMergeConflict, ToolboxError
 from toolbox.git.classify import message
 from toolbox.git.cli import GitCall, Output
-from toolbox.git.context import GitContext
+from toolbox.git.service import GitService
 from toolbox.git.workflow.wire import ApplyRequest, GitApplied, PatchedFile
 
 _MEANINGS: tuple[tuple[type[ToolboxError], re.Pattern[str]], ...] = (
@@ -28,23 +28,16 @@ _MEANINGS: tuple[tuple[type[ToolboxError], re.Pattern[str]], ...] = (
 )
 
 
-class Patching:
+class Patching(GitService):
     """Apply patches."""
-
-    def __init__(self, context: GitContext) -> None:
-        self._context = context
 
     async def apply(self, request: ApplyRequest) -> GitApplied:
         """Apply a patch; with ``check`` only test whether it applies."""
         if not request.patch.strip():
             raise BadRequest("bad request: patch is empty")
         repo = (await self._context.repos.open(request.path)).with_files()
-        flags = [
-            *(["--check"] if request.check else ["--apply"]),
-            *(["--index"] if request.index else []),
-            *(["--reverse"] if request.reverse else []),
-            *(["--3way"] if request.three_way else []),
-        ]
+        switches = {"--index": request.index, "--reverse": request.reverse, "--3way": request.three_way}
+        flags = ["--check" if request.check else "--apply", *(name for name, on in switches.items() if on)]
         patch = request.patch.encode("utf-8", "surrogateescape")
         call = GitCall(repo, ["apply", "-z", "--numstat", "--whitespace=nowarn", *flags, "-"], stdin=_ended(patch))
         async with self._context.repos.changing(repo.common):

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from toolbox.git import validate
 from toolbox.git.cli import GitCall
-from toolbox.git.context import GitContext
 from toolbox.git.credentials import credentials_for
-from toolbox.git.engine.interface import Engines
+from toolbox.git.engine.interface import EngineService
 from toolbox.git.workflow.wire import GitRef, ListRefsResponse, RemoteQuery
 
 
-class References:
+class References(EngineService):
     """List references of remotes."""
-
-    def __init__(self, context: GitContext, engines: Engines) -> None:
-        self._context = context
-        self._engines = engines
 
     async def list_all(self, query: RemoteQuery) -> ListRefsResponse:
         """List the branches and tags of a remote, with the credentials that are stored for it."""

@@ -6,10 +6,9 @@ from collections.abc import Awaitable, Callable
 
 from toolbox.errors import BadRequest, Conflict, GitMergeConflict
 from toolbox.git.cli import GitCall
-from toolbox.git.context import GitContext
 from toolbox.git.identity import FALLBACK, identity
-from toolbox.git.queries import config_value, required, resolve
 from toolbox.git.repository import Repo, unfinished
+from toolbox.git.service import GitService
 from toolbox.git.workflow import wire
 
 MERGE, REBASE, PICK, REVERT = "merge", "rebase", "cherry-pick", "revert"
@@ -24,17 +23,14 @@ _NEXT = {
 Begin = Callable[[Repo], Awaitable[list[str]]]
 
 
-class Sequencing:
+class Sequencing(GitService):
     """Start an operation, or continue, skip or abort a stopped one."""
-
-    def __init__(self, context: GitContext) -> None:
-        self._context = context
 
     async def merge(self, request: wire.GitMergeRequest) -> wire.GitMergeResponse:
         """Merge a branch."""
 
         async def begin(repo: Repo) -> list[str]:
-            commit = await required(self._context, repo, _given(request.branch, "branch"))
+            commit = await self._required(repo, _given(request.branch, "branch"))
             message = request.message or f"Merge '{request.branch}'"
             flags = ["--ff-only"] if request.fast_forward_only else ["-m", message]
             return ["merge", "-q", "--no-verify", "--ff", *flags, commit]
@@ -45,8 +41,8 @@ class Sequencing:
         """Rebase the current branch onto another."""
 
         async def begin(repo: Repo) -> list[str]:
-            upstream = await required(self._context, repo, _given(request.upstream, "upstream"))
-            onto = ["--onto", await required(self._context, repo, request.onto)] if request.onto else []
+            upstream = await self._required(repo, _given(request.upstream, "upstream"))
+            onto = ["--onto", await self._required(repo, request.onto)] if request.onto else []
             flags = ["--autostash"] if request.autostash else ["--no-autostash"]
             return ["rebase", "-q", "--no-verify", *flags, *onto, upstream]
 
@@ -63,7 +59,7 @@ class Sequencing:
     async def _picked(self, repo: Repo, request: wire.GitPickRequest, argv: list[str]) -> list[str]:
         if not request.commits:
             raise BadRequest("bad request: commits is required")
-        chosen = [await required(self._context, repo, one) for one in request.commits]
+        chosen = [await self._required(repo, one) for one in request.commits]
         mainline = ["--mainline", str(request.mainline)] if request.mainline else []
         return [*argv, *mainline, *chosen]
 
@@ -74,11 +70,11 @@ class Sequencing:
             raise BadRequest(f"bad request: unknown action '{action[:40]}', one of {', '.join((START, *_NEXT[kind]))}")
         repo = (await self._context.repos.open(request.path)).with_files()
         async with self._context.repos.changing(repo.common):
-            before = await resolve(self._context, repo, "HEAD") or ""
+            before = await self._resolve(repo, "HEAD") or ""
             await self._check(repo, kind, action)
             argv = await begin(repo) if action == START else _NEXT[kind][action]
             await self._run(repo, argv, request)
-            after = await resolve(self._context, repo, "HEAD") or ""
+            after = await self._resolve(repo, "HEAD") or ""
         return wire.GitMergeResponse(hash=after, changed=after != before)
 
     async def _check(self, repo: Repo, kind: str, action: str) -> None:
@@ -97,7 +93,7 @@ class Sequencing:
 
     async def _who(self, repo: Repo, request: wire.SequenceRequest) -> dict[str, str]:
         """Return variables for the committer: the request's, else (none) the configured one, else the fallback."""
-        if not (request.author or request.email) and await config_value(self._context, repo, "user.email"):
+        if not (request.author or request.email) and await self._config_value(repo, "user.email"):
             return {}
         return identity(request.author or FALLBACK.name, request.email or FALLBACK.email).variables
 

@@ -5,21 +5,18 @@ from __future__ import annotations
 from toolbox.errors import Conflict, NotFound
 from toolbox.git import validate
 from toolbox.git.cli import GitCall
-from toolbox.git.context import GitContext
 from toolbox.git.identity import FALLBACK
+from toolbox.git.service import GitService
 from toolbox.git.workflow.wire import ListStashResponse, StashEntry, StashPushRequest, StashRequest
 
 
-class Stashes:
+class Stashes(GitService):
     """Stash local changes, and apply stashes."""
-
-    def __init__(self, context: GitContext) -> None:
-        self._context = context
 
     async def list_all(self, path: str) -> ListStashResponse:
         """List stashes, the newest first."""
         repo = await self._context.repos.open(path)
-        output = await self._context.cli.check(GitCall(repo, ["stash", "list", "-z", "--format=%H%x09%cI%x09%gs"]))
+        output = await self._git(repo, "stash", "list", "-z", "--format=%H%x09%cI%x09%gs")
         rows = [row.split("\t", 2) for row in output.text.split("\0") if row]
         return ListStashResponse(
             stashes=[

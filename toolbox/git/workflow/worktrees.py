@@ -5,22 +5,18 @@ from __future__ import annotations
 from toolbox.errors import BadRequest, NotFound
 from toolbox.git import validate
 from toolbox.git.cli import GitCall
-from toolbox.git.context import GitContext
-from toolbox.git.queries import required, resolve
 from toolbox.git.repository import Repo
+from toolbox.git.service import GitService
 from toolbox.git.workflow.wire import GitWorktree, GitWorktreeRequest, ListWorktreesResponse, WorktreeQuery
 
 
-class Worktrees:
+class Worktrees(GitService):
     """List, add and remove worktrees."""
-
-    def __init__(self, context: GitContext) -> None:
-        self._context = context
 
     async def list_all(self, path: str) -> ListWorktreesResponse:
         """List the worktrees of a repository, the main one first."""
         repo = await self._context.repos.open(path)
-        output = await self._context.cli.check(GitCall(repo, ["worktree", "list", "--porcelain"]))
+        output = await self._git(repo, "worktree", "list", "--porcelain")
         blocks = [block.split("\n") for block in output.text.strip("\n").split("\n\n")]
         return ListWorktreesResponse(worktrees=[_worktree(block) for block in blocks])
 
@@ -28,17 +24,17 @@ class Worktrees:
         """Add a worktree; without a branch its HEAD is detached."""
         repo = await self._context.repos.open(request.path)
         folder = self._context.repos.resolve(request.worktree)
-        start = await required(self._context, repo, request.ref or "HEAD")
+        start = await self._required(repo, request.ref or "HEAD")
         argv = ["--detach", folder, start]
         if request.branch:
             argv = await self._branch(repo, request.branch, folder, start)
         async with self._context.repos.changing(repo.common):
-            await self._context.cli.check(GitCall(repo, ["worktree", "add", "-q", *argv]))
+            await self._git(repo, "worktree", "add", "-q", *argv)
         made = await self._context.repos.open(folder)
         return next(one for one in (await self.list_all(folder)).worktrees if one.path == made.path)
 
     async def _branch(self, repo: Repo, name: str, folder: str, start: str) -> list[str]:
-        exists = await resolve(self._context, repo, f"refs/heads/{validate.branch(name)}")
+        exists = await self._resolve(repo, f"refs/heads/{validate.branch(name)}")
         return [folder, name] if exists else ["-b", name, folder, start]
 
     async def remove(self, query: WorktreeQuery) -> None:

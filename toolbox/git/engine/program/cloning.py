@@ -10,27 +10,18 @@ from toolbox.git import lfs, validate
 from toolbox.git.cli import GitCall, PlainFolder
 from toolbox.git.context import GitContext
 from toolbox.git.engine.interface import CloneOrder
-from toolbox.git.engine.program.operations import ProgramOperations
-from toolbox.git.queries import resolve
 from toolbox.git.repository import Repo, find
+from toolbox.git.service import GitService
 from toolbox.git.target import Target
 
 _REFUSED_ID = re.compile("not our ref|unadvertised object|does not support shallow|no such remote ref", re.IGNORECASE)
 
 
-class ProgramCloning(ProgramOperations):
-    """Clone repositories."""
-
-    async def clone(self, order: CloneOrder, target: Target) -> None:
-        """Clone into ``target``. On failure the caller removes what is left."""
-        await _Clone(self._context, order, target).run()
-
-
-class _Clone:
+class ProgramClone(GitService):
     """One clone."""
 
     def __init__(self, context: GitContext, order: CloneOrder, target: Target) -> None:
-        self._context = context
+        super().__init__(context)
         self._order = order
         self._credentials = order.credentials
         self._target = target
@@ -57,28 +48,27 @@ class _Clone:
             repo = await self._repo()
             commit = await self._commit(repo)
             if commit:
-                await self._check_out(repo, commit, detach=bool(self._order.commit))
+                await self._check_out(repo, commit, *(["--detach", commit] if self._order.commit else []))
 
     async def _commit(self, repo: Repo) -> str:
         """Return the commit to check out, empty if the remote has none."""
         wanted = self._order.commit
         if not wanted:
-            return await resolve(self._context, repo, "HEAD") or ""
-        found = await resolve(self._context, repo, wanted)
+            return await self._resolve(repo, "HEAD") or ""
+        found = await self._resolve(repo, wanted)
         if found is None:
             refs = [wanted] if validate.full_id(wanted) else ["+refs/heads/*:refs/remotes/origin/*"]
             output = await self._context.cli.run(self._fetch(repo, refs))
             if output.code and not (validate.full_id(wanted) and _REFUSED_ID.search(output.stderr)):
                 raise output.failure()
-            found = await resolve(self._context, repo, wanted)
+            found = await self._resolve(repo, wanted)
         if found is None:
             raise GitBranchNotFound(f"not found: commit '{wanted}' does not exist in the repository")
         return found
 
-    async def _check_out(self, repo: Repo, commit: str, *, detach: bool) -> None:
+    async def _check_out(self, repo: Repo, commit: str, *argv: str) -> None:
         await lfs.fetch_objects(self._context, repo, "origin", commit, self._credentials)
-        argv = ["checkout", "-q", "--detach", commit] if detach else ["checkout", "-q"]
-        await self._context.cli.check(GitCall(repo, argv))
+        await self._git(repo, "checkout", "-q", *argv)
 
     async def _one_commit(self) -> None:
         """Fetch a single commit by its id, where the server allows that."""
@@ -86,7 +76,7 @@ class _Clone:
         wanted = self._order.commit
         output = await self._context.cli.run(self._fetch(repo, [wanted], self._depth))
         if output.code == 0:
-            await self._check_out(repo, wanted, detach=True)
+            await self._check_out(repo, wanted, "--detach", wanted)
         elif _REFUSED_ID.search(output.stderr):
             await self._context.workers.run(self._target.undo)
             self._target = await self._context.workers.run(Target, self._target.path)
@@ -102,19 +92,13 @@ class _Clone:
         if branch:
             spec = await self._branch_or_tag(repo, branch)
             await self._context.cli.check(self._fetch(repo, [spec], self._depth))
-        commit = await self._wanted_there(repo)
+        commit = await (self._commit(repo) if self._order.commit else self._resolve(repo, "FETCH_HEAD"))
         if commit:
-            detach = bool(self._order.commit) or not await resolve(self._context, repo, f"refs/remotes/origin/{branch}")
-            await lfs.fetch_objects(self._context, repo, "origin", commit, self._credentials)
+            detach = bool(self._order.commit) or not await self._resolve(repo, f"refs/remotes/origin/{branch}")
             how = ["--detach", commit] if detach else ["-B", branch, "--track", f"origin/{branch}"]
-            await self._context.cli.check(GitCall(repo, ["checkout", "-q", *how]))
+            await self._check_out(repo, commit, *how)
         elif branch:
-            await self._context.cli.check(GitCall(repo, ["symbolic-ref", "HEAD", f"refs/heads/{branch}"]))
-
-    async def _wanted_there(self, repo: Repo) -> str:
-        if self._order.commit:
-            return await self._commit(repo)
-        return await resolve(self._context, repo, "FETCH_HEAD") or ""
+            await self._git(repo, "symbolic-ref", "HEAD", f"refs/heads/{branch}")
 
     async def _branch_or_tag(self, repo: Repo, name: str) -> str:
         """Return the refspec to fetch; a branch is configured for later fetches."""
@@ -123,7 +107,7 @@ class _Clone:
         listed = (await self._context.cli.check(self._networked(repo, argv))).text
         if f"\trefs/heads/{name}\n" in listed:
             spec = f"+refs/heads/{name}:refs/remotes/origin/{name}"
-            await self._context.cli.check(GitCall(repo, ["config", "remote.origin.fetch", spec]))
+            await self._git(repo, "config", "remote.origin.fetch", spec)
             return spec
         if f"\trefs/tags/{name}\n" in listed:
             return f"+refs/tags/{name}:refs/tags/{name}"
@@ -137,9 +121,9 @@ class _Clone:
 
     async def _begin(self) -> Repo:
         """Make an empty repository with the remote origin."""
-        await self._context.cli.check(GitCall(self._folder, ["init", "-q", "--", self._target.path]))
+        await self._git(self._folder, "init", "-q", "--", self._target.path)
         repo = await self._repo()
-        await self._context.cli.check(GitCall(repo, ["remote", "add", "--", "origin", self._order.source]))
+        await self._git(repo, "remote", "add", "--", "origin", self._order.source)
         return repo
 
     def _fetch(self, repo: Repo, refs: list[str], depth: Sequence[str] = ()) -> GitCall:

@@ -6,22 +6,21 @@ from toolbox.errors import FileMissing, GitMergeConflict, ToolboxError
 from toolbox.git import paths
 from toolbox.git.classify import missing_path
 from toolbox.git.cli import GitCall, Output
-from toolbox.git.engine.program.operations import ProgramOperations
 from toolbox.git.identity import CommitIdentity
-from toolbox.git.queries import head, required, resolve
 from toolbox.git.repository import Repo, unfinished
+from toolbox.git.service import GitService
 
 _FROM_STDIN = ("--pathspec-from-file=-", "--pathspec-file-nul")
 
 
-class ProgramIndex(ProgramOperations):
+class ProgramIndex(GitService):
     """Change the index, commit it, and restore from it."""
 
     async def add(self, repo: Repo, files: list[str]) -> None:
         """Stage files as they are on disk, all or nothing."""
         plan = await self._context.workers.run(paths.sort, repo, files)
         if plan.absent:
-            listed = (await self._context.cli.check(GitCall(repo, ["ls-files", "-z"]))).text.split("\0")
+            listed = (await self._git(repo, "ls-files", "-z")).text.split("\0")
             await self._context.workers.run(plan.find_absent, listed)
         await self._stage(repo, plan)
 
@@ -50,7 +49,7 @@ class ProgramIndex(ProgramOperations):
             env=author.variables,
         )
         await self._context.cli.check(call)
-        return await head(self._context, repo)
+        return await self._required(repo, "HEAD")
 
     async def reset(self, repo: Repo, mode: str, target: str, files: list[str]) -> None:
         """Reset HEAD, or only some files."""
@@ -62,12 +61,12 @@ class ProgramIndex(ProgramOperations):
     async def _reset_all(self, repo: Repo, mode: str, target: str) -> None:
         if mode in ("soft", "keep") and await self._context.workers.run(unfinished, repo) == "merge":
             raise GitMergeConflict(f"conflict: cannot do a {mode} reset in the middle of a merge")
-        unborn = not target and await resolve(self._context, repo, "HEAD") is None
-        commit = [] if unborn else [await required(self._context, repo, target or "HEAD")]
-        await self._context.cli.check(GitCall(repo, ["reset", "-q", f"--{mode}", *commit]))
+        unborn = not target and await self._resolve(repo, "HEAD") is None
+        commit = [] if unborn else [await self._required(repo, target or "HEAD")]
+        await self._git(repo, "reset", "-q", f"--{mode}", *commit)
 
     async def _reset_files(self, repo: Repo, files: list[str], target: str, *, hard: bool) -> None:
-        commit = await required(self._context, repo, target)
+        commit = await self._required(repo, target)
         stdin = paths.nul_list([paths.literal(name) for name in files])
         argv = ["reset", "-q", commit, *_FROM_STDIN]
         if hard:
@@ -76,20 +75,12 @@ class ProgramIndex(ProgramOperations):
 
     async def restore(self, repo: Repo, files: list[str], source: str, *, staged: bool, worktree: bool) -> None:
         """Restore files from the index or from a revision."""
-        commit = await required(self._context, repo, source) if source else ""
-        if staged and not commit and await resolve(self._context, repo, "HEAD") is None:
-            await self._unstage_unborn(repo, files, worktree=worktree)
-            return
+        commit = await self._required(repo, source) if source else ""
         flags = [*(["--staged"] if staged else []), *(["--worktree"] if worktree else [])]
-        flags += [f"--source={commit}"] if commit else []
-        await self._with_paths(repo, ["restore", "-q", *flags], files)
-
-    async def _unstage_unborn(self, repo: Repo, files: list[str], *, worktree: bool) -> None:
-        """Unstage before the first commit, when there is no commit to restore from."""
-        how = ["-f"] if worktree else ["--cached"]
-        await self._with_paths(repo, ["rm", "-q", "-r", *how], files)
-
-    async def _with_paths(self, repo: Repo, argv: list[str], files: list[str]) -> None:
+        argv = ["restore", "-q", *flags, *([f"--source={commit}"] if commit else [])]
+        if staged and not commit and await self._resolve(repo, "HEAD") is None:
+            # Before the first commit there is no commit to restore from.
+            argv = ["rm", "-q", "-r", "-f" if worktree else "--cached"]
         stdin = paths.nul_list([paths.literal(name) for name in files])
         output = await self._context.cli.attempt(GitCall(repo, [*argv, *_FROM_STDIN], stdin=stdin))
         if output.code:

@@ -8,9 +8,8 @@ import logging
 from toolbox.errors import ToolboxError
 from toolbox.git.cli import GitCall
 from toolbox.git.context import GitContext
-from toolbox.git.engine.program.operations import ProgramOperations
-from toolbox.git.queries import config_value
 from toolbox.git.repository import Repo
+from toolbox.git.service import GitService
 from toolbox.git.wire import FileStatus, GitStatus
 
 log = logging.getLogger(__name__)
@@ -34,62 +33,39 @@ _SLOW = 0.2
 _OFF_LOOP = 64 * 1024
 
 
-class StatusParser:
+def parse(output: bytes) -> GitStatus:
     """Parse ``status --porcelain=v2 -z --branch``."""
-
-    def __init__(self) -> None:
-        self.headers: dict[str, str] = {}
-        self._files: dict[str, FileStatus] = {}
-
-    def parse(self, output: bytes) -> GitStatus:
-        """Return the status."""
-        records = iter(output.decode("utf-8", "replace").split("\0"))
-        for record in records:
-            if record:
-                old = next(records, "") if record.startswith("2 ") else ""
-                self._record(record, old)
-        head = self.headers.get("branch.head", "")
-        ahead, behind = self._distance()
-        return GitStatus(
-            current_branch=DETACHED if head == "(detached)" else head,
-            file_status=[self._files[name] for name in sorted(self._files)],
-            branch_published="branch.ab" in self.headers,
-            ahead=ahead,
-            behind=behind,
-            detached=head == "(detached)",
-            upstream=self.headers.get("branch.upstream", ""),
-        )
-
-    def _distance(self) -> tuple[int, int]:
-        ahead, _, behind = self.headers.get("branch.ab", "+0 -0").partition(" ")
-        return int(ahead), -int(behind)
-
-    def _record(self, record: str, old: str) -> None:
+    headers: dict[str, str] = {}
+    files: dict[str, FileStatus] = {}
+    records = iter(output.decode("utf-8", "replace").split("\0"))
+    for record in records:
         kind, _, rest = record.partition(" ")
         if kind == "#":
             name, _, value = rest.partition(" ")
-            self.headers[name] = value
+            headers[name] = value
         elif kind == "?":
-            self._untracked(rest)
+            # A file removed from the index but still on disk has two records.
+            staging = files[rest].staging if rest in files else UNTRACKED
+            files[rest] = FileStatus(name=rest, extra="", staging=staging, worktree=UNTRACKED)
         elif kind in _BEFORE_PATH:
-            fields = record.split(" ", _BEFORE_PATH[kind])
-            staging, worktree = (UNMERGED, UNMERGED) if kind == "u" else (_WORDS[fields[1][0]], _WORDS[fields[1][1]])
-            name = fields[-1]
-            self._files[name] = FileStatus(name=name, extra=old, staging=staging, worktree=worktree)
+            *fields, name = record.split(" ", _BEFORE_PATH[kind])
+            staging, worktree = (UNMERGED, UNMERGED) if kind == "u" else (_WORDS[letter] for letter in fields[1])
+            old = next(records, "") if kind == "2" else ""
+            files[name] = FileStatus(name=name, extra=old, staging=staging, worktree=worktree)
+    head = headers.get("branch.head", "")
+    ahead, _, behind = headers.get("branch.ab", "+0 -0").partition(" ")
+    return GitStatus(
+        current_branch=DETACHED if head == "(detached)" else head,
+        file_status=[files[name] for name in sorted(files)],
+        branch_published="branch.ab" in headers,
+        ahead=int(ahead),
+        behind=-int(behind),
+        detached=head == "(detached)",
+        upstream=headers.get("branch.upstream", ""),
+    )
 
-    def _untracked(self, name: str) -> None:
-        known = self._files.get(name)
-        # A file removed from the index but still on disk has two records.
-        staging = known.staging if known is not None else UNTRACKED
-        self._files[name] = FileStatus(name=name, extra="", staging=staging, worktree=UNTRACKED)
 
-
-def parse(output: bytes) -> GitStatus:
-    """Parse the output of one status."""
-    return StatusParser().parse(output)
-
-
-class ProgramStatus(ProgramOperations):
+class ProgramStatus(GitService):
     """Read the status of a working tree."""
 
     def __init__(self, context: GitContext) -> None:
@@ -105,8 +81,8 @@ class ProgramStatus(ProgramOperations):
         """Return changed files and the branch, without ``state``."""
         clock = asyncio.get_running_loop().time
         started = clock()
-        argv = ["status", "--porcelain=v2", "-z", "--branch", "--untracked-files=all", "--find-renames"]
-        output = await self._context.cli.check(GitCall(repo, argv))
+        flags = ["--porcelain=v2", "-z", "--branch", "--untracked-files=all", "--find-renames"]
+        output = await self._git(repo, "status", *flags)
         if clock() - started > _SLOW:
             self._refresh(repo)
         big = len(output.stdout) > _OFF_LOOP
@@ -118,7 +94,7 @@ class ProgramStatus(ProgramOperations):
     async def _compare(self, repo: Repo, status: GitStatus) -> None:
         """Compare with the branch of the same name on the remote, if no upstream is configured."""
         branch = status.current_branch
-        remote = await config_value(self._context, repo, f"branch.{branch}.remote") or "origin"
+        remote = await self._config_value(repo, f"branch.{branch}.remote") or "origin"
         refs = f"refs/heads/{branch}...refs/remotes/{remote}/{branch}"
         counted = await self._context.cli.run(GitCall(repo, ["rev-list", "--left-right", "--count", refs, "--"]))
         if counted.code == 0:

@@ -12,28 +12,27 @@ from toolbox.git import lfs, urls, validate
 from toolbox.git.classify import classify_push
 from toolbox.git.cli import GitCall
 from toolbox.git.engine.interface import Exchange
-from toolbox.git.engine.program.operations import ProgramOperations
-from toolbox.git.queries import config_value, config_values, current_branch, required, resolve
 from toolbox.git.repository import Repo
+from toolbox.git.service import GitService
 from toolbox.git.urls import RemoteUrl
 
 ORIGIN = "origin"
 
 
-class ProgramTransfer(ProgramOperations):
+class ProgramTransfer(GitService):
     """Exchange commits with remotes."""
 
     async def remote_url(self, repo: Repo, remote: str, *, push: bool) -> RemoteUrl:
         """Return the URL of a configured remote, with the user's ``insteadOf`` rules applied."""
-        configured = await config_values(self._context, repo, f"remote.{remote}.url")
+        configured = await self._config_values(repo, f"remote.{remote}.url")
         if not configured:
             raise NotFound(f"not found: remote '{remote}' is not configured")
-        argv = ["remote", "get-url", *(["--push"] if push else []), remote]
-        text = (await self._context.cli.check(GitCall(repo, argv))).text.splitlines()[0]
+        output = await self._git(repo, "remote", "get-url", *(["--push"] if push else []), remote)
+        text = output.text.splitlines()[0]
         url = await self._context.workers.run(urls.parse, text, workdir=repo.path)
         if not url.embedded:
             return url
-        pushed = await config_values(self._context, repo, f"remote.{remote}.pushurl") if push else []
+        pushed = await self._config_values(repo, f"remote.{remote}.pushurl") if push else []
         return msgspec.structs.replace(url, configured=(pushed or configured)[0])
 
     async def push(self, repo: Repo, exchange: Exchange, *, set_upstream: bool) -> None:
@@ -53,36 +52,34 @@ class ProgramTransfer(ProgramOperations):
     async def _track(self, repo: Repo, remote: str, branch: str) -> None:
         """Update the remote-tracking branch, also in a clone that is configured to fetch another branch only."""
         tracking, source = f"refs/remotes/{remote}/{branch}", f"refs/heads/{branch}"
-        commit = await resolve(self._context, repo, source)
-        if commit is None or await resolve(self._context, repo, tracking) == commit:
+        commit = await self._resolve(repo, source)
+        if commit is None or await self._resolve(repo, tracking) == commit:
             return
-        if not await config_values(self._context, repo, f"remote.{remote}.fetch"):
+        if not await self._config_values(repo, f"remote.{remote}.fetch"):
             return
-        await self._context.cli.check(
-            GitCall(repo, ["config", "--add", f"remote.{remote}.fetch", f"+{source}:{tracking}"])
-        )
-        await self._context.cli.check(GitCall(repo, ["update-ref", tracking, commit]))
+        await self._git(repo, "config", "--add", f"remote.{remote}.fetch", f"+{source}:{tracking}")
+        await self._git(repo, "update-ref", tracking, commit)
 
     async def _own_branch(self, repo: Repo, wanted: str) -> str:
         """Return the branch to push, which must have a commit."""
         if ":" in wanted or wanted.startswith("+"):
             raise BadRequest(f"bad request: '{wanted}' is not a valid branch name")
-        branch = validate.branch(wanted) if wanted else await current_branch(self._context, repo)
+        branch = validate.branch(wanted) if wanted else await self._current_branch(repo)
         if not branch:
             raise GitBranchNotFound("not found: not currently on a branch, name the branch to push")
-        if await resolve(self._context, repo, f"refs/heads/{branch}") is None:
+        if await self._resolve(repo, f"refs/heads/{branch}") is None:
             raise GitBranchNotFound(f"not found: src refspec {branch} does not match any local branch")
         return branch
 
     async def pull_source(self, repo: Repo, remote: str, branch: str) -> tuple[str, str]:
         """Return what to pull: as given, else the upstream, else the branch of the same name."""
-        current = await current_branch(self._context, repo)
+        current = await self._current_branch(repo)
         if branch:
             return remote or ORIGIN, validate.branch(branch)
         if not current:
             raise GitBranchNotFound("not found: not currently on a branch, name the branch to pull")
-        upstream = await config_value(self._context, repo, f"branch.{current}.remote")
-        merge = await config_value(self._context, repo, f"branch.{current}.merge")
+        upstream = await self._config_value(repo, f"branch.{current}.remote")
+        merge = await self._config_value(repo, f"branch.{current}.merge")
         if merge.startswith("refs/heads/") and upstream not in ("", ".") and remote in ("", upstream):
             return upstream, merge.removeprefix("refs/heads/")
         return remote or ORIGIN, current
@@ -90,19 +87,16 @@ class ProgramTransfer(ProgramOperations):
     async def pull(self, repo: Repo, exchange: Exchange) -> None:
         """Fetch a branch and fast-forward to it; pull settings of the configuration are ignored."""
         remote, reference = exchange.remote, f"refs/heads/{exchange.branch}"
-        await self._context.cli.check(
-            _call(repo, exchange, "fetch", "--no-recurse-submodules", "--", remote, reference)
-        )
-        fetched = await required(self._context, repo, "FETCH_HEAD")
+        call = _call(repo, exchange, "fetch", "--no-recurse-submodules", "--", remote, reference)
+        await self._context.cli.check(call)
+        fetched = await self._required(repo, "FETCH_HEAD")
         await lfs.fetch_objects(self._context, repo, remote, fetched, exchange.credentials)
         await self._forward(repo, fetched)
 
     async def _forward(self, repo: Repo, commit: str) -> None:
         output = await self._context.cli.attempt(GitCall(repo, ["merge", "-q", "--ff-only", commit]))
         if output.code and "Not possible to fast-forward" in output.stderr:
-            counted = await self._context.cli.check(
-                GitCall(repo, ["rev-list", "--left-right", "--count", f"HEAD...{commit}"])
-            )
+            counted = await self._git(repo, "rev-list", "--left-right", "--count", f"HEAD...{commit}")
             ahead, behind = counted.text.split()
             raise GitMergeConflict(
                 f"conflict: branches have diverged, {ahead} ahead and {behind} behind: not possible to fast-forward, "
