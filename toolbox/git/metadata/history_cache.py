@@ -31,10 +31,9 @@ class CachedHistory(NamedTuple):
 
 
 class HistoryCache:
-    """Keep the JSON of recent histories, ``bound`` bytes in all."""
+    """Keep the JSON of recent histories, ``BOUND`` bytes in all."""
 
-    def __init__(self, bound: int = BOUND) -> None:
-        self._bound = bound
+    def __init__(self) -> None:
         self._size = 0
         self._known: OrderedDict[Key, CachedHistory] = OrderedDict()
         self._lock = threading.Lock()
@@ -48,20 +47,20 @@ class HistoryCache:
             tip = libgit2.head(repo.path)
         except Unsupported:
             return None
+        key = (repo.common, tip, shallow)
         with self._lock:
-            cached = self._known.get((repo.common, tip, shallow))
+            cached = self._known.get(key)
             if cached is not None:
-                self._known.move_to_end((repo.common, tip, shallow))
+                self._known.move_to_end(key)
                 return cached.data
-            tips = {name for place, name, then in self._known if place == repo.common and then == shallow}
-        commits, base = libgit2.history(repo.path, limit, tips)
-        with self._lock:
-            rest = self._known.get((repo.common, base, shallow)) if base else CachedHistory(0, b"[]")
-        if rest is None:  # evicted meanwhile
-            commits, _ = libgit2.history(repo.path, limit, set())
-            rest = CachedHistory(0, b"[]")
-        cached = _joined(commits, rest, limit)
-        self._keep((repo.common, tip, shallow), cached)
+            known = {
+                name: history
+                for (place, name, then), history in self._known.items()
+                if place == repo.common and then == shallow
+            }
+        commits, base = libgit2.history(repo.path, limit, known)
+        cached = _joined(commits, known[base] if base else CachedHistory(0, b"[]"), limit)
+        self._keep(key, cached)
         return cached.data
 
     def _keep(self, key: Key, cached: CachedHistory) -> None:
@@ -71,7 +70,7 @@ class HistoryCache:
             before = self._known.pop(key, None)
             self._size += len(cached.data or b"") - (len(before.data or b"") if before else 0)
             self._known[key] = cached
-            while self._size > self._bound or len(self._known) > _MAX_ENTRIES:
+            while self._size > BOUND or len(self._known) > _MAX_ENTRIES:
                 self._size -= len(self._known.popitem(last=False)[1].data or b"")
 
 

@@ -64,8 +64,7 @@ class Sequencing(GitService):
         return [*argv, *mainline, *chosen]
 
     async def _act(self, kind: str, request: wire.SequenceRequest, begin: Begin) -> wire.GitMergeResponse:
-        action = request.action or START
-        action = START if action == kind else action
+        action = request.action if request.action and request.action != kind else START
         if action != START and action not in _NEXT[kind]:
             raise BadRequest(f"bad request: unknown action '{action[:40]}', one of {', '.join((START, *_NEXT[kind]))}")
         repo = (await self._context.repos.open(request.path)).with_files()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from toolbox.errors import BadRequest, NotFound
 from toolbox.git import validate
 from toolbox.git.cli import GitCall
-from toolbox.git.repository import Repo
 from toolbox.git.service import GitService
 from toolbox.git.workflow.wire import GitWorktree, GitWorktreeRequest, ListWorktreesResponse, WorktreeQuery
 
@@ -27,15 +26,12 @@ class Worktrees(GitService):
         start = await self._required(repo, request.ref or "HEAD")
         argv = ["--detach", folder, start]
         if request.branch:
-            argv = await self._branch(repo, request.branch, folder, start)
+            exists = await self._resolve(repo, f"refs/heads/{validate.branch(request.branch)}")
+            argv = [folder, request.branch] if exists else ["-b", request.branch, folder, start]
         async with self._context.repos.changing(repo.common):
             await self._git(repo, "worktree", "add", "-q", *argv)
         made = await self._context.repos.open(folder)
         return next(one for one in (await self.list_all(folder)).worktrees if one.path == made.path)
-
-    async def _branch(self, repo: Repo, name: str, folder: str, start: str) -> list[str]:
-        exists = await self._resolve(repo, f"refs/heads/{validate.branch(name)}")
-        return [folder, name] if exists else ["-b", name, folder, start]
 
     async def remove(self, query: WorktreeQuery) -> None:
         """Remove a worktree; one with changes only with ``force``."""
