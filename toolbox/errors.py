@@ -4,7 +4,6 @@
     ├── BadRequest                      400
     │   ├── InvalidBody                     body is missing, not JSON, or of the wrong shape
     │   ├── InvalidPath                     NUL byte, not a directory, name too long, not a regular file
-    │   ├── LspNotInitialized
     │   └── InvalidCursor, UnsupportedOperation
     ├── Unauthorized                    401
     │   └── GitAuthFailed
@@ -21,7 +20,6 @@
     │   └── ExecutionTimeout
     ├── Conflict                        409
     │   ├── GitBranchExists, GitPushRejected, GitDirtyWorktree, GitMergeConflict
-    │   ├── RecordingActive
     │   ├── StartFailed, NameConflict, ProcessEnded
     │   └── CursorExpired, StdinClosed, StdinUnavailable
     ├── Gone                            410
@@ -37,8 +35,6 @@
     ├── BadGateway                      502
     │   └── GitTransportFailed
     ├── Unavailable                     503
-    │   ├── A11yUnavailable
-    │   └── FfmpegMissing
     └── StorageFull                     507
 
 A subclass stands for a meaning, not for the place that raises it. Messages: lower case, no full stop, object first,
@@ -116,294 +112,191 @@ class ToolboxError(Exception):
     status: ClassVar[int] = 500
     code: ClassVar[ErrorCode] = ErrorCode.INTERNAL_SERVER_ERROR
 
+    def __init_subclass__(cls, *, status: int | None = None, code: ErrorCode | None = None) -> None:
+        super().__init_subclass__()
+        cls.status = status or cls.status
+        cls.code = code or cls.code
+
     def __init__(self, message: str, *, detail: dict[str, Any] | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.detail = detail or {}
 
 
-class BadRequest(ToolboxError):
+class BadRequest(ToolboxError, status=400, code=ErrorCode.BAD_REQUEST):
     """Reject invalid input."""
 
-    status, code = 400, ErrorCode.BAD_REQUEST
 
-
-class InvalidBody(BadRequest):
+class InvalidBody(BadRequest, code=ErrorCode.INVALID_REQUEST_BODY):
     """Reject a body that is missing, malformed or of the wrong shape."""
 
-    code = ErrorCode.INVALID_REQUEST_BODY
 
-
-class InvalidPath(BadRequest):
+class InvalidPath(BadRequest, code=ErrorCode.INVALID_FILE_PATH):
     """Reject a path that cannot name what the operation needs."""
 
-    code = ErrorCode.INVALID_FILE_PATH
 
-
-class LspNotInitialized(BadRequest):
-    """Report a language server that is not running."""
-
-    code = ErrorCode.LSP_SERVER_NOT_INITIALIZED
-
-
-class InvalidCursor(BadRequest):
+class InvalidCursor(BadRequest, code=ErrorCode.INVALID_CURSOR):
     """Reject a cursor that the daemon never returned."""
 
-    code = ErrorCode.INVALID_CURSOR
 
-
-class UnsupportedOperation(BadRequest):
+class UnsupportedOperation(BadRequest, code=ErrorCode.UNSUPPORTED_OPERATION):
     """Reject an operation that this kind of process does not support."""
 
-    code = ErrorCode.UNSUPPORTED_OPERATION
 
-
-class Unauthorized(ToolboxError):
+class Unauthorized(ToolboxError, status=401, code=ErrorCode.UNAUTHORIZED):
     """Report a missing or wrong credential."""
 
-    status, code = 401, ErrorCode.UNAUTHORIZED
 
-
-class GitAuthFailed(Unauthorized):
+class GitAuthFailed(Unauthorized, code=ErrorCode.GIT_AUTH_FAILED):
     """Report a remote that refused the credentials."""
 
-    code = ErrorCode.GIT_AUTH_FAILED
 
-
-class Forbidden(ToolboxError):
+class Forbidden(ToolboxError, status=403, code=ErrorCode.FORBIDDEN):
     """Report an operation that is not permitted."""
 
-    status, code = 403, ErrorCode.FORBIDDEN
 
-
-class FileAccessDenied(Forbidden):
+class FileAccessDenied(Forbidden, code=ErrorCode.FILE_ACCESS_DENIED):
     """Report a file that the user of the daemon has no permission for."""
 
-    code = ErrorCode.FILE_ACCESS_DENIED
 
-
-class ProtectedProcess(Forbidden):
+class ProtectedProcess(Forbidden, code=ErrorCode.PROTECTED_PROCESS):
     """Report a process that belongs to the sandbox itself."""
 
-    code = ErrorCode.PROTECTED_PROCESS
 
-
-class NotFound(ToolboxError):
+class NotFound(ToolboxError, status=404, code=ErrorCode.NOT_FOUND):
     """Report an object or route that does not exist."""
 
-    status, code = 404, ErrorCode.NOT_FOUND
 
-
-class FileMissing(NotFound):
+class FileMissing(NotFound, code=ErrorCode.FILE_NOT_FOUND):
     """Report a path that does not exist."""
 
-    code = ErrorCode.FILE_NOT_FOUND
 
-
-class ProcessNotFound(NotFound):
+class ProcessNotFound(NotFound, code=ErrorCode.PROCESS_NOT_FOUND):
     """Report an unknown process, session, terminal or command."""
 
-    code = ErrorCode.PROCESS_NOT_FOUND
 
-
-class GitRepoNotFound(NotFound):
+class GitRepoNotFound(NotFound, code=ErrorCode.GIT_REPO_NOT_FOUND):
     """Report a directory or remote without a repository."""
 
-    code = ErrorCode.GIT_REPO_NOT_FOUND
 
-
-class GitBranchNotFound(NotFound):
+class GitBranchNotFound(NotFound, code=ErrorCode.GIT_BRANCH_NOT_FOUND):
     """Report a branch or revision that does not exist."""
 
-    code = ErrorCode.GIT_BRANCH_NOT_FOUND
 
-
-class MethodNotAllowed(ToolboxError):
+class MethodNotAllowed(ToolboxError, status=405, code=ErrorCode.METHOD_NOT_ALLOWED):
     """Report a method that the route does not have."""
-
-    status, code = 405, ErrorCode.METHOD_NOT_ALLOWED
 
     def __init__(self, message: str, *, allow: list[str]) -> None:
         super().__init__(message, detail={"allow": allow})
         self.allow = allow
 
 
-class RequestTimeout(ToolboxError):
+class RequestTimeout(ToolboxError, status=408, code=ErrorCode.REQUEST_TIMEOUT):
     """Report an operation that exceeded its time limit."""
 
-    status, code = 408, ErrorCode.REQUEST_TIMEOUT
 
-
-class ExecutionTimeout(RequestTimeout):
+class ExecutionTimeout(RequestTimeout, code=ErrorCode.PROCESS_EXECUTION_TIMEOUT):
     """Report a command that was killed at its deadline."""
 
-    code = ErrorCode.PROCESS_EXECUTION_TIMEOUT
 
-
-class Conflict(ToolboxError):
+class Conflict(ToolboxError, status=409, code=ErrorCode.CONFLICT):
     """Report a conflict with the current state, such as an existing destination."""
 
-    status, code = 409, ErrorCode.CONFLICT
 
-
-class GitBranchExists(Conflict):
+class GitBranchExists(Conflict, code=ErrorCode.GIT_BRANCH_EXISTS):
     """Report a branch name that is in use."""
 
-    code = ErrorCode.GIT_BRANCH_EXISTS
 
-
-class GitPushRejected(Conflict):
+class GitPushRejected(Conflict, code=ErrorCode.GIT_PUSH_REJECTED):
     """Report a push that is not a fast-forward."""
 
-    code = ErrorCode.GIT_PUSH_REJECTED
 
-
-class GitDirtyWorktree(Conflict):
+class GitDirtyWorktree(Conflict, code=ErrorCode.GIT_DIRTY_WORKTREE):
     """Report local changes that would be lost."""
 
-    code = ErrorCode.GIT_DIRTY_WORKTREE
 
-
-class GitMergeConflict(Conflict):
+class GitMergeConflict(Conflict, code=ErrorCode.GIT_MERGE_CONFLICT):
     """Report a merge that stopped on conflicts."""
 
-    code = ErrorCode.GIT_MERGE_CONFLICT
 
-
-class RecordingActive(Conflict):
-    """Report a recording that is still running."""
-
-    code = ErrorCode.RECORDING_STILL_ACTIVE
-
-
-class StartFailed(Conflict):
+class StartFailed(Conflict, code=ErrorCode.PROCESS_START_FAILED):
     """Report a program that could not be started."""
 
-    code = ErrorCode.PROCESS_START_FAILED
 
-
-class NameConflict(Conflict):
+class NameConflict(Conflict, code=ErrorCode.NAME_CONFLICT):
     """Report a name that a running process has."""
 
-    code = ErrorCode.NAME_CONFLICT
 
-
-class CursorExpired(Conflict):
+class CursorExpired(Conflict, code=ErrorCode.CURSOR_EXPIRED):
     """Report a cursor whose output has been discarded."""
 
-    code = ErrorCode.CURSOR_EXPIRED
 
-
-class StdinClosed(Conflict):
+class StdinClosed(Conflict, code=ErrorCode.STDIN_CLOSED):
     """Report input after standard input was closed."""
 
-    code = ErrorCode.STDIN_CLOSED
 
-
-class StdinUnavailable(Conflict):
+class StdinUnavailable(Conflict, code=ErrorCode.STDIN_UNAVAILABLE):
     """Report input to a process without an open standard input."""
 
-    code = ErrorCode.STDIN_UNAVAILABLE
 
-
-class ProcessEnded(Conflict):
+class ProcessEnded(Conflict, code=ErrorCode.PROCESS_TERMINAL):
     """Report an operation that needs a running process."""
 
-    code = ErrorCode.PROCESS_TERMINAL
 
-
-class Gone(ToolboxError):
+class Gone(ToolboxError, status=410, code=ErrorCode.GONE):
     """Report a resource that existed and has ended."""
 
-    status, code = 410, ErrorCode.GONE
 
-
-class SessionEnded(Gone):
+class SessionEnded(Gone, code=ErrorCode.SESSION_ENDED):
     """Report a session whose shell has exited."""
 
-    code = ErrorCode.SESSION_ENDED
 
-
-class CommandCompleted(Gone):
+class CommandCompleted(Gone, code=ErrorCode.COMMAND_ALREADY_COMPLETED):
     """Report input to a command that has finished."""
 
-    code = ErrorCode.COMMAND_ALREADY_COMPLETED
 
-
-class TooLarge(ToolboxError):
+class TooLarge(ToolboxError, status=413, code=ErrorCode.PAYLOAD_TOO_LARGE):
     """Report a body or field over its limit."""
 
-    status, code = 413, ErrorCode.PAYLOAD_TOO_LARGE
 
-
-class RangeNotSatisfiable(ToolboxError):
+class RangeNotSatisfiable(ToolboxError, status=416, code=ErrorCode.RANGE_NOT_SATISFIABLE):
     """Report a byte range outside the file."""
 
-    status, code = 416, ErrorCode.RANGE_NOT_SATISFIABLE
 
-
-class Unprocessable(ToolboxError):
+class Unprocessable(ToolboxError, status=422, code=ErrorCode.UNPROCESSABLE_ENTITY):
     """Report well-formed input that cannot be processed."""
 
-    status, code = 422, ErrorCode.UNPROCESSABLE_ENTITY
 
-
-class GitRemoteRejected(Unprocessable):
+class GitRemoteRejected(Unprocessable, code=ErrorCode.GIT_REMOTE_REJECTED):
     """Report a remote whose hook or policy refused the change."""
 
-    code = ErrorCode.GIT_REMOTE_REJECTED
 
-
-class TooManyRequests(ToolboxError):
+class TooManyRequests(ToolboxError, status=429, code=ErrorCode.TOO_MANY_REQUESTS):
     """Report an exhausted limit; retry later."""
-
-    status, code = 429, ErrorCode.TOO_MANY_REQUESTS
 
 
 class InternalError(ToolboxError):
     """Report a fault of the daemon or the machine."""
 
 
-class FileReadFailed(InternalError):
+class FileReadFailed(InternalError, code=ErrorCode.FILE_READ_FAILED):
     """Report a read that failed for a reason other than access or existence."""
 
-    code = ErrorCode.FILE_READ_FAILED
 
-
-class BadGateway(ToolboxError):
+class BadGateway(ToolboxError, status=502, code=ErrorCode.BAD_GATEWAY):
     """Report an invalid response of an upstream server."""
 
-    status, code = 502, ErrorCode.BAD_GATEWAY
 
-
-class GitTransportFailed(BadGateway):
+class GitTransportFailed(BadGateway, code=ErrorCode.GIT_TRANSPORT_FAILED):
     """Report a remote that could not be reached."""
 
-    code = ErrorCode.GIT_TRANSPORT_FAILED
 
-
-class Unavailable(ToolboxError):
+class Unavailable(ToolboxError, status=503, code=ErrorCode.SERVICE_UNAVAILABLE):
     """Report a feature that is currently unavailable."""
 
-    status, code = 503, ErrorCode.SERVICE_UNAVAILABLE
 
-
-class A11yUnavailable(Unavailable):
-    """Report a desktop without an accessibility bus."""
-
-    code = ErrorCode.A11Y_UNAVAILABLE
-
-
-class FfmpegMissing(Unavailable):
-    """Report a machine without ffmpeg."""
-
-    code = ErrorCode.RECORDING_FFMPEG_NOT_FOUND
-
-
-class StorageFull(ToolboxError):
+class StorageFull(ToolboxError, status=507, code=ErrorCode.INSUFFICIENT_STORAGE):
     """Report a file system or quota that is full."""
-
-    status, code = 507, ErrorCode.INSUFFICIENT_STORAGE
 
 
 _BY_ERRNO: dict[int, type[ToolboxError]] = {
