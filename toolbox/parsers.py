@@ -84,14 +84,9 @@ def port(text: str) -> int:
     return value
 
 
-def one_of(*words: str) -> Callable[[str], str]:
-    """Return a parser for one of several words, case-insensitive; "warning" is an alias of "warn"."""
-
-    def read(text: str) -> str:
-        low = text.strip().lower()
-        low = {"warning": "warn"}.get(low, low)
-        if low not in words:
-            raise ValueError(f"expected one of {', '.join(words)}")
-        return low
-
-    return read
+def log_level(text: str) -> str:
+    """Parse a log level, case-insensitive; "warning" is an alias of "warn"."""
+    low = text.strip().lower()
+    if low not in ("debug", "info", "warn", "warning", "error"):
+        raise ValueError("expected one of debug, info, warn, error")
+    return low.removesuffix("ing")

@@ -15,7 +15,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-DEFAULT_PORT = 2280
 # Settings of the daemon itself: removed from the environment of every process started for the user.
 PRIVATE_PREFIX = "TOOLBOX_"
 
@@ -29,7 +28,7 @@ class SettingsError(Exception):
 
 
 class Setting:
-    """One row of the table: attribute, environment variable, parser, default, help text, flag."""
+    """One row of the table: attribute, environment variable, help text, parser, default, flag."""
 
     __slots__ = ("default", "env", "flag", "help", "name", "parse", "secret", "switch")
 
@@ -37,193 +36,157 @@ class Setting:
         self,
         name: str,
         env: str,
-        parse: Callable[[str], object],
-        default: str,
         help: str,  # noqa: A002 - the field's usual name
+        parse: Callable[[str], object] = str,
+        default: str = "",
         *,
-        flag: str = "",
+        flag: bool = False,
         secret: bool = False,
     ) -> None:
         self.name = name
         self.env = env
+        self.help = help
         self.parse = parse
         self.default = default
-        self.help = help
-        self.flag = flag
+        self.flag = f"--{name.replace('_', '-')}" if flag else ""
         self.secret = secret
         self.switch = parse is parsers.boolean
 
 
 SETTINGS = (
-    Setting("host", "TOOLBOX_HOST", str, "127.0.0.1", "address to listen on", flag="--host"),
-    Setting("port", "TOOLBOX_PORT", parsers.port, "2280", "TCP port; 0 picks a free one", flag="--port"),
-    Setting(
-        "unix_socket",
-        "TOOLBOX_UNIX_SOCKET",
-        str,
-        "",
-        "path of a Unix socket to listen on instead",
-        flag="--unix-socket",
-    ),
-    Setting("token", "TOOLBOX_TOKEN", str, "", "token required from every request", secret=True),
-    Setting("token_file", "TOOLBOX_TOKEN_FILE", str, "", "file to read the token from", flag="--token-file"),
+    Setting("host", "TOOLBOX_HOST", "address to listen on", default="127.0.0.1", flag=True),
+    Setting("port", "TOOLBOX_PORT", "TCP port; 0 picks a free one", parsers.port, "2280", flag=True),
+    Setting("unix_socket", "TOOLBOX_UNIX_SOCKET", "path of a Unix socket to listen on instead", flag=True),
+    Setting("token", "TOOLBOX_TOKEN", "token required from every request", secret=True),
+    Setting("token_file", "TOOLBOX_TOKEN_FILE", "file to read the token from", flag=True),
     Setting(
         "insecure_no_auth",
         "TOOLBOX_INSECURE_NO_AUTH",
+        "serve without a token on an address that other machines can reach; only if the network restricts access",
         parsers.boolean,
         "false",
-        "serve without a token on an address that other machines can reach; only if the network restricts access",
-        flag="--insecure-no-auth",
+        flag=True,
     ),
-    Setting(
-        "signing_key", "TOOLBOX_SIGNING_KEY", str, "", "key for signed file URLs; empty disables them", secret=True
-    ),
+    Setting("signing_key", "TOOLBOX_SIGNING_KEY", "key for signed file URLs; empty disables them", secret=True),
     Setting(
         "allowed_hosts",
         "TOOLBOX_ALLOWED_HOSTS",
-        parsers.names,
-        "",
         "host names accepted without a token, in addition to loopback",
-    ),
-    Setting(
-        "allowed_origins",
-        "TOOLBOX_ALLOWED_ORIGINS",
         parsers.names,
-        "",
-        "web origins allowed to call from a browser (CORS)",
     ),
     Setting(
-        "workdir",
-        "TOOLBOX_WORKDIR",
-        str,
-        "",
-        "base directory of relative paths; default: current directory",
-        flag="--workdir",
+        "allowed_origins", "TOOLBOX_ALLOWED_ORIGINS", "web origins allowed to call from a browser (CORS)", parsers.names
+    ),
+    Setting("workdir", "TOOLBOX_WORKDIR", "base directory of relative paths; default: current directory", flag=True),
+    Setting(
+        "state_dir", "TOOLBOX_STATE_DIR", "state directory; default: ~/.daytona, or below /tmp if that is not writable"
     ),
     Setting(
-        "state_dir",
-        "TOOLBOX_STATE_DIR",
-        str,
-        "",
-        "state directory; default: ~/.daytona, or below /tmp if that is not writable",
-    ),
-    Setting(
-        "shell",
-        "TOOLBOX_SHELL",
-        str,
-        "",
-        "shell for commands; default: the first that is installed of zsh, bash, SHELL, sh",
+        "shell", "TOOLBOX_SHELL", "shell for commands; default: the first that is installed of zsh, bash, SHELL, sh"
     ),
     Setting(
         "max_output_bytes",
         "TOOLBOX_MAX_OUTPUT_BYTES",
+        "output limit of one exec response, in bytes; head and tail are kept",
         parsers.at_least(int, 1024),
         str(16 * 1024 * 1024),
-        "output limit of one exec response, in bytes; head and tail are kept",
     ),
     Setting(
         "command_memory",
         "TOOLBOX_COMMAND_MEMORY_BYTES",
+        "memory limit of one command, session, terminal or code run with its process tree, in bytes; 0: none",
         parsers.at_least(int, 0),
         "0",
-        "memory limit of one command, session, terminal or code run with its process tree, in bytes; 0: none",
     ),
     Setting(
         "command_pids",
         "TOOLBOX_COMMAND_PIDS",
+        "limit of processes and threads of one command, session, terminal or code run; 0: none",
         parsers.at_least(int, 0),
         "0",
-        "limit of processes and threads of one command, session, terminal or code run; 0: none",
     ),
     Setting(
         "command_cpus",
         "TOOLBOX_COMMAND_CPUS",
+        "processors of one command, session, terminal or code run, also in `nproc`; 0: all",
         parsers.at_least(float, 0),
         "0",
-        "processors of one command, session, terminal or code run, also in `nproc`; 0: all",
     ),
     Setting(
         "oom_score",
         "TOOLBOX_COMMAND_OOM_SCORE",
+        "added to the oom_score_adj of user processes, so that the kernel kills them before the daemon",
         parsers.between(0, 1000),
         "100",
-        "added to the oom_score_adj of user processes, so that the kernel kills them before the daemon",
     ),
-    Setting("version", "TOOLBOX_VERSION", str, "0.226.1", "protocol version reported by /version"),
-    Setting("sandbox_id", "DAYTONA_SANDBOX_ID", str, "", "id of this sandbox, also a path prefix; default: host name"),
-    Setting("sandbox_snapshot", "DAYTONA_SANDBOX_SNAPSHOT", str, "", "telemetry attribute"),
-    Setting("organization_id", "DAYTONA_ORGANIZATION_ID", str, "", "telemetry attribute"),
-    Setting("region_id", "DAYTONA_REGION_ID", str, "", "telemetry attribute"),
-    Setting("sandbox_user", "DAYTONA_SANDBOX_USER", str, "", "user name the image asks for; informational"),
+    Setting("version", "TOOLBOX_VERSION", "protocol version reported by /version", default="0.226.1"),
+    Setting("sandbox_id", "DAYTONA_SANDBOX_ID", "id of this sandbox, also a path prefix; default: host name"),
+    Setting("sandbox_snapshot", "DAYTONA_SANDBOX_SNAPSHOT", "telemetry attribute"),
+    Setting("organization_id", "DAYTONA_ORGANIZATION_ID", "telemetry attribute"),
+    Setting("region_id", "DAYTONA_REGION_ID", "telemetry attribute"),
+    Setting("sandbox_user", "DAYTONA_SANDBOX_USER", "user name the image asks for; informational"),
     Setting(
         "home_as_workdir",
         "DAYTONA_USER_HOME_AS_WORKDIR",
+        "use the home directory as working directory",
         parsers.boolean,
         "false",
-        "use the home directory as working directory",
     ),
     Setting(
         "log_level",
         "LOG_LEVEL",
-        parsers.one_of("debug", "info", "warn", "error"),
-        "info",
         "minimum level of log lines: debug, info, warn, error",
+        parsers.log_level,
+        "info",
     ),
     Setting(
         "log_file",
         "DAYTONA_DAEMON_LOG_FILE_PATH",
-        str,
-        "/tmp/daytona-daemon.log",  # noqa: S108 - the path existing images and scripts know
         "log file; empty: standard error only",
+        default="/tmp/daytona-daemon.log",  # noqa: S108 - the path existing images and scripts know
     ),
     Setting(
         "log_max_mb",
         "DAYTONA_DAEMON_LOG_MAX_SIZE_MB",
+        "size at which the log file is rotated, MB",
         parsers.at_least(int, 1),
         "100",
-        "size at which the log file is rotated, MB",
     ),
     Setting(
         "log_backups",
         "DAYTONA_DAEMON_LOG_MAX_BACKUPS",
+        "number of rotated log files to keep",
         parsers.at_least(int, 1),
         "5",
-        "number of rotated log files to keep",
     ),
     Setting(
         "log_age_days",
         "DAYTONA_DAEMON_LOG_MAX_AGE_DAYS",
+        "days to keep rotated log files",
         parsers.at_least(int, 1),
         "14",
-        "days to keep rotated log files",
     ),
-    Setting("log_compress", "DAYTONA_DAEMON_LOG_COMPRESS", parsers.boolean, "true", "compress rotated log files"),
-    Setting("otel_endpoint", "DAYTONA_OTEL_ENDPOINT", str, "", "OTLP/HTTP base URL; empty disables telemetry"),
-    Setting(
-        "otel_labels", "DAYTONA_SANDBOX_OTEL_EXTRA_LABELS", parsers.labels, "", "resource attributes to add, k=v,k=v"
-    ),
+    Setting("log_compress", "DAYTONA_DAEMON_LOG_COMPRESS", "compress rotated log files", parsers.boolean, "true"),
+    Setting("otel_endpoint", "DAYTONA_OTEL_ENDPOINT", "OTLP/HTTP base URL; empty disables telemetry"),
+    Setting("otel_labels", "DAYTONA_SANDBOX_OTEL_EXTRA_LABELS", "resource attributes to add, k=v,k=v", parsers.labels),
     Setting(
         "grace_period",
         "DAYTONA_TERMINATION_GRACE_PERIOD",
+        "time between SIGTERM and SIGKILL",
         parsers.at_least(parsers.duration, 1.0),
         "5s",
-        "time between SIGTERM and SIGKILL",
     ),
     Setting(
         "check_interval",
         "DAYTONA_TERMINATION_CHECK_INTERVAL",
+        "ignored, accepted for compatibility: process exits are events, not polled",
         parsers.at_least(parsers.duration, 0.001),
         "100ms",
-        "ignored, accepted for compatibility: process exits are events, not polled",
     ),
     Setting(
-        "recordings_dir",
-        "DAYTONA_RECORDINGS_DIR",
-        str,
-        "",
-        "directory of screen recordings; default: ~/.daytona/recordings",
+        "recordings_dir", "DAYTONA_RECORDINGS_DIR", "directory of screen recordings; default: ~/.daytona/recordings"
     ),
-    Setting("environment", "ENVIRONMENT", str, "", "'production' hides /docs and /swagger"),
+    Setting("environment", "ENVIRONMENT", "'production' hides /docs and /swagger"),
 )
 
 
