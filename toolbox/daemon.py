@@ -13,8 +13,7 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Sequence
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar
 
 from toolbox import __version__, logs
 from toolbox.fs.component import FilesComponent
@@ -86,11 +85,6 @@ def spool_dir_of() -> pathlib.Path:
     return next((place for place in places if os.access(place, os.W_OK)), pathlib.Path("/tmp"))  # noqa: S108
 
 
-def limits_of(settings: Settings) -> Limits:
-    """Return the limits of a command that asks for none."""
-    return Limits(settings.command_memory or None, settings.command_pids or None, settings.command_cpus or None)
-
-
 def _resource(settings: Settings) -> dict[str, str]:
     """Return the attributes that telemetry sends with everything."""
     known = {
@@ -114,7 +108,11 @@ def read_token(settings: Settings) -> tuple[str, bool]:
 
 
 class OwnedPart(Protocol):
-    """Something that the daemon owns and closes."""
+    """Something that the daemon owns and closes.
+
+    It may also have ``start()``, called before the first request, ``stop()``, which ends what runs so that requests
+    which wait for it are answered, and ``apis``, whose marked methods are endpoints.
+    """
 
     async def close(self) -> None:
         """Release everything; requests are over."""
@@ -123,61 +121,30 @@ class OwnedPart(Protocol):
 P = TypeVar("P", bound=OwnedPart)
 
 
-@runtime_checkable
-class Starts(Protocol):
-    """A part with work to do before the first request."""
-
-    async def start(self) -> None:
-        """Begin."""
-
-
-@runtime_checkable
-class Stops(Protocol):
-    """A part that runs something for requests."""
-
-    async def stop(self) -> None:
-        """End what runs, so that requests which wait for it are answered."""
-
-
-@runtime_checkable
-class Serves(Protocol):
-    """A part with endpoints."""
-
-    @property
-    def apis(self) -> Sequence[object]:
-        """Return the objects whose marked methods are the endpoints."""
-        ...
-
-
 class Parts:
     """The parts of the daemon: started in order, stopped together, closed in reverse order."""
 
     def __init__(self) -> None:
         self.apis: list[object] = []
-        self._starts: list[Starts] = []
-        self._stops: list[Stops] = []
+        self._parts: list[Any] = []
         self._stack = contextlib.AsyncExitStack()
 
     def add(self, part: P) -> P:
         """Own a part from now on."""
         self._stack.push_async_callback(part.close)
-        found: object = part
-        if isinstance(found, Starts):
-            self._starts.append(found)
-        if isinstance(found, Stops):
-            self._stops.append(found)
-        if isinstance(found, Serves):
-            self.apis += found.apis
+        self._parts.append(part)
+        self.apis += getattr(part, "apis", ())
         return part
 
     async def start(self) -> None:
         """Start the parts that have something to start."""
-        for part in self._starts:
-            await part.start()
+        for part in self._parts:
+            if hasattr(part, "start"):
+                await part.start()
 
     async def stop(self) -> None:
         """Stop what runs, all at the same time."""
-        await asyncio.gather(*(part.stop() for part in self._stops))
+        await asyncio.gather(*(part.stop() for part in self._parts if hasattr(part, "stop")))
 
     async def close(self) -> None:
         """Close every part, the newest first, even if one of them fails."""
@@ -206,7 +173,9 @@ class Daemon:
             self.spool,
             self.registry,
             workdir=workdir,
-            limits=limits_of(settings),
+            limits=Limits(
+                settings.command_memory or None, settings.command_pids or None, settings.command_cpus or None
+            ),
         )
         self.system = add(
             SystemComponent(
@@ -341,7 +310,7 @@ async def _serve(daemon: Daemon, listener: socket.socket, lines: logs.LogPipelin
     await daemon.start([listener])
     gc.freeze()  # what was loaded stays: later collections need not walk it
     # A full collection stops everything for a microsecond per object, 70 ms with three hundred shells; the usual tenth
-    # of them finds little, because what ends here leaves few circles.
+    # of them finds little, because what ends here leaves few reference cycles.
     gc.set_threshold(*gc.get_threshold()[:2], FULL_COLLECTION)
     log.info("ready: version %s, sandbox %s", __version__, daemon.settings.sandbox_id)
     await stop.wait()
