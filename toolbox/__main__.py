@@ -42,7 +42,11 @@ def main() -> int:
         sys.stderr.write(f"toolbox: unknown command {command!r}\n{USAGE}{_options()}")
         return 2
     try:
-        return _serve(rest) if command == "serve" else _other(command, rest)
+        if command == "serve":
+            return _serve(rest)
+        from toolbox import cli
+
+        return cli.run(command, rest)
     except settings_module.SettingsError as error:
         sys.stderr.write("".join(f"toolbox: {problem}\n" for problem in error.problems))
         return 2
@@ -106,12 +110,6 @@ def _remove_stale(path: str) -> None:
             os.unlink(path)  # noqa: PTH108 - pathlib costs 8 ms here
         except FileNotFoundError:
             return
-
-
-def _other(command: str, argv: list[str]) -> int:
-    from toolbox import cli
-
-    return cli.run(command, argv)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Iterator
 
+from toolbox.host.kernel_files import own_cgroups, read_number
 from toolbox.settings import Settings, SettingsError
 
 MIN_FILES = 1024
@@ -33,38 +34,29 @@ class Finding:
     required: bool = False
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class ProgramCheck:
-    """A program that a component uses; one of ``names`` is enough."""
-
-    names: tuple[str, ...]
-    needed_for: str
-    fix: str
-    required: bool = False
-
-
-PROGRAMS = (
-    ProgramCheck(("sh",), "running commands", "apt-get install dash", required=True),
-    ProgramCheck(("zsh", "bash"), "sessions and terminals with an interactive shell", "apt-get install bash"),
-    ProgramCheck(("git",), "clone, commit, push and the rest of git", "apt-get install git"),
-    ProgramCheck(("ssh",), "git over SSH", "apt-get install openssh-client"),
-    ProgramCheck(("git-lfs",), "large files in git repositories", "apt-get install git-lfs"),
-    ProgramCheck(("rg",), "fast content search", "apt-get install ripgrep"),
-    ProgramCheck(("python3", "python"), "running Python code", "apt-get install python3"),
-    ProgramCheck(("node", "bun"), "running JavaScript and TypeScript", "apt-get install nodejs"),
-    ProgramCheck(("Xvfb", "Xorg"), "the desktop: screen, mouse, keyboard", "apt-get install xvfb xfce4 dbus-x11"),
-    ProgramCheck(("x11vnc",), "watching the desktop", "apt-get install x11vnc novnc"),
-    ProgramCheck(("ffmpeg",), "screen recordings", "apt-get install ffmpeg"),
-    ProgramCheck(("pylsp",), "code intelligence for Python", "pip install python-lsp-server"),
-    ProgramCheck(
+# One of the names of a row is enough.
+PROGRAMS: tuple[tuple[tuple[str, ...], str, str], ...] = (
+    (("sh",), "running commands", "apt-get install dash"),
+    (("zsh", "bash"), "sessions and terminals with an interactive shell", "apt-get install bash"),
+    (("git",), "clone, commit, push and the rest of git", "apt-get install git"),
+    (("ssh",), "git over SSH", "apt-get install openssh-client"),
+    (("git-lfs",), "large files in git repositories", "apt-get install git-lfs"),
+    (("rg",), "fast content search", "apt-get install ripgrep"),
+    (("python3", "python"), "running Python code", "apt-get install python3"),
+    (("node", "bun"), "running JavaScript and TypeScript", "apt-get install nodejs"),
+    (("Xvfb", "Xorg"), "the desktop: screen, mouse, keyboard", "apt-get install xvfb xfce4 dbus-x11"),
+    (("x11vnc",), "watching the desktop", "apt-get install x11vnc novnc"),
+    (("ffmpeg",), "screen recordings", "apt-get install ffmpeg"),
+    (("pylsp",), "code intelligence for Python", "pip install python-lsp-server"),
+    (
         ("typescript-language-server",),
         "code intelligence for TypeScript",
         "npm install -g typescript typescript-language-server",
     ),
-    ProgramCheck(("tar",), "unpacking archives in commands", "apt-get install tar"),
-    ProgramCheck(("zip",), "packing archives in commands", "apt-get install zip unzip"),
-    ProgramCheck(("sudo",), "commands that need root", "apt-get install sudo"),
-    ProgramCheck(("tini", "docker-init"), "an init in front of the daemon in containers", "apt-get install tini"),
+    (("tar",), "unpacking archives in commands", "apt-get install tar"),
+    (("zip",), "packing archives in commands", "apt-get install zip unzip"),
+    (("sudo",), "commands that need root", "apt-get install sudo"),
+    (("tini", "docker-init"), "an init in front of the daemon in containers", "apt-get install tini"),
 )
 # Inside the daemon's own interpreter.
 MODULES = (
@@ -87,7 +79,7 @@ def examine(settings: Settings) -> list[Finding]:
     """Run all checks."""
     path = settings.child_env.get("PATH") or os.defpath
     return [
-        *(_program(program, path) for program in PROGRAMS),
+        *(_program(*row, path) for row in PROGRAMS),
         *_packages(shutil.which("python3", path=path) or shutil.which("python", path=path), settings.home),
         *(_module(*row) for row in MODULES),
         *_kernel(),
@@ -95,12 +87,10 @@ def examine(settings: Settings) -> list[Finding]:
     ]
 
 
-def _program(program: ProgramCheck, path: str) -> Finding:
+def _program(names: tuple[str, ...], needed_for: str, fix: str, path: str) -> Finding:
     beside = pathlib.Path(sys.executable).parent
-    found = next(filter(None, (shutil.which(name, path=f"{path}:{beside}") for name in program.names)), None)
-    return Finding(
-        " or ".join(program.names), bool(found), found or "not found", program.needed_for, program.fix, program.required
-    )
+    found = next(filter(None, (shutil.which(name, path=f"{path}:{beside}") for name in names)), None)
+    return Finding(" or ".join(names), bool(found), found or "not found", needed_for, fix, required=names == ("sh",))
 
 
 def _module(name: str, needed_for: str, fix: str) -> Finding:
@@ -156,7 +146,7 @@ def _kernel() -> Iterator[Finding]:
         ("max_user_watches", MIN_WATCHES, "watching large trees"),
         ("max_user_instances", MIN_INSTANCES, "many concurrent watches"),
     ):
-        value = _number(f"/proc/sys/fs/inotify/{name}")
+        value = read_number(f"/proc/sys/fs/inotify/{name}") or 0
         fix = f"sysctl fs.inotify.{name}={least * 8} on the host"
         yield Finding(f"inotify {name}", value >= least, str(value), use, fix)
 
@@ -178,13 +168,9 @@ def _pidfd() -> Finding:
 
 def _cgroup_folders() -> Iterator[str]:
     """Yield our cgroup in each hierarchy that can limit memory or processes, version 2 and 1."""
-    with contextlib.suppress(OSError), pathlib.Path("/proc/self/cgroup").open(encoding="ascii") as file:
-        for line in file:
-            _, controllers, path = line.rstrip("\n").split(":", 2)
-            if not controllers:
-                yield f"/sys/fs/cgroup{path}".rstrip("/")
-            for name in {"memory", "pids"} & set(controllers.split(",")):
-                yield f"/sys/fs/cgroup/{name}{path}".rstrip("/")
+    for name, path in own_cgroups("/proc").items():
+        if name in ("", "memory", "pids"):
+            yield os.path.normpath(f"/sys/fs/cgroup/{name}{path}")
 
 
 def _limits() -> Iterator[Finding]:
@@ -196,28 +182,17 @@ def _limits() -> Iterator[Finding]:
         "many concurrent commands and connections",
         "ulimit -n 65536, or --ulimit nofile=65536:65536 on the container",
     )
-    for folder, use in (
-        ("/var/tmp", "command output over the memory limit"),  # noqa: S108 - only checked, not written to
-        ("/tmp", "temporary files of commands"),  # noqa: S108
-        ("/dev/shm", "browsers and shared memory"),  # noqa: S108
+    for folder, least, use in (
+        ("/var/tmp", MIN_SPACE, "command output over the memory limit"),  # noqa: S108 - only checked, not written to
+        ("/tmp", MIN_SPACE, "temporary files of commands"),  # noqa: S108
+        ("/dev/shm", 64 * 1024 * 1024, "browsers and shared memory"),  # noqa: S108
     ):
-        yield from _space(folder, use)
-
-
-def _space(folder: str, needed_for: str) -> Iterator[Finding]:
-    with contextlib.suppress(OSError):
-        space = os.statvfs(folder)
-        free = space.f_bavail * space.f_frsize
-        enough = free >= (64 * 1024 * 1024 if folder == "/dev/shm" else MIN_SPACE)  # noqa: S108
-        yield Finding(
-            f"free space in {folder}", enough, f"{free // 2**20} MiB", needed_for, f"free or enlarge {folder}"
-        )
-
-
-def _number(path: str) -> int:
-    with contextlib.suppress(OSError, ValueError):
-        return int(pathlib.Path(path).read_text(encoding="ascii"))
-    return 0
+        with contextlib.suppress(OSError):
+            space = os.statvfs(folder)
+            free = space.f_bavail * space.f_frsize
+            yield Finding(
+                f"free space in {folder}", free >= least, f"{free // 2**20} MiB", use, f"free or enlarge {folder}"
+            )
 
 
 def run(argv: list[str], settings: Settings) -> int:

@@ -37,12 +37,35 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
+class _Client:
+    """Send requests to the daemon that these settings start."""
+
+    def __init__(self, settings: Settings) -> None:
+        host = _ANY.get(settings.host, settings.host)
+        self.address = settings.unix_socket or f"{host}:{settings.port}"
+        unix = settings.unix_socket
+        self.connection = _UnixConnection(unix) if unix else http.client.HTTPConnection(host, settings.port)
+        token = token_in(settings.token_file) if settings.token_file else settings.token
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def get(self, path: str, **headers: str) -> http.client.HTTPResponse:
+        self.connection.request("GET", path, headers={**self._headers, **headers})
+        answer = self.connection.getresponse()
+        if answer.status == 401:
+            answer.read()
+            raise EntrypointLogsError("the daemon requires its token: set TOOLBOX_TOKEN or --token-file")
+        if answer.status != 200:
+            text = answer.read(2000).decode("utf-8", "replace")
+            raise EntrypointLogsError(f"the daemon returned status {answer.status}: {text}")
+        return answer
+
+
 def run(settings: Settings, *, follow: bool) -> int:
     """Print the output so far and, with ``follow``, until the command ends; return the exit status."""
-    connection = _connection(settings)
+    client = _Client(settings)
     try:
-        with contextlib.closing(connection), contextlib.suppress(BrokenPipeError):
-            _print(connection, _headers(settings), follow=follow)
+        with contextlib.closing(client.connection), contextlib.suppress(BrokenPipeError):
+            _print(client, follow=follow)
     except EntrypointLogsError as failure:
         sys.stderr.write(f"toolbox: {failure}\n")
         return 1
@@ -50,45 +73,25 @@ def run(settings: Settings, *, follow: bool) -> int:
         return 130
     except (OSError, http.client.HTTPException) as error:
         reason = str(getattr(error, "strerror", None) or error).lower()
-        sys.stderr.write(
-            f"toolbox: no daemon answers at {_address(settings)}: {reason} (--host, --port, --unix-socket)\n"
-        )
+        sys.stderr.write(f"toolbox: no daemon answers at {client.address}: {reason} (--host, --port, --unix-socket)\n")
         return 1
     return 0
 
 
-def _address(settings: Settings) -> str:
-    return settings.unix_socket or f"{_ANY.get(settings.host, settings.host)}:{settings.port}"
-
-
-def _connection(settings: Settings) -> http.client.HTTPConnection:
-    if settings.unix_socket:
-        return _UnixConnection(settings.unix_socket)
-    return http.client.HTTPConnection(_ANY.get(settings.host, settings.host), settings.port)
-
-
-def _headers(settings: Settings) -> dict[str, str]:
-    token = token_in(settings.token_file) if settings.token_file else settings.token
-    return {"Authorization": f"Bearer {token}"} if token else {}
-
-
-def _print(connection: http.client.HTTPConnection, headers: dict[str, str], *, follow: bool) -> None:
-    found = json.load(_get(connection, "/processes?name=entrypoint", headers))
+def _print(client: _Client, *, follow: bool) -> None:
+    found = json.load(client.get("/processes?name=entrypoint"))
     mine = [process for process in found if process.get("system")]
     if not mine:
         raise EntrypointLogsError("no entrypoint: the daemon was started without a command")
     logs = f"/processes/{mine[0]['id']}/logs?encoding=base64"
-    source = (
-        _followed(connection, logs, headers) if follow else _pages(connection, logs, headers, mine[0]["lastCursor"])
-    )
-    for frame in source:
+    for frame in _followed(client, logs) if follow else _pages(client, logs, mine[0]["lastCursor"]):
         data = base64.b64decode(frame["data"]) if frame.get("encoding") == "base64" else frame["data"].encode()
         _write(_STREAMS.get(frame["channel"], 2), data)
 
 
-def _followed(connection: http.client.HTTPConnection, logs: str, headers: dict[str, str]) -> Iterator[dict[str, Any]]:
+def _followed(client: _Client, logs: str) -> Iterator[dict[str, Any]]:
     """Yield frames until the ``eof`` event; the end of the stream without one is a lost connection."""
-    answer = _get(connection, f"{logs}&follow=true", {**headers, "Accept": "text/event-stream"})
+    answer = client.get(f"{logs}&follow=true", Accept="text/event-stream")
     event = ""
     while line := answer.readline():
         name, _, value = line.decode().rstrip("\r\n").partition(": ")
@@ -103,27 +106,13 @@ def _followed(connection: http.client.HTTPConnection, logs: str, headers: dict[s
     raise EntrypointLogsError("connection lost before the end of the output")
 
 
-def _pages(
-    connection: http.client.HTTPConnection, logs: str, headers: dict[str, str], stop: str
-) -> Iterator[dict[str, Any]]:
+def _pages(client: _Client, logs: str, stop: str) -> Iterator[dict[str, Any]]:
     """Yield the stored frames up to the cursor ``stop``."""
     cursor = "0"
     while int(cursor) < int(stop):
-        page = json.load(_get(connection, f"{logs}&cursor={'start' if cursor == '0' else cursor}", headers))
+        page = json.load(client.get(f"{logs}&cursor={'start' if cursor == '0' else cursor}"))
         yield from page["frames"]
         cursor = page["nextCursor"]
-
-
-def _get(connection: http.client.HTTPConnection, path: str, headers: dict[str, str]) -> http.client.HTTPResponse:
-    connection.request("GET", path, headers=headers)
-    answer = connection.getresponse()
-    if answer.status == 401:
-        answer.read()
-        raise EntrypointLogsError("the daemon requires its token: set TOOLBOX_TOKEN or --token-file")
-    if answer.status != 200:
-        text = answer.read(2000).decode("utf-8", "replace")
-        raise EntrypointLogsError(f"the daemon returned status {answer.status}: {text}")
-    return answer
 
 
 def _write(fd: int, data: bytes) -> None:
