@@ -136,7 +136,7 @@ class RotatingFile(logging.handlers.RotatingFileHandler):
         super().__init__(path, maxBytes=max_mb * 1024 * 1024, backupCount=backups, encoding="utf-8", delay=True)
         self._age = age_days * 86400.0
         if compress:
-            self.namer = _gz_name
+            self.namer = lambda name: f"{name}.gz"
             self.rotator = _gz_rotate
 
     def doRollover(self) -> None:  # noqa: N802 - the name of the base class
@@ -146,10 +146,6 @@ class RotatingFile(logging.handlers.RotatingFileHandler):
         for old in path.parent.glob(f"{path.name}.*"):
             if time.time() - old.stat().st_mtime > self._age:
                 old.unlink(missing_ok=True)
-
-
-def _gz_name(name: str) -> str:
-    return f"{name}.gz"
 
 
 def _gz_rotate(source: str, target: str) -> None:

@@ -109,9 +109,7 @@ class Telemetry:
 
     def entrypoint(self, text: str, *, error: bool = False) -> None:
         """Record output of the entrypoint command as a log line: INFO from stdout, ERROR from stderr."""
-        if self._exporters is not None:
-            level = logging.ERROR if error else logging.INFO
-            self._exporters.line(level, text, {"daytona-entrypoint": "true"})
+        self.line(logging.ERROR if error else logging.INFO, text, {"daytona-entrypoint": "true"})
 
     def line(self, level: int, text: str, attributes: dict[str, str]) -> None:
         """Record a log line."""

@@ -8,24 +8,14 @@ from aiohttp import web
 from toolbox import __version__
 from toolbox.errors import BadRequest
 from toolbox.host.env import Environment
+from toolbox.host.metrics import Metrics
 from toolbox.host.ports import Ports, parse_port
 from toolbox.http.endpoint import endpoint
 from toolbox.http.signing import SigningKeys
+from toolbox.system import wire
 from toolbox.system.counters import TEXT, PrometheusMetrics
 from toolbox.system.health import Health
-from toolbox.system.usage import SystemUsage
-from toolbox.system.wire import (
-    DirInfo,
-    EnvNames,
-    EnvRequest,
-    HealthInfo,
-    InitRequest,
-    PortInUse,
-    PortList,
-    PortPath,
-    SystemMetrics,
-    VersionInfo,
-)
+from toolbox.system.usage import describe
 from toolbox.telemetry import Telemetry
 
 
@@ -46,7 +36,7 @@ class SystemApi:
         identity: Identity,
         env: Environment,
         keys: SigningKeys,
-        usage: SystemUsage,
+        metrics: Metrics,
         ports: Ports,
         health: Health,
         counters: PrometheusMetrics,
@@ -55,19 +45,19 @@ class SystemApi:
         self._identity = identity
         self._env = env
         self._keys = keys
-        self._usage = usage
+        self._metrics = metrics
         self._ports = ports
         self._health = health
         self._counters = counters
         self._telemetry = telemetry
 
     @endpoint("GET", "/version", tag="info", open=True, quiet=True)
-    async def get_version(self) -> VersionInfo:
+    async def get_version(self) -> wire.VersionInfo:
         """Return the protocol version and the version of the daemon; needs no token."""
-        return VersionInfo(version=self._identity.version, toolbox_version=__version__)
+        return wire.VersionInfo(version=self._identity.version, toolbox_version=__version__)
 
     @endpoint("POST", "/init", tag="server")
-    async def initialize(self, body: InitRequest) -> dict[str, str]:
+    async def initialize(self, body: wire.InitRequest) -> dict[str, str]:
         """Set the telemetry token and, if given, the signing key; may be repeated."""
         if body.signing_key is not None:
             self._keys.replace(body.signing_key)
@@ -75,48 +65,48 @@ class SystemApi:
         return {"message": "Auth token set and telemetry initialized successfully"}
 
     @endpoint("GET", "/user-home-dir", tag="info")
-    async def get_user_home_dir(self) -> DirInfo:
+    async def get_user_home_dir(self) -> wire.DirInfo:
         """Return the home directory."""
-        return DirInfo(dir=self._identity.home)
+        return wire.DirInfo(dir=self._identity.home)
 
     @endpoint("GET", "/project-dir", tag="info")
-    async def get_project_dir(self) -> DirInfo:
+    async def get_project_dir(self) -> wire.DirInfo:
         """Return the home directory; for old clients."""
-        return DirInfo(dir=self._identity.home)
+        return wire.DirInfo(dir=self._identity.home)
 
     @endpoint("GET", "/work-dir", tag="info")
-    async def get_work_dir(self) -> DirInfo:
+    async def get_work_dir(self) -> wire.DirInfo:
         """Return the base directory of relative paths."""
-        return DirInfo(dir=self._identity.workdir)
+        return wire.DirInfo(dir=self._identity.workdir)
 
     @endpoint("POST", "/env", tag="server", errors=(BadRequest,))
-    async def update_env(self, body: EnvRequest) -> dict[str, str]:
+    async def update_env(self, body: wire.EnvRequest) -> dict[str, str]:
         """Change the environment of processes started later."""
         self._env.update(body.set or {}, unset=body.unset or (), unset_value_prefix=body.unset_value_prefix or "")
         return {"message": "Environment updated successfully"}
 
     @endpoint("GET", "/env", tag="server")
-    async def list_env(self) -> EnvNames:
+    async def list_env(self) -> wire.EnvNames:
         """List the names of the variables that new processes get."""
-        return EnvNames(names=sorted(self._env.merged()))
+        return wire.EnvNames(names=sorted(self._env.merged()))
 
     @endpoint("GET", "/system/metrics", tag="system", quiet=True)
-    async def get_system_metrics(self) -> SystemMetrics:
+    async def get_system_metrics(self) -> wire.SystemMetrics:
         """Return the CPU, memory and disk usage of the sandbox."""
-        return await self._usage.latest()
+        return describe(*await self._metrics.latest())
 
     @endpoint("GET", "/port", tag="port", quiet=True)
-    async def get_ports(self) -> PortList:
+    async def get_ports(self) -> wire.PortList:
         """List the TCP ports with a listener."""
-        return PortList(ports=await self._ports.listening())
+        return wire.PortList(ports=await self._ports.listening())
 
     @endpoint("GET", "/port/{port}/in-use", tag="port", errors=(BadRequest,), quiet=True)
-    async def is_port_in_use(self, path: PortPath) -> PortInUse:
+    async def is_port_in_use(self, path: wire.PortPath) -> wire.PortInUse:
         """Tell whether a TCP port has a listener."""
-        return PortInUse(is_in_use=await self._ports.in_use(parse_port(path.port)))
+        return wire.PortInUse(is_in_use=await self._ports.in_use(parse_port(path.port)))
 
     @endpoint("GET", "/healthz", tag="server", open=True, quiet=True)
-    async def get_health(self) -> HealthInfo:
+    async def get_health(self) -> wire.HealthInfo:
         """Return the state of every listener; needs no token."""
         return self._health.report()
 

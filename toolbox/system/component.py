@@ -14,7 +14,7 @@ from toolbox.http.signing import SigningKeys
 from toolbox.system.api import Identity, SystemApi
 from toolbox.system.counters import PrometheusMetrics
 from toolbox.system.health import Health
-from toolbox.system.usage import Gauges, SystemUsage
+from toolbox.system.usage import Gauges
 from toolbox.telemetry import RequestRecord, Telemetry
 
 # A proxied request belongs to the program behind the port, which exports its own traces.
@@ -41,7 +41,7 @@ class SystemComponent:
             identity=identity,
             env=env,
             keys=keys,
-            usage=SystemUsage(Metrics(Probe(), self._workers)),
+            metrics=Metrics(Probe(), self._workers),
             ports=Ports(self._workers),
             health=self.health,
             counters=self.counters,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import bisect
+import collections
 import concurrent.futures
 import pathlib
 import time
@@ -48,12 +49,30 @@ class _Sample(msgspec.Struct, frozen=True):
     counter: bool = False
 
 
-class _Snapshot(msgspec.Struct, frozen=True):
+class _Snapshot(msgspec.Struct, eq=False):
     """A copy of the counters for the thread that renders them, as the loop keeps counting."""
 
     requests: dict[tuple[str, str, int], int]
     durations: dict[tuple[str, str], tuple[list[tuple[str, int]], float]]
     numbers: list[_Sample]
+
+    def collect(self) -> Iterator[Any]:
+        """Yield the metric families; prometheus-client calls it."""
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
+        text = "requests by route template"
+        requests = CounterMetricFamily("toolbox_http_requests", text, labels=["method", "route", "status"])
+        for (method, route, status), count in sorted(self.requests.items()):
+            requests.add_metric([method, route, str(status)], count)
+        yield requests
+        text = "time from the request line to the end of the answer"
+        durations = HistogramMetricFamily("toolbox_http_request_duration_seconds", text, labels=["method", "route"])
+        for key, (buckets, total) in sorted(self.durations.items()):
+            durations.add_metric(list(key), buckets, total)
+        yield durations
+        for number in self.numbers:
+            family = CounterMetricFamily if number.counter else GaugeMetricFamily
+            yield family(number.name, number.text, number.value)
 
 
 class PrometheusMetrics:
@@ -62,19 +81,15 @@ class PrometheusMetrics:
     def __init__(self, workers: WorkerPool, *, proc: str = "/proc") -> None:
         self._workers = workers
         self._proc = proc
-        self._requests: dict[tuple[str, str, int], int] = {}
-        self._durations: dict[tuple[str, str], _Durations] = {}
+        self._requests: collections.Counter[tuple[str, str, int]] = collections.Counter()
+        self._durations: collections.defaultdict[tuple[str, str], _Durations] = collections.defaultdict(_Durations)
         self._sources: list[Callable[[], _Sample]] = []
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a finished request."""
         method = method if method in _METHODS else "other"
-        key = (method, route, status)
-        self._requests[key] = self._requests.get(key, 0) + 1
-        durations = self._durations.get((method, route))
-        if durations is None:
-            durations = self._durations[method, route] = _Durations()
-        durations.add(seconds)
+        self._requests[method, route, status] += 1
+        self._durations[method, route].add(seconds)
 
     def add(self, name: str, text: str, read: Callable[[], float], *, counter: bool = False) -> None:
         """Publish a number as ``toolbox_<name>``; ``read`` runs on the loop at each scrape."""
@@ -98,32 +113,8 @@ class PrometheusMetrics:
         children = _children(self._proc)
         if children is not None:
             snapshot.numbers.append(_Sample("toolbox_children", "child processes", children))
-        registry.register(_SnapshotCollector(snapshot))
+        registry.register(snapshot)
         return generate_latest(registry)
-
-
-class _SnapshotCollector:
-    """A prometheus-client collector for one snapshot."""
-
-    def __init__(self, snapshot: _Snapshot) -> None:
-        self._snapshot = snapshot
-
-    def collect(self) -> Iterator[Any]:
-        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-
-        text = "requests by route template"
-        requests = CounterMetricFamily("toolbox_http_requests", text, labels=["method", "route", "status"])
-        for (method, route, status), count in sorted(self._snapshot.requests.items()):
-            requests.add_metric([method, route, str(status)], count)
-        yield requests
-        text = "time from the request line to the end of the answer"
-        durations = HistogramMetricFamily("toolbox_http_request_duration_seconds", text, labels=["method", "route"])
-        for key, (buckets, total) in sorted(self._snapshot.durations.items()):
-            durations.add_metric(list(key), buckets, total)
-        yield durations
-        for number in self._snapshot.numbers:
-            family = CounterMetricFamily if number.counter else GaugeMetricFamily
-            yield family(number.name, number.text, number.value)
 
 
 def _delay(loop: asyncio.AbstractEventLoop) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 from toolbox.system.wire import HealthInfo, ListenerState
 
@@ -11,9 +10,8 @@ from toolbox.system.wire import HealthInfo, ListenerState
 class Health:
     """Hold the state of every listener."""
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._since = clock()
+    def __init__(self) -> None:
+        self._since = time.monotonic()
         self._listeners: dict[str, ListenerState] = {}
 
     def listening(self, name: str, address: str) -> None:
@@ -33,6 +31,6 @@ class Health:
         broken = any(listener.state == "failed" for listener in self._listeners.values())
         return HealthInfo(
             status="degraded" if broken else "ok",
-            uptime_seconds=round(self._clock() - self._since, 3),
+            uptime_seconds=round(time.monotonic() - self._since, 3),
             listeners=dict(self._listeners),
         )

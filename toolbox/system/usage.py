@@ -5,32 +5,25 @@ from __future__ import annotations
 import datetime as dt
 
 from toolbox import wire
-from toolbox.host.metrics import Metrics, Probe, Reading, cpu_percent
+from toolbox.host.metrics import Probe, Reading, cpu_percent
 from toolbox.system.wire import SystemMetrics
 
 
-class SystemUsage:
-    """Serve the latest sample of the usage."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-
-    async def latest(self) -> SystemMetrics:
-        """Return the latest sample; sizes in bytes, CPU in percent of the limit."""
-        reading, percent = await self._metrics.latest()
-        now = dt.datetime.now(dt.UTC)
-        return SystemMetrics(
-            cpu_count=reading.cpu_count,
-            cpu_used_pct=round(percent, 2),
-            mem_total=reading.memory_total,
-            mem_used=reading.memory_used,
-            mem_cache=reading.memory_cache,
-            disk_total=reading.disk_total,
-            disk_used=reading.disk_used,
-            disk_free=reading.disk_free,
-            timestamp=wire.timestamp(now),
-            timestamp_unix=int(now.timestamp()),
-        )
+def describe(reading: Reading, percent: float) -> SystemMetrics:
+    """Return a sample as the SDKs know it; sizes in bytes, CPU in percent of the limit."""
+    now = dt.datetime.now(dt.UTC)
+    return SystemMetrics(
+        cpu_count=reading.cpu_count,
+        cpu_used_pct=round(percent, 2),
+        mem_total=reading.memory_total,
+        mem_used=reading.memory_used,
+        mem_cache=reading.memory_cache,
+        disk_total=reading.disk_total,
+        disk_used=reading.disk_used,
+        disk_free=reading.disk_free,
+        timestamp=wire.timestamp(now),
+        timestamp_unix=int(now.timestamp()),
+    )
 
 
 class Gauges:
