@@ -42,12 +42,6 @@ class Flag:
     def __bool__(self) -> bool:
         return self._value
 
-    def __eq__(self, other: object) -> bool:
-        return bool(other) is self._value if isinstance(other, (Flag, bool)) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self._value)
-
     def __repr__(self) -> str:
         return f"Flag({self._value})"
 
