@@ -13,7 +13,7 @@ import logging
 import os
 import stat
 from collections.abc import AsyncGenerator, Iterator
-from typing import Any, Protocol
+from typing import IO, Any
 
 from toolbox.errors import BadRequest
 from toolbox.fs.globs import Glob
@@ -32,19 +32,6 @@ _PIPE = 1024 * 1024
 _LEVEL = 1
 # The earliest time a zip member can carry.
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
-
-
-class Writer(Protocol):
-    """The writer of one archive format."""
-
-    def add(self, name: str, path: bytes, status: os.stat_result) -> None:
-        """Add a file, directory or link."""
-
-    def close(self) -> None:
-        """Finish the archive."""
-
-    def abandon(self) -> None:
-        """Discard an unfinished archive: the pipe is broken, and a finaliser must not write into it."""
 
 
 class Archives:
@@ -86,21 +73,18 @@ class Archives:
 
 def _pack(fd: int, root: bytes, kind: str, exclude: list[Glob]) -> None:
     with open(fd, "wb", buffering=_CHUNK) as pipe:
-        writer: Writer = _Zip(pipe) if kind == "zip" else _Tar(pipe, packed=kind == "tar.gz")
+        writer = _Zip(pipe) if kind == "zip" else _Tar(pipe, packed=kind == "tar.gz")
         try:
             for relative, path, status in _members(root, exclude):
-                _add(writer, decode(relative), path, status)
+                try:
+                    writer.add(decode(relative), path, status)
+                except (PermissionError, FileNotFoundError) as error:
+                    log.info("archive member skipped: %s", error)
             writer.close()
         except BaseException:
+            # The pipe is broken, and a finaliser of the unfinished archive must not write into it.
             writer.abandon()
             raise
-
-
-def _add(writer: Writer, name: str, path: bytes, status: os.stat_result) -> None:
-    try:
-        writer.add(name, path, status)
-    except (PermissionError, FileNotFoundError) as error:
-        log.info("archive member skipped: %s", error)
 
 
 def _members(root: bytes, exclude: list[Glob]) -> Iterator[tuple[bytes, bytes, os.stat_result]]:
@@ -128,11 +112,9 @@ def _members(root: bytes, exclude: list[Glob]) -> Iterator[tuple[bytes, bytes, o
                 waiting += [(inner, False) for inner in reversed(entries(entry.path))]
 
 
-@contextlib.contextmanager
-def _open_regular(path: bytes) -> Iterator[Any]:
+def _open_regular(path: bytes) -> IO[bytes]:
     """Open a regular file; it may have been replaced since its ``stat``, by a link or by a FIFO that would block."""
-    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:
-        yield file
+    return open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0)
 
 
 class _CountingPipe:

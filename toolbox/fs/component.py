@@ -6,13 +6,10 @@ import asyncio
 
 from toolbox.fs.api import FileServices, FsApi
 from toolbox.fs.archive import Archives
-from toolbox.fs.copying import Copies
 from toolbox.fs.downloads import Downloads
-from toolbox.fs.extract import Extracts
 from toolbox.fs.find import Find
 from toolbox.fs.info import Info
 from toolbox.fs.moving import Moves
-from toolbox.fs.permissions import Permissions
 from toolbox.fs.replacing import Replace
 from toolbox.fs.ripgrep import Ripgrep
 from toolbox.fs.search import Search
@@ -29,7 +26,7 @@ from toolbox.http.bodies import Bodies
 class FilesComponent:
     """Own what serves ``/files``."""
 
-    def __init__(self, *, workdir: str, state_dir: str, procs: Procs | None = None, durable: bool = False) -> None:
+    def __init__(self, *, workdir: str, state_dir: str, procs: Procs) -> None:
         root = Workdir(workdir)
         # One pool per kind of work, so that a hung mount or a long copy cannot delay a stat.
         quick = WorkerPool("fs-quick", 4)
@@ -41,23 +38,19 @@ class FilesComponent:
         self._watches = Watches(root, watch)
         self._journal = Journal(state_dir)
         self._cleanup: asyncio.Task[int] | None = None
-        self.bodies = Bodies(bulk)
-        uploads = Uploads(root, self._journal, durable=durable)
+        uploads = Uploads(root, self._journal)
         services = FileServices(
             tree=Tree(root, quick),
             info=Info(root, quick, bulk),
-            permissions=Permissions(root, quick),
             moves=Moves(root, trees, self._journal),
-            copies=Copies(root, trees, self._journal),
             uploads=uploads,
             downloads=Downloads(root, quick),
             search=Search(root, search),
-            find=Find(root, search, Ripgrep(procs, search) if procs is not None else None),
+            find=Find(root, search, Ripgrep(procs, search)),
             replace=Replace(root, trees, uploads),
             archives=Archives(root, trees),
-            extracts=Extracts(root, self._journal),
             watches=self._watches,
-            bodies=self.bodies,
+            bodies=Bodies(bulk),
         )
         self.apis = (FsApi(services),)
 

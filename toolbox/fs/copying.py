@@ -13,15 +13,13 @@ import threading
 
 import msgspec
 
-from toolbox.errors import BadRequest, Conflict, InvalidPath
+from toolbox.errors import InvalidPath
 from toolbox.fs.tree import entries
-from toolbox.fs.wire import CopyResponse
 from toolbox.host.files import copy_attributes
 from toolbox.host.journal import Journal, temporary_name
-from toolbox.host.paths import Workdir, naming, show
+from toolbox.host.paths import naming, show
 from toolbox.host.removal import remove
 from toolbox.host.syscalls import rename_new
-from toolbox.host.worker_pool import WorkerPool
 
 # sendfile cannot be interrupted; after each chunk the copy can be cancelled.
 _CHUNK = 16 * 1024 * 1024
@@ -168,27 +166,3 @@ def check_apart(source: bytes, destination: bytes) -> None:
     inside = os.path.join(os.path.realpath(os.path.dirname(destination)), b"")
     if stat.S_ISDIR(os.lstat(source).st_mode) and inside.startswith(os.path.join(os.path.realpath(source), b"")):
         raise InvalidPath(f"{show(destination)} is inside {show(source)}")
-
-
-class Copies:
-    """Copy files and trees."""
-
-    def __init__(self, workdir: Workdir, workers: WorkerPool, journal: Journal) -> None:
-        self._workdir = workdir
-        self._workers = workers
-        self._journal = journal
-
-    async def copy(self, source: str, destination: str, *, overwrite: bool) -> CopyResponse:
-        """Copy a file or tree; an existing destination is a conflict, except a file with ``overwrite``."""
-        if not source or not destination:
-            raise BadRequest("bad request: source and destination paths are required")
-        stop = threading.Event()
-        paths = self._workdir.resolve(source).rstrip(b"/"), self._workdir.resolve(destination).rstrip(b"/")
-        totals = await self._workers.run_until(stop, self._copy, *paths, stop, overwrite)
-        return CopyResponse(files=totals.files, bytes=totals.size, skipped=[show(path) for path in totals.skipped])
-
-    def _copy(self, source: bytes, destination: bytes, stop: threading.Event, overwrite: bool) -> Totals:
-        check_apart(source, destination)
-        if os.path.lexists(destination) and (not overwrite or os.path.isdir(destination) or os.path.isdir(source)):
-            raise Conflict(f"conflict: destination already exists: {show(destination)}")
-        return place_copy(source, destination, self._journal, stop, overwrite=overwrite)

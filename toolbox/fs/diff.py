@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import msgspec
 
 from toolbox.errors import TooLarge
@@ -49,12 +51,7 @@ class Differ:
 
     def _changes(self) -> list[_Change]:
         """List the changed lines; a match that spans several lines makes one change of all of them."""
-        spans = []
-        offset = 0
-        for line in self._lines:
-            spans.append(offset)
-            offset += len(line)
-        spans.append(offset)
+        spans = list(itertools.accumulate(map(len, self._lines), initial=0))
         changes: list[_Change] = []
         index, at = 0, self._data.find(self._old)
         while at >= 0:

@@ -18,20 +18,8 @@ from toolbox.fs.tree import entries
 from toolbox.fs.wire import ExtractQuery, ExtractResponse
 from toolbox.host.files import BLOCK, make_parents, scratch
 from toolbox.host.journal import Journal, temporary_name
-from toolbox.host.paths import Workdir, naming, show
+from toolbox.host.paths import naming, show
 from toolbox.host.removal import remove
-
-
-class Extracts:
-    """Create receivers that unpack an uploaded archive."""
-
-    def __init__(self, workdir: Workdir, journal: Journal) -> None:
-        self._workdir = workdir
-        self._journal = journal
-
-    def receiver(self, query: ExtractQuery) -> Extraction:
-        """Return the receiver of one archive."""
-        return Extraction(self._workdir.resolve(query.path), query, self._journal)
 
 
 class Extraction:

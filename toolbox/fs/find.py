@@ -7,25 +7,24 @@ import os
 import stat
 import threading
 
-from toolbox.errors import BadRequest, FileMissing
+from toolbox.errors import BadRequest
 from toolbox.fs.globs import Glob
 from toolbox.fs.matches import Collector, Root, rescan
 from toolbox.fs.ripgrep import Ripgrep, find_binary, usable
 from toolbox.fs.scan import Matcher, matcher, scan
 from toolbox.fs.walk import THREADS, Walk
 from toolbox.fs.wire import FindQuery, Matches
-from toolbox.host.paths import Workdir, decode, encode, show
+from toolbox.host.paths import Workdir, decode, encode
 from toolbox.host.worker_pool import WorkerPool
 
 
 class Find:
     """Search contents with ripgrep, or with our own scanner if ripgrep is missing."""
 
-    def __init__(self, workdir: Workdir, workers: WorkerPool, ripgrep: Ripgrep | None, *, strict: bool = False) -> None:
+    def __init__(self, workdir: Workdir, workers: WorkerPool, ripgrep: Ripgrep | None) -> None:
         self._workdir = workdir
         self._workers = workers
         self._ripgrep = ripgrep
-        self._strict = strict
 
     async def find(self, query: FindQuery) -> tuple[Matches, bool]:
         """Return the matching lines in walk order, and whether a limit truncated them."""
@@ -53,13 +52,11 @@ class Find:
         return []
 
     def _root(self, path: str) -> Root | None:
-        """Return the root, or None if it has no matches: it is missing (an error if ``strict``), a FIFO or a device."""
+        """Return the root, or None if it has no matches: it is missing, a FIFO or a device."""
         absolute = self._workdir.resolve(path)
         try:
             mode = os.stat(absolute).st_mode
         except (FileNotFoundError, NotADirectoryError):
-            if self._strict:
-                raise FileMissing(f"{show(absolute)}: no such file or directory") from None
             return None
         if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
             return None

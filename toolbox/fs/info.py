@@ -70,22 +70,20 @@ class OwnerNames:
     """A cache of user and group names for one request: a lookup may ask LDAP."""
 
     def __init__(self) -> None:
-        self._users: dict[int, str | None] = {}
-        self._groups: dict[int, str | None] = {}
+        self.user = functools.cache(_user_name)
+        self.group = functools.cache(_group_name)
 
-    def user(self, uid: int) -> str | None:
-        """Return the name of a user, None if there is none."""
-        if uid not in self._users:
-            with contextlib.suppress(KeyError):
-                self._users[uid] = pwd.getpwuid(uid).pw_name
-        return self._users.setdefault(uid, None)
 
-    def group(self, gid: int) -> str | None:
-        """Return the name of a group, None if there is none."""
-        if gid not in self._groups:
-            with contextlib.suppress(KeyError):
-                self._groups[gid] = grp.getgrgid(gid).gr_name
-        return self._groups.setdefault(gid, None)
+def _user_name(uid: int) -> str | None:
+    with contextlib.suppress(KeyError):
+        return pwd.getpwuid(uid).pw_name
+    return None
+
+
+def _group_name(gid: int) -> str | None:
+    with contextlib.suppress(KeyError):
+        return grp.getgrgid(gid).gr_name
+    return None
 
 
 def describe(
@@ -162,8 +160,7 @@ def _algorithms(text: str) -> list[str]:
 
 
 def _digest(path: bytes, algorithms: list[str], stop: threading.Event) -> dict[str, str]:
-    source = Source(path)
-    try:
+    with contextlib.closing(Source(path)) as source:
         digests = {name: hashlib.new(name, usedforsecurity=False) for name in algorithms}
         offset = 0
         while not stop.is_set() and (block := source.read(BLOCK, offset)):
@@ -171,5 +168,3 @@ def _digest(path: bytes, algorithms: list[str], stop: threading.Event) -> dict[s
             for digest in digests.values():
                 digest.update(block)
         return {name: digest.hexdigest() for name, digest in digests.items()}
-    finally:
-        source.close()

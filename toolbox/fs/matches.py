@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from toolbox.fs.scan import BLOCK, Hit, Matcher, scan
+from toolbox.fs.scan import Hit, Matcher, scan
 from toolbox.fs.walk import order
 from toolbox.fs.wire import FindQuery, Match, Matches
+from toolbox.host.files import BLOCK
 from toolbox.host.paths import clean, raw, show
 
 MAX_MATCHES = 200_000

@@ -51,10 +51,6 @@ def damage_as_bad_request() -> Iterator[None]:
         raise BadRequest(f"bad request: archive cannot be read: {str(error).lower() or 'unexpected end'}") from error
 
 
-def _empty() -> IO[bytes]:
-    return io.BytesIO()
-
-
 def _tar(file: IO[bytes]) -> Iterator[ArchiveMember]:
     import tarfile
 
@@ -74,7 +70,7 @@ def _tar(file: IO[bytes]) -> Iterator[ArchiveMember]:
                 kind,
                 info.mode,
                 info.mtime,
-                lambda info=info: tar.extractfile(info) or _empty(),  # type: ignore[misc]
+                lambda info=info: tar.extractfile(info) or io.BytesIO(),  # type: ignore[misc]
                 _bytes(info.linkname),
             )
             tar.members = []  # type: ignore[attr-defined]  # else TarFile keeps every member in memory

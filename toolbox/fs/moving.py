@@ -1,4 +1,4 @@
-"""Move and delete."""
+"""Copy, move and delete."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import stat
 import threading
 
 from toolbox.errors import BadRequest, Conflict, InternalError, InvalidPath, from_os_error
-from toolbox.fs.copying import check_apart, place_copy
+from toolbox.fs.copying import Totals, check_apart, place_copy
+from toolbox.fs.wire import CopyResponse
 from toolbox.host.journal import Journal
 from toolbox.host.paths import Workdir, show
 from toolbox.host.removal import remove
@@ -17,23 +18,36 @@ from toolbox.host.worker_pool import WorkerPool
 
 
 class Moves:
-    """Move, across file systems too, and delete."""
+    """Copy and move, across file systems too, and delete."""
 
     def __init__(self, workdir: Workdir, workers: WorkerPool, journal: Journal) -> None:
         self._workdir = workdir
         self._workers = workers
         self._journal = journal
 
-    async def move(self, source: str, destination: str) -> None:
-        """Move a file, link or tree; an existing destination is never replaced."""
+    def _ends(self, source: str, destination: str) -> tuple[bytes, bytes]:
         if not source or not destination:
             raise BadRequest("bad request: source and destination paths are required")
+        return self._workdir.resolve(source).rstrip(b"/"), self._workdir.resolve(destination).rstrip(b"/")
+
+    async def copy(self, source: str, destination: str, *, overwrite: bool) -> CopyResponse:
+        """Copy a file or tree; an existing destination is a conflict, except a file with ``overwrite``."""
         stop = threading.Event()
-        paths = (
-            _bare(self._workdir.resolve(source)),
-            _bare(self._workdir.resolve(destination)),
-        )
-        await self._workers.run_until(stop, self._move, *paths, stop)
+        ends = self._ends(source, destination)
+        totals = await self._workers.run_until(stop, self._copy, *ends, stop, overwrite)
+        return CopyResponse(files=totals.files, bytes=totals.size, skipped=[show(path) for path in totals.skipped])
+
+    def _copy(self, source: bytes, destination: bytes, stop: threading.Event, overwrite: bool) -> Totals:
+        check_apart(source, destination)
+        if os.path.lexists(destination) and (not overwrite or os.path.isdir(destination) or os.path.isdir(source)):
+            raise Conflict(f"conflict: destination already exists: {show(destination)}")
+        return place_copy(source, destination, self._journal, stop, overwrite=overwrite)
+
+    async def move(self, source: str, destination: str) -> None:
+        """Move a file, link or tree; an existing destination is never replaced."""
+        stop = threading.Event()
+        old, new = self._ends(source, destination)
+        await self._workers.run_until(stop, self._move, _bare(old), _bare(new), stop)
 
     def _move(self, source: bytes, destination: bytes, stop: threading.Event) -> None:
         # Both checks give the error the path it is about; that of rename names only the source.

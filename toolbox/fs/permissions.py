@@ -8,11 +8,10 @@ import grp
 import os
 import pwd
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from toolbox.errors import BadRequest, FileAccessDenied, FileMissing
-from toolbox.host.paths import Workdir, show
-from toolbox.host.worker_pool import WorkerPool
+from toolbox.host.paths import show
 
 _OCTAL = re.compile(r"(0o)?[0-7]{1,5}")
 _MAX_ID = 2**32 - 2  # chown takes 2**32 - 1, which is -1, for "leave unchanged"
@@ -25,22 +24,11 @@ def parse_mode(text: str) -> int:
     return int(text, 8)
 
 
-class Permissions:
-    """Change mode, owner and group of files."""
-
-    def __init__(self, workdir: Workdir, workers: WorkerPool) -> None:
-        self._workdir = workdir
-        self._workers = workers
-
-    async def change(self, path: str, mode: str | None, owner: str | None, group: str | None) -> None:
-        """Change what is given; if one value is invalid, nothing is changed."""
-        bits = parse_mode(mode) if mode else None
-        await self._workers.run(_change, self._workdir.resolve(path), bits, owner or "", group or "")
-
-
-def _change(path: bytes, mode: int | None, owner: str, group: str) -> None:
+def change_permissions(path: bytes, mode: int | None, owner: str, group: str) -> None:
+    """Change what is given; if one value is invalid, nothing is changed."""
     os.stat(path)
-    uid, gid = _user(owner), _group(group)
+    uid = _number(owner, "user", lambda name: pwd.getpwnam(name).pw_uid)
+    gid = _number(group, "group", lambda name: grp.getgrnam(name).gr_gid)
     # chown clears setuid and setgid, so chmod comes second.
     if uid != -1 or gid != -1:
         with _prefixed_errors(f"failed to change ownership for {show(path)}"):
@@ -64,29 +52,15 @@ def _prefixed_errors(what: str) -> Iterator[None]:
         raise BadRequest(message) from error
 
 
-def _user(text: str) -> int:
+def _number(text: str, kind: str, lookup: Callable[[str], int]) -> int:
+    """Return the number of a user or group given by number or name; -1 for an empty text."""
     if not text:
         return -1
-    if text.isascii() and text.isdecimal():
-        return _number(text, "user")
     try:
-        return pwd.getpwnam(text).pw_uid
+        if not (text.isascii() and text.isdecimal()):
+            return lookup(text)
+        if len(text) <= 10 and int(text) <= _MAX_ID:
+            return int(text)
+        raise KeyError(text)
     except (KeyError, ValueError, UnicodeError) as error:
-        raise BadRequest(f"bad request: user not found: {text!r}") from error
-
-
-def _group(text: str) -> int:
-    if not text:
-        return -1
-    if text.isascii() and text.isdecimal():
-        return _number(text, "group")
-    try:
-        return grp.getgrnam(text).gr_gid
-    except (KeyError, ValueError, UnicodeError) as error:
-        raise BadRequest(f"bad request: group not found: {text!r}") from error
-
-
-def _number(text: str, kind: str) -> int:
-    if len(text) > 10 or int(text) > _MAX_ID:
-        raise BadRequest(f"bad request: {kind} not found: {text!r}")
-    return int(text)
+        raise BadRequest(f"bad request: {kind} not found: {text!r}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Iterator
@@ -52,15 +53,12 @@ class Replace:
         return result
 
     def _one(self, path: bytes, old: bytes, new: bytes, result: ReplaceResult, *, dry: bool) -> None:
-        source = Source(path)
-        try:
+        with contextlib.closing(Source(path)) as source:
             result.replacements = _count(source, old)
             if dry:
                 result.diff = Differ(source, old, new).text() if result.replacements else ""
             elif result.replacements and old != new:
                 self._write(source, path, old, new)
-        finally:
-            source.close()
 
     def _write(self, source: Source, path: bytes, old: bytes, new: bytes) -> None:
         draft = self._uploads.draft(path)

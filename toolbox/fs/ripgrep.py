@@ -7,17 +7,16 @@ its first block is binary and skipped; one with a later NUL byte is searched aga
 from __future__ import annotations
 
 import asyncio
-import base64
 import os
 import shutil
 import sys
-from typing import Any
 
 import msgspec
 
 from toolbox.errors import BadRequest
 from toolbox.fs.matches import Collector, Root
 from toolbox.fs.scan import PROBE, Hit, window
+from toolbox.fs.walk import PSEUDO_FILE_SYSTEMS
 from toolbox.fs.wire import FindQuery
 from toolbox.host.files import scratch
 from toolbox.host.launch import Launch
@@ -27,17 +26,14 @@ from toolbox.host.worker_pool import WorkerPool
 _READ = 256 * 1024
 # A longer record contains a line of text that only our own scanner handles in bounded memory.
 _MAX_RECORD = 1024 * 1024
-_PSEUDO_FILE_SYSTEMS = ("proc", "sys", "dev")
 
 
-class _Text(msgspec.Struct):
+class _Text(msgspec.Struct, rename={"base64": "bytes"}):
     text: str | None = None
-    bytes: str | None = None
+    base64: bytes = b""
 
-    def raw(self) -> Any:
-        if self.text is not None:
-            return self.text.encode()
-        return base64.b64decode(self.bytes or "")
+    def raw(self) -> bytes:
+        return self.base64 if self.text is None else self.text.encode()
 
 
 class _Span(msgspec.Struct):
@@ -114,7 +110,7 @@ def arguments(binary: str, root: Root, query: FindQuery) -> list[str | bytes]:
     argv += [f"--glob={glob}" for glob in query.include or []]
     argv += [f"--glob=!{glob}" for glob in query.exclude or []]
     if root.path.strip(b"/.") == b"":
-        argv += [f"--glob=!/{name}" for name in _PSEUDO_FILE_SYSTEMS]
+        argv += [b"--glob=!/" + name for name in PSEUDO_FILE_SYSTEMS]
     return [*argv, f"--regexp={query.pattern}", "--", os.path.basename(root.path) if root.is_file else "./"]
 
 

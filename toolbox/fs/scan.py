@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from toolbox.errors import BadRequest
+from toolbox.host.files import BLOCK
 
-BLOCK = 1024 * 1024
 # A file with a NUL byte in its first 8 KiB is binary; the reference server checks 512 bytes.
 PROBE = 8192
 # A longer line is cut to a window around the match.

@@ -33,7 +33,7 @@ class Search:
             raise BadRequest("bad request: path and pattern are required")
         search = _NameSearch(self._workdir.resolve(query.path), encode(query.path), query)
         try:
-            await asyncio.gather(*(self._workers.run_until(search.walk.stop, search.work) for _ in range(THREADS)))
+            await asyncio.gather(*(self._workers.run_until(search.walk.stop, search.walk.work) for _ in range(THREADS)))
         finally:
             search.walk.stop.set()
         return await self._workers.run(search.result)
@@ -53,10 +53,6 @@ class _NameSearch:
         # With join, a root with a trailing slash has the same prefix length as one without.
         self._cut = len(os.path.join(root, b""))
         self.walk = Walk(root, self._visit)
-
-    def work(self) -> None:
-        """Walk until done."""
-        self.walk.work()
 
     def _visit(self, entry: os.DirEntry[bytes]) -> None:
         relative = decode(entry.path[self._cut :])

@@ -1,4 +1,4 @@
-"""List and create directories."""
+"""List and create directories, change permissions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from toolbox.errors import BadRequest, InvalidPath
 from toolbox.fs.info import OwnerNames, describe
-from toolbox.fs.permissions import parse_mode
+from toolbox.fs.permissions import change_permissions, parse_mode
 from toolbox.fs.wire import FileInfo, Listing
 from toolbox.host.files import make_parents
 from toolbox.host.paths import Workdir, clean, encode, show
@@ -19,15 +19,11 @@ from toolbox.host.worker_pool import WorkerPool
 def entries(path: bytes) -> list[os.DirEntry[bytes]]:
     """Return the entries of a directory, sorted by the bytes of their names."""
     with os.scandir(path) as found:
-        return sorted(found, key=_name)
-
-
-def _name(entry: os.DirEntry[bytes]) -> bytes:
-    return entry.name
+        return sorted(found, key=lambda entry: entry.name)
 
 
 class Tree:
-    """List and create directories."""
+    """List and create directories, change permissions."""
 
     def __init__(self, workdir: Workdir, workers: WorkerPool) -> None:
         self._workdir = workdir
@@ -42,6 +38,11 @@ class Tree:
     async def make_folder(self, path: str, mode: str | None) -> None:
         """Create a directory and its parents; an existing directory is left unchanged."""
         await self._workers.run(_make, self._workdir.resolve(path), parse_mode(mode or "0755"))
+
+    async def set_permissions(self, path: str, mode: str | None, owner: str | None, group: str | None) -> None:
+        """Change mode, owner and group: what is given."""
+        bits = parse_mode(mode) if mode else None
+        await self._workers.run(change_permissions, self._workdir.resolve(path), bits, owner or "", group or "")
 
 
 def _depth(text: str | None) -> int:

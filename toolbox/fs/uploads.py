@@ -6,8 +6,9 @@ import os
 import re
 
 from toolbox.errors import BadRequest, InvalidPath, StorageFull, ToolboxError, from_os_error
+from toolbox.fs.extract import Extraction
 from toolbox.fs.info import base_name
-from toolbox.fs.wire import BulkUploadResponse, Uploaded, UploadResponse
+from toolbox.fs.wire import BulkUploadResponse, ExtractQuery, Uploaded, UploadResponse
 from toolbox.host.files import Draft
 from toolbox.host.journal import Journal
 from toolbox.host.paths import Workdir, encode, show
@@ -20,10 +21,9 @@ Data = bytes | bytearray | memoryview
 class Uploads:
     """Create receivers for uploads."""
 
-    def __init__(self, workdir: Workdir, journal: Journal, *, durable: bool = False) -> None:
+    def __init__(self, workdir: Workdir, journal: Journal) -> None:
         self._workdir = workdir
         self._journal = journal
-        self._durable = durable
 
     def single(self, path: str, expected: int | None) -> SingleUpload:
         """Return the receiver of one file; ``expected`` bytes are checked against the free space first."""
@@ -33,9 +33,13 @@ class Uploads:
         """Return the receiver of a form with many files."""
         return BulkUpload(self._workdir, self)
 
+    def archive(self, query: ExtractQuery) -> Extraction:
+        """Return the receiver that unpacks an archive."""
+        return Extraction(self._workdir.resolve(query.path), query, self._journal)
+
     def draft(self, path: bytes, expected: int = 0) -> Draft:
         """Open a draft: the new content of a file, which replaces it on commit."""
-        return Draft(path, self._journal, expected=expected, durable=self._durable)
+        return Draft(path, self._journal, expected=expected)
 
 
 class SingleUpload:

@@ -49,21 +49,16 @@ class WatchFeed:
         self.path = path
         self.token = secrets.token_hex(6)
         self.readers = 0
+        self.latest = 0  # the number of the latest change
         self.ended = False
         self._workers = workers
         self._recursive = recursive
         self._debounce = debounce
         self._ring: collections.deque[Change] = collections.deque(maxlen=RING)
-        self._next = 1
         self._changed = asyncio.Event()
         self._stop = threading.Event()
         self._loop = asyncio.get_running_loop()
         self._thread: asyncio.Future[None] | None = None
-
-    @property
-    def latest(self) -> int:
-        """Return the number of the latest change."""
-        return self._next - 1
 
     async def start(self) -> None:
         """Return when the watch is active: every later change is reported."""
@@ -91,9 +86,9 @@ class WatchFeed:
     def _publish(self, changes: list[Change], *, lost: bool = False) -> None:
         if lost:
             self._ring.clear()
-            self._next += 1
+            self.latest += 1
         self._ring.extend(changes)
-        self._next += len(changes)
+        self.latest += len(changes)
         self._wake()
 
     def _wake(self) -> None:

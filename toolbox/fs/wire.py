@@ -52,6 +52,12 @@ class FileInfo(Wire, kw_only=True):
     hashes: dict[str, str] | None = None
 
 
+class PathQuery(Wire, kw_only=True):
+    """A required path."""
+
+    path: Needed = ""
+
+
 class ListQuery(Wire, kw_only=True):
     """The directory to list, and the number of levels."""
 
@@ -59,30 +65,21 @@ class ListQuery(Wire, kw_only=True):
     depth: str | None = None
 
 
-class PathQuery(Wire, kw_only=True):
-    """A required path."""
-
-    path: Needed = ""
-
-
-class InfoQuery(Wire, kw_only=True):
+class InfoQuery(PathQuery, kw_only=True):
     """A file to describe; ``hash`` names digests to compute (``sha256,md5``)."""
 
-    path: Needed = ""
     hash: str | None = None
 
 
-class FolderQuery(Wire, kw_only=True):
+class FolderQuery(PathQuery, kw_only=True):
     """A directory to create with an octal mode."""
 
-    path: Needed = ""
     mode: str | None = None
 
 
-class DeleteQuery(Wire, kw_only=True):
+class DeleteQuery(PathQuery, kw_only=True):
     """A file or, with ``recursive=true``, a tree to remove."""
 
-    path: Needed = ""
     recursive: Flag | None = None
 
 
@@ -93,11 +90,9 @@ class MoveQuery(Wire, kw_only=True):
     destination: Needed = ""
 
 
-class CopyQuery(Wire, kw_only=True):
+class CopyQuery(MoveQuery, kw_only=True):
     """Source and destination; ``overwrite=true`` replaces an existing file."""
 
-    source: Needed = ""
-    destination: Needed = ""
     overwrite: Flag | None = None
 
 
@@ -109,19 +104,17 @@ class CopyResponse(Wire, kw_only=True):
     skipped: list[str] = []
 
 
-class PermissionsQuery(Wire, kw_only=True):
+class PermissionsQuery(PathQuery, kw_only=True):
     """Values to change; an empty one is left unchanged."""
 
-    path: Needed = ""
     mode: str | None = None
     owner: str | None = None
     group: str | None = None
 
 
-class SearchQuery(Wire, kw_only=True):
+class SearchQuery(PathQuery, kw_only=True):
     """A name pattern below a root, with filters."""
 
-    path: Needed = ""
     pattern: Needed = ""
     type: Literal["file", "dir", "symlink", ""] | None = None
     exclude: list[str] | None = None
@@ -143,10 +136,9 @@ class SearchResponse(Wire, kw_only=True):
     truncated: bool = False
 
 
-class FindQuery(Wire, kw_only=True):
+class FindQuery(PathQuery, kw_only=True):
     """A text to find below a root; literal and case-sensitive by default."""
 
-    path: Needed = ""
     pattern: Needed = ""
     regex: Flag | None = None
     ignore_case: Flag | None = None
@@ -218,10 +210,8 @@ class BulkDownloadRequest(Wire, kw_only=True):
     raw_paths: list[str] | None = None
 
 
-class UploadQuery(Wire, kw_only=True):
+class UploadQuery(PathQuery, kw_only=True):
     """The destination of an upload."""
-
-    path: Needed = ""
 
 
 class UploadResponse(Wire, kw_only=True):
@@ -245,18 +235,16 @@ class BulkUploadResponse(Wire, kw_only=True):
     files: list[Uploaded]
 
 
-class ArchiveQuery(Wire, kw_only=True):
+class ArchiveQuery(PathQuery, kw_only=True):
     """A tree to pack."""
 
-    path: Needed = ""
     format: Literal["tar", "tar.gz", "zip"] = "tar.gz"
     exclude: list[str] | None = None
 
 
-class ExtractQuery(Wire, kw_only=True):
+class ExtractQuery(PathQuery, kw_only=True):
     """The destination; without ``format`` the format is detected by the content."""
 
-    path: Needed = ""
     format: Literal["tar", "tar.gz", "zip"] | None = None
     overwrite: Flag | None = None
 
@@ -268,10 +256,9 @@ class ExtractResponse(Wire, kw_only=True):
     bytes: int
 
 
-class WatchQuery(Wire, kw_only=True):
+class WatchQuery(PathQuery, kw_only=True):
     """The path to watch; ``cursor`` resumes after the event with that id."""
 
-    path: Needed = ""
     recursive: str | None = None
     include: list[str] | None = None
     exclude: list[str] | None = None
