@@ -10,9 +10,9 @@ from urllib.parse import unquote_to_bytes
 
 from toolbox.errors import Conflict, InvalidPath, ToolboxError, from_os_error
 from toolbox.fs.diff import Differ
-from toolbox.fs.uploads import Uploads
 from toolbox.fs.wire import ReplaceRequest, ReplaceResult
-from toolbox.host.files import BLOCK, Source
+from toolbox.host.files import BLOCK, Draft, Source
+from toolbox.host.journal import Journal
 from toolbox.host.paths import Workdir, decode, raw, show
 from toolbox.host.worker_pool import WorkerPool
 
@@ -20,10 +20,10 @@ from toolbox.host.worker_pool import WorkerPool
 class Replace:
     """Replace a literal text in many files."""
 
-    def __init__(self, workdir: Workdir, workers: WorkerPool, uploads: Uploads) -> None:
+    def __init__(self, workdir: Workdir, workers: WorkerPool, journal: Journal) -> None:
         self._workdir = workdir
         self._workers = workers
-        self._uploads = uploads
+        self._journal = journal
 
     async def replace(self, request: ReplaceRequest) -> list[ReplaceResult]:
         """Change each file and report the result of each; after a failure the next file is processed."""
@@ -61,7 +61,7 @@ class Replace:
                 self._write(source, path, old, new)
 
     def _write(self, source: Source, path: bytes, old: bytes, new: bytes) -> None:
-        draft = self._uploads.draft(path)
+        draft = Draft(path, self._journal)
         try:
             for piece in replaced(blocks(source), old, new):
                 draft.write(piece)

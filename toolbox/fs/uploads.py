@@ -27,34 +27,30 @@ class Uploads:
 
     def single(self, path: str, expected: int | None) -> SingleUpload:
         """Return the receiver of one file; ``expected`` bytes are checked against the free space first."""
-        return SingleUpload(path, self._workdir.resolve(path), self, expected or 0)
+        return SingleUpload(path, self._workdir.resolve(path), self._journal, expected or 0)
 
     def bulk(self) -> BulkUpload:
         """Return the receiver of a form with many files."""
-        return BulkUpload(self._workdir, self)
+        return BulkUpload(self._workdir, self._journal)
 
     def archive(self, query: ExtractQuery) -> Extraction:
         """Return the receiver that unpacks an archive."""
         return Extraction(self._workdir.resolve(query.path), query, self._journal)
 
-    def draft(self, path: bytes, expected: int = 0) -> Draft:
-        """Open a draft: the new content of a file, which replaces it on commit."""
-        return Draft(path, self._journal, expected=expected)
-
 
 class SingleUpload:
     """One file; it replaces an existing one only when the upload is complete."""
 
-    def __init__(self, sent: str, path: bytes, uploads: Uploads, expected: int) -> None:
+    def __init__(self, sent: str, path: bytes, journal: Journal, expected: int) -> None:
         self._sent = sent
         self._path = path
-        self._uploads = uploads
+        self._journal = journal
         self._expected = expected
         self._draft: Draft | None = None
 
     def _open(self) -> Draft:
         if self._draft is None:
-            self._draft = self._uploads.draft(self._path, self._expected)
+            self._draft = Draft(self._path, self._journal, expected=self._expected)
         return self._draft
 
     def feed(self, data: Data) -> None:
@@ -79,9 +75,9 @@ class BulkUpload:
     After the failure of one file the others are still written; all failures are reported in one error.
     """
 
-    def __init__(self, workdir: Workdir, uploads: Uploads) -> None:
+    def __init__(self, workdir: Workdir, journal: Journal) -> None:
         self._workdir = workdir
-        self._uploads = uploads
+        self._journal = journal
         self._paths: dict[int, bytes] = {}
         self._used: set[int] = set()
         self._index = 0
@@ -110,7 +106,7 @@ class BulkUpload:
         if not sent:
             return  # end() has reported the empty path
         try:
-            self._draft = self._uploads.draft(self._target(sent))
+            self._draft = Draft(self._target(sent), self._journal)
         except (OSError, ToolboxError) as error:
             self._fail(f"{show(sent)}: create", error)
 

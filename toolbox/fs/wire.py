@@ -8,7 +8,6 @@ from msgspec import Meta
 
 from toolbox.wire import Flag, Needed, Wire
 
-Depth = Annotated[int, Meta(ge=1, le=1_000_000)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 
 
