@@ -13,9 +13,9 @@ from aiohttp import web
 
 from toolbox import wire
 from toolbox.errors import BadRequest, InvalidBody, TooLarge
+from toolbox.http.connection import JSON
 from toolbox.http.endpoint import Reply, Request, Route
 
-JSON = "application/json; charset=utf-8"
 # JSON above this size is encoded and decoded in a thread.
 OFF_LOOP = 1024 * 1024
 # msgspec's messages: "Expected `int`, got `str` - at `$.depth`".

@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import mimetypes
-import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TypeVar
 
 from aiohttp import web
@@ -22,25 +21,23 @@ from toolbox.host.paths import decode, show
 from toolbox.host.sockets import BulkSocket
 from toolbox.host.worker_pool import WorkerPool
 from toolbox.http.body_reader import BodyReader, feed
-from toolbox.http.connection import envelope
+from toolbox.http.connection import JSON, envelope
 from toolbox.http.errors import error_response
 from toolbox.http.multipart import (
+    Delimiters,
     FileField,
     FormReader,
     PartReceiver,
     Receiver,
     boundary_of,
-    closing,
     disposition,
     is_form,
-    part_head,
 )
 from toolbox.http.ranges import answer, content_range, version
 
 T = TypeVar("T")
 
 OCTETS = "application/octet-stream"
-JSON = "application/json; charset=utf-8"
 # Minimum size for sendfile, which needs a flush of the transport first; shorter spans are read and written.
 _SENDFILE_BYTES = 256 * 1024
 # The headers that the reference server sends with a file.
@@ -108,37 +105,21 @@ class Bodies:
         if chosen.status == 304:
             await response.prepare(request)
             return response
+        heads, end = [b""], b""
         if len(chosen.spans) > 1:
-            return await self._send_ranges(request, response, source, size, chosen.spans)
-        if chosen.status == 206:
+            parts = Delimiters()
+            ranges = [content_range(span, size) for span in chosen.spans]
+            heads = [parts.part({"Content-Type": OCTETS, "Content-Range": each}) for each in ranges]
+            end = parts.closing()
+            response.headers["Content-Type"] = f"multipart/byteranges; boundary={parts.boundary}"
+        elif chosen.status == 206:
             response.headers["Content-Range"] = content_range(chosen.spans[0], size)
-        response.content_length = chosen.spans[0][1]
+        response.content_length = sum(map(len, heads)) + sum(length for _, length in chosen.spans) + len(end)
         await response.prepare(request)
         if request.method != "HEAD":
-            await self._send_span(request, response, source, *chosen.spans[0])
-        await response.write_eof()
-        return response
-
-    async def _send_ranges(
-        self,
-        request: web.BaseRequest,
-        response: web.StreamResponse,
-        source: Source,
-        size: int,
-        spans: Sequence[tuple[int, int]],
-    ) -> web.StreamResponse:
-        boundary = secrets.token_hex(16)
-        heads = [
-            part_head(boundary, {"Content-Type": OCTETS, "Content-Range": content_range(span, size)}, first=index == 0)
-            for index, span in enumerate(spans)
-        ]
-        end = closing(boundary)
-        response.headers["Content-Type"] = f"multipart/byteranges; boundary={boundary}"
-        response.content_length = sum(map(len, heads)) + sum(length for _, length in spans) + len(end)
-        await response.prepare(request)
-        if request.method != "HEAD":
-            for head, span in zip(heads, spans, strict=True):
-                await response.write(head)
+            for head, span in zip(heads, chosen.spans, strict=True):
+                if head:  # an empty write would send the headers in a packet of their own
+                    await response.write(head)
                 await self._send_span(request, response, source, *span)
             await response.write(end)
         await response.write_eof()
@@ -161,44 +142,34 @@ class Bodies:
 
         The closing boundary is sent only after all announced bytes: without it clients detect the truncation.
         """
-        boundary = secrets.token_hex(16)
-        headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+        delimiters = Delimiters()
+        headers = {"Content-Type": f"multipart/form-data; boundary={delimiters.boundary}"}
         response = web.StreamResponse(headers=headers)
         await response.prepare(request)
-        first = True
         async for name, item in parts:
             if isinstance(item, ToolboxError):
-                await response.write(_error_part(request, boundary, name, item, first=first))
-            else:
-                try:
-                    await self._send_part(request, response, (boundary, name, first), item)
-                finally:
-                    await self._workers.run(item.close)
-            first = False
-        await response.write(closing(boundary) if not first else f"--{boundary}--\r\n".encode())
+                await response.write(_error_part(request, delimiters, name, item))
+                continue
+            try:
+                await self._send_part(request, response, delimiters.part(_file_headers(name, item)), item)
+            finally:
+                await self._workers.run(item.close)
+        await response.write(delimiters.closing())
         await response.write_eof()
         return response
 
     async def _send_part(
-        self, request: web.BaseRequest, response: web.StreamResponse, head_of: tuple[str, str, bool], source: Source
+        self, request: web.BaseRequest, response: web.StreamResponse, head: bytes, source: Source
     ) -> None:
-        boundary, name, first = head_of
-        headers = {
-            "Content-Type": mimetypes.guess_type(show(source.path))[0] or OCTETS,
-            "Content-Disposition": disposition("form-data", name, name="file"),
-        }
-        if source.size is None:
-            await response.write(part_head(boundary, headers, first=first))
-            async for block in self._blocks(source):
-                await response.write(block)
-            return
-        headers["Content-Length"] = str(source.size)
-        head = part_head(boundary, headers, first=first)
         if len(source.head) == source.size:
             await response.write(head + source.head)
             return
         await response.write(head)
-        await self._send_span(request, response, source, 0, source.size)
+        if source.size is not None:
+            await self._send_span(request, response, source, 0, source.size)
+            return
+        async for block in self._blocks(source):
+            await response.write(block)
 
     async def _send_span(
         self, request: web.BaseRequest, response: web.StreamResponse, source: Source, offset: int, count: int
@@ -267,10 +238,18 @@ def _shrunk(source: Source) -> FileReadFailed:
     return FileReadFailed(f"file became shorter while it was sent: {show(source.path)}")
 
 
-def _error_part(request: web.BaseRequest, boundary: str, name: str, error: ToolboxError, *, first: bool) -> bytes:
+def _file_headers(name: str, source: Source) -> dict[str, str]:
+    headers = {
+        "Content-Type": mimetypes.guess_type(show(source.path))[0] or OCTETS,
+        "Content-Disposition": disposition("form-data", name, name="file"),
+    }
+    return headers if source.size is None else {**headers, "Content-Length": str(source.size)}
+
+
+def _error_part(request: web.BaseRequest, delimiters: Delimiters, name: str, error: ToolboxError) -> bytes:
     headers = {"Content-Type": JSON, "Content-Disposition": disposition("form-data", name, name="error")}
     body = envelope(error.status, error.code, error.message, path=name, method=request.method, **error.detail)
-    return part_head(boundary, headers, first=first) + wire.encode(body)
+    return delimiters.part(headers) + wire.encode(body)
 
 
 async def _flushed(request: web.BaseRequest, before: bytes) -> asyncio.Transport:

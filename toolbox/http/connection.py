@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 
 # Long paths are percent-encoded in the query, and terminal variables (64 KiB) are in a header.
 MAX_LINE = 256 * 1024
+JSON = "application/json; charset=utf-8"
 REPLY_HEADERS = web.RequestKey("reply_headers", dict[str, str])
 
 
@@ -30,6 +31,12 @@ def envelope(status: int, code: str, message: str, *, path: str, method: str, **
         "path": wire.text(path),
         "method": wire.text(method),
     }
+
+
+def envelope_response(request: web.BaseRequest, status: int, code: str, message: str, **extra: Any) -> web.Response:
+    """Build an error response."""
+    body = envelope(status, code, message, path=request.path, method=request.method, **extra)
+    return web.Response(status=status, body=wire.encode(body), headers={"Content-Type": JSON})
 
 
 class HttpConnection(web.RequestHandler):
@@ -58,29 +65,20 @@ class HttpConnection(web.RequestHandler):
         if isinstance(exc, ConnectionError):
             # The client disconnected, or the response was aborted on purpose: no response can be sent.
             log.debug("connection ended: %s", exc)
-            return _silent(request)
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response(status=499)
         if not isinstance(exc, HttpProcessingError):
             log.error("request failed outside the error middleware", exc_info=exc)
             reason, code = "internal error", "INTERNAL_SERVER_ERROR"
         elif isinstance(exc, LineTooLong):
             status, code, reason = 431, "BAD_REQUEST", f"request line or header field is over {MAX_LINE} bytes"
         else:
-            status, code = 400, "BAD_REQUEST"
-            reason = f"malformed http request: {_first_line(exc.message)}"
-        body = wire.encode(envelope(status, code, reason, path=request.path, method=request.method))
-        response = web.Response(status=status, body=body, content_type="application/json", charset="utf-8")
+            first_line = exc.message.strip().partition("\n")[0].rstrip(":").lower()
+            status, code, reason = 400, "BAD_REQUEST", f"malformed http request: {first_line}"
+        response = envelope_response(request, status, code, reason)
         response.force_close()
         return response
-
-
-def _silent(request: web.BaseRequest) -> web.StreamResponse:
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response(status=499)
-
-
-def _first_line(text: str) -> str:
-    return text.strip().partition("\n")[0].rstrip(":").lower()
 
 
 class HttpRequest(web.BaseRequest):

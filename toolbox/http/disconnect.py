@@ -22,8 +22,7 @@ async def disconnected(request: web.BaseRequest) -> None:
 
 def gone(request: web.BaseRequest) -> bool:
     """Tell whether the client of a request is gone."""
-    protocol = request.protocol
-    return isinstance(protocol, HttpConnection) and protocol.lost.is_set()
+    return request.transport is None or request.transport.is_closing()
 
 
 async def while_connected(request: web.BaseRequest, work: Coroutine[Any, Any, T]) -> T:
@@ -45,4 +44,4 @@ async def until(gone: Coroutine[Any, Any, None], work: Coroutine[Any, Any, T]) -
         task.cancel()
         await asyncio.wait([task, watch])
         if not task.cancelled():
-            task.exception()  # an exception that nobody retrieves is logged
+            task.exception()  # otherwise asyncio logs "exception was never retrieved"

@@ -59,7 +59,12 @@ class Subprotocols(msgspec.Struct, frozen=True):
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """Properties of a route, as given to its decorator."""
+    """Properties of a route. Applied as a decorator, it makes a method an endpoint.
+
+    ``open``: no credential needed. ``signed``: a signed URL is accepted. ``quiet``: access log at DEBUG.
+    ``hidden``: not in OpenAPI. ``media``, ``body_media``: content types of raw responses and bodies.
+    ``also``: further success statuses.
+    """
 
     method: str
     path: str
@@ -76,6 +81,14 @@ class Mark(msgspec.Struct, frozen=True):
     body_media: str = ""
     also: tuple[int, ...] = ()
     subprotocols: Subprotocols = Subprotocols()
+
+    def __call__(self, function: F) -> F:
+        """Add the route to a method, which may have several."""
+        function.__dict__.setdefault("__marks__", []).append(self)
+        return function
+
+
+endpoint = Mark
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -97,57 +110,20 @@ class Route(msgspec.Struct, frozen=True):
         return self.mark.method == "GET" and not is_stream(self.returns)
 
 
-def endpoint(  # noqa: PLR0913 - one keyword per property of a route
-    method: str,
-    path: str,
-    *,
-    tag: str,
-    status: int = 200,
-    errors: tuple[type[ToolboxError], ...] = (),
-    body_limit: int = DEFAULT_BODY_LIMIT,
-    open: bool = False,  # noqa: A002 - reads as intended at every call
-    signed: bool = False,
-    quiet: bool = False,
-    head: bool | None = None,
-    hidden: bool = False,
-    media: str = "",
-    body_media: str = "",
-    also: tuple[int, ...] = (),
-) -> Callable[[F], F]:
-    """Mark a method as an HTTP endpoint.
-
-    ``open``: no credential needed. ``signed``: a signed URL is accepted. ``quiet``: access log at DEBUG.
-    ``hidden``: not in OpenAPI. ``media``, ``body_media``: content types of raw responses and bodies.
-    ``also``: further success statuses.
-    """
-    mark = Mark(
-        method, path, tag, status, errors, body_limit, open, signed, quiet, head, hidden, media, body_media, also
-    )
-    return _marker(mark)
-
-
 def websocket(
     path: str,
     *,
     tag: str,
     errors: tuple[type[ToolboxError], ...] = (),
     subprotocols: Subprotocols = Subprotocols(),  # noqa: B008 - frozen
-) -> Callable[[F], F]:
+) -> Mark:
     """Mark a method as a WebSocket endpoint; it may share its path with a GET endpoint."""
-    return _marker(Mark(WEBSOCKET, path, tag, 101, errors, quiet=True, subprotocols=subprotocols))
+    return Mark(WEBSOCKET, path, tag, 101, errors, quiet=True, subprotocols=subprotocols)
 
 
-def raw_route(path: str, *, tag: str) -> Callable[[F], F]:
+def raw_route(path: str, *, tag: str) -> Mark:
     """Mark a method that handles all HTTP methods and WebSockets below ``path``, which ends with ``{tail}``."""
-    return _marker(Mark(ANY_METHOD, path, tag, hidden=True))
-
-
-def _marker(mark: Mark) -> Callable[[F], F]:
-    def apply(function: F) -> F:
-        function.__dict__.setdefault("__marks__", []).append(mark)
-        return function
-
-    return apply
+    return Mark(ANY_METHOD, path, tag, hidden=True)
 
 
 def is_stream(returns: Any) -> bool:

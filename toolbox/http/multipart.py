@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import quote
@@ -78,7 +79,7 @@ class FormReader(Generic[T]):
         self._parser: Any = None
         self._field = bytearray()
         self._value = bytearray()
-        self._part: tuple[str, str | None] = ("", None)
+        self._part = FormPart("", None)
         self._ended = False
 
     def _load(self) -> Any:
@@ -89,7 +90,7 @@ class FormReader(Generic[T]):
             "on_header_field": lambda data, start, end: self._field.extend(data[start:end]),
             "on_header_value": lambda data, start, end: self._value.extend(data[start:end]),
             "on_header_end": self._on_header,
-            "on_headers_finished": lambda: self._receiver.begin(FormPart(*self._part)),
+            "on_headers_finished": lambda: self._receiver.begin(self._part),
             "on_part_data": lambda data, start, end: self._receiver.feed(memoryview(data)[start:end]),
             "on_part_end": self._receiver.end,
             "on_end": self._on_end,
@@ -102,12 +103,12 @@ class FormReader(Generic[T]):
         )
 
     def _on_begin(self) -> None:
-        self._part = ("", None)
+        self._part = FormPart("", None)
 
     def _on_header(self) -> None:
         if bytes(self._field).lower() == b"content-disposition":
             found = {key.lower(): _unescape(value) for key, value in _PARAMETER.findall(b";" + bytes(self._value))}
-            self._part = (found.get(b"name", ""), found.get(b"filename"))
+            self._part = FormPart(found.get(b"name", ""), found.get(b"filename"))
         self._field.clear()
         self._value.clear()
 
@@ -186,12 +187,19 @@ def disposition(kind: str, filename: str, *, name: str | None = None) -> str:
     return f"{kind}{field}; filename=\"{fallback}\"; filename*=utf-8''{exact}"
 
 
-def part_head(boundary: str, headers: dict[str, str], *, first: bool) -> bytes:
-    """Build the delimiter and head of a part."""
-    lines = "".join(f"{key}: {value}\r\n" for key, value in headers.items())
-    return f"{'' if first else chr(13) + chr(10)}--{boundary}\r\n{lines}\r\n".encode("latin-1")
+class Delimiters:
+    """The delimiters of a multipart response, in order."""
 
+    def __init__(self) -> None:
+        self.boundary = secrets.token_hex(16)
+        self._before = ""
 
-def closing(boundary: str) -> bytes:
-    """Build the closing delimiter, whose absence shows a client that the body is truncated."""
-    return f"\r\n--{boundary}--\r\n".encode("latin-1")
+    def part(self, headers: dict[str, str]) -> bytes:
+        """Build the delimiter and head of the next part."""
+        lines = "".join(f"{key}: {value}\r\n" for key, value in headers.items())
+        before, self._before = self._before, "\r\n"
+        return f"{before}--{self.boundary}\r\n{lines}\r\n".encode("latin-1")
+
+    def closing(self) -> bytes:
+        """Build the closing delimiter, whose absence shows a client that the body is truncated."""
+        return f"{self._before}--{self.boundary}--\r\n".encode("latin-1")

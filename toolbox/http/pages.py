@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
-JSON = "application/json; charset=utf-8"
+from toolbox.http.connection import JSON
+
 # A body above this is streamed instead of being built in memory.
 WHOLE = 1024 * 1024
 # Proxies give up on a silent answer; white space in front of JSON means nothing.

@@ -10,6 +10,7 @@ import asyncio
 import re
 import socket
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import aiohttp
 from aiohttp import web
@@ -23,8 +24,9 @@ from toolbox.http import tunnel
 from toolbox.http.access import PREVIEW_HEADER, QUERY_KEY
 from toolbox.http.binding import unquote
 from toolbox.http.connection import MAX_LINE
-from toolbox.http.disconnect import disconnected
+from toolbox.http.disconnect import while_connected
 from toolbox.http.endpoint import Request, raw_route
+from toolbox.http.router import is_upgrade
 from toolbox.http.server import MATCH
 
 CONNECT_SECONDS = 5.0
@@ -56,40 +58,26 @@ class PortProxy:
     def __init__(self, own_port: Callable[[], int], *, token: str = "") -> None:
         self._own_port = own_port
         self._token = token
-        self._loopback = _Loopback()
         self._session: aiohttp.ClientSession | None = None
-        self._endless: set[asyncio.Task[web.StreamResponse]] = set()
+        self._endless: set[asyncio.Task[Any]] = set()
 
     @raw_route("/proxy/{port}/{tail}", tag="port")
     async def handle(self, request: Request) -> web.StreamResponse:
         """Forward one request; close the upstream connection when the client disconnects."""
         match = request[MATCH]
         port = self._port(match.captured["port"])
-        path, query = _split(request, match.captured["tail"])
+        path, query = _sendable(match.captured["tail"]), _sendable(request.raw_path.partition("?")[2])
         if not path:
             # A relative Location is correct behind any path prefix.
             return web.Response(status=307, headers={"Location": f"{port}/{query and '?'}{query}"})
         url = URL.build(
             scheme="http", host="localhost", port=port, path=path, query_string=self._without_key(query), encoded=True
         )
-        work = asyncio.create_task(self._forward(request, url), name="proxy request")
-        left = asyncio.create_task(disconnected(request), name="proxy client watch")
-        try:
-            await asyncio.wait((work, left), return_when=asyncio.FIRST_COMPLETED)
-            if not work.done():
-                raise ConnectionResetError("client disconnected")
-            return await work
-        finally:
-            left.cancel()
-            work.cancel()
-            await asyncio.wait((work, left))
-            self._endless.discard(work)
-            if not work.cancelled():
-                work.exception()  # otherwise asyncio logs "exception was never retrieved"
+        return await while_connected(request, self._forward(request, url))
 
     async def stop(self) -> None:
         """Cancel upgraded connections and event streams, which have no end, before the drain."""
-        for task in self._endless:
+        for task in list(self._endless):
             task.cancel()
 
     async def close(self) -> None:
@@ -111,7 +99,7 @@ class PortProxy:
 
     async def _forward(self, request: Request, url: URL) -> web.StreamResponse:
         headers = self._headers(request, url)
-        if _is_websocket(request):
+        if is_upgrade(request):
             headers.update({"Connection": "Upgrade", "Upgrade": request.headers["Upgrade"]})
         upstream = await self._ask(request, url, headers)
         try:
@@ -126,8 +114,10 @@ class PortProxy:
     async def _ask(self, request: Request, url: URL, headers: CIMultiDict[str]) -> aiohttp.ClientResponse:
         """Send the request; return after the response headers."""
         body = request.content if request.body_exists else None
+        if self._session is None:
+            self._session = _session()
         try:
-            return await self._client().request(request.method, url, headers=headers, data=body, allow_redirects=False)
+            return await self._session.request(request.method, url, headers=headers, data=body, allow_redirects=False)
         except aiohttp.ClientConnectorError as error:
             raise BadGateway(f"nothing is listening on port {url.port}: GET /port lists what does") from error
         except aiohttp.ConnectionTimeoutError as error:
@@ -135,11 +125,6 @@ class PortProxy:
         except aiohttp.ClientError as error:
             reason = str(error).partition("\n")[0] or "connection closed"
             raise BadGateway(f"port {url.port} did not answer with http: {reason.lower()}") from error
-
-    def _client(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = _session(self._loopback)
-        return self._session
 
     def _headers(self, request: Request, url: URL) -> CIMultiDict[str]:
         headers = _end_to_end(request.headers)
@@ -174,7 +159,7 @@ class PortProxy:
 
     async def _tunnel(self, request: Request, upstream: aiohttp.ClientResponse) -> web.StreamResponse:
         """Answer with the upstream's 101, then forward bytes both ways."""
-        if upstream.connection is None or not _is_websocket(request):
+        if upstream.connection is None or not is_upgrade(request):
             raise BadGateway("port switched to another protocol unasked")
         self._mark_endless()
         response = _Relayed(upstream)
@@ -188,6 +173,7 @@ class PortProxy:
         task = asyncio.current_task()
         if task is not None:
             self._endless.add(task)
+            task.add_done_callback(self._endless.discard)
 
 
 class _Relayed(web.StreamResponse):
@@ -203,7 +189,8 @@ class _Relayed(web.StreamResponse):
             self.headers.popall("Content-Type", None)
 
 
-def _session(loopback: _Loopback) -> aiohttp.ClientSession:
+def _session() -> aiohttp.ClientSession:
+    loopback = _Loopback()
     connector = aiohttp.TCPConnector(
         resolver=loopback,
         socket_factory=loopback.open,
@@ -255,18 +242,8 @@ class _Loopback(AbstractResolver):
         """Do nothing."""
 
 
-def _is_websocket(request: Request) -> bool:
-    return request.method == "GET" and request.headers.get("Upgrade", "").lower() == "websocket"
-
-
-def _split(request: Request, tail: str) -> tuple[str, str]:
-    """Return path and query as in the request line; only bytes invalid in a URL are encoded."""
-    target = request.raw_path
-    _, _, query = target.partition("?")
-    return _sendable(tail), _sendable(query)
-
-
 def _sendable(text: str) -> str:
+    """Return a part of the request line as it is, with only bytes invalid in a URL encoded."""
     raw = text.encode("utf-8", "surrogateescape")
     return _UNSAFE.sub(lambda found: b"%%%02X" % found[0][0], raw).decode("ascii")
 

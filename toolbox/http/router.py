@@ -13,7 +13,7 @@ import msgspec
 
 from toolbox.errors import BadRequest
 from toolbox.http.binding import unquote
-from toolbox.http.endpoint import ANY_METHOD, WEBSOCKET, Route
+from toolbox.http.endpoint import ANY_METHOD, WEBSOCKET, Request, Route
 
 
 class RouteMatch(msgspec.Struct):
@@ -30,26 +30,30 @@ class RouteMatch(msgspec.Struct):
             methods.add("HEAD")
         return sorted(methods)
 
-    def pick(self, method: str, *, upgrade: bool) -> Route | None:
-        """Choose the route for a method."""
+    def pick(self, request: Request) -> Route | None:
+        """Choose the route for the method of a request."""
         if ANY_METHOD in self.routes:
             return self.routes[ANY_METHOD]
-        if upgrade and method == "GET" and WEBSOCKET in self.routes:
+        if WEBSOCKET in self.routes and is_upgrade(request):
             return self.routes[WEBSOCKET]
-        if method == "HEAD":
+        if request.method == "HEAD":
             route = self.routes.get("GET")
             return route if route is not None and route.head else None
-        return self.routes.get(method)
+        return self.routes.get(request.method)
 
 
-class _Node:
-    __slots__ = ("children", "name", "routes", "wild")
+def is_upgrade(request: Request) -> bool:
+    """Tell whether a request opens a WebSocket."""
+    return request.method == "GET" and request.headers.get("Upgrade", "").lower() == "websocket"
 
-    def __init__(self) -> None:
-        self.children: dict[str, _Node] = {}
-        self.wild: _Node | None = None
-        self.name = ""
-        self.routes: dict[str, Route] = {}
+
+class _Node(msgspec.Struct):
+    """A path segment; ``wild`` is the child for any text, ``name`` that of the parameter."""
+
+    name: str = ""
+    children: dict[str, _Node] = {}
+    wild: _Node | None = None
+    routes: dict[str, Route] = {}
 
 
 class Router:
@@ -86,8 +90,7 @@ class Router:
         if not segment.startswith("{"):
             return node.children.setdefault(segment, _Node())
         if node.wild is None:
-            node.wild = _Node()
-            node.wild.name = segment[1:-1]
+            node.wild = _Node(segment[1:-1])
         if node.wild.name != segment[1:-1]:
             raise ValueError(f"path parameter {segment} is named {{{node.wild.name}}} by another route")
         return node.wild
@@ -97,20 +100,16 @@ class Router:
         exact = self._exact.get(raw_path)
         if exact is not None:
             return RouteMatch(exact.routes, {}, raw_path)
-        found = self._lookup(raw_path)
-        if found is None:
-            stripped = self._without_prefix(raw_path)
-            found = self._lookup(stripped) if stripped is not None else None
-        return found
+        return self._lookup(raw_path) or self._lookup(self._without_prefix(raw_path))
 
-    def _without_prefix(self, raw_path: str) -> str | None:
-        parts = raw_path.lstrip("/").split("/", 2)
-        if unquote(parts[0]) == self._id:
-            return "/" + "/".join(parts[1:])
-        if parts[0] == "toolbox" and len(parts) > 1 and unquote(parts[1]) == self._id:
-            rest = parts[2] if len(parts) > 2 else ""
+    def _without_prefix(self, raw_path: str) -> str:
+        first, _, rest = raw_path.lstrip("/").partition("/")
+        if unquote(first) == self._id:
+            return f"/{rest}"
+        second, _, rest = rest.partition("/")
+        if first == "toolbox" and unquote(second) == self._id:
             return "/" + re.sub(r"^toolbox(/|$)", "", rest)
-        return None
+        return raw_path
 
     def _lookup(self, raw_path: str) -> RouteMatch | None:
         for pattern, route in self._tails:

@@ -19,12 +19,13 @@ import msgspec
 from aiohttp import WSCloseCode, web
 
 from toolbox import logs
-from toolbox.errors import InternalError, MethodNotAllowed, NotFound, ToolboxError, Unavailable
+from toolbox.errors import MethodNotAllowed, NotFound, ToolboxError, Unavailable
 from toolbox.http.access import Access
 from toolbox.http.binding import arguments, respond
 from toolbox.http.connection import MAX_LINE, REPLY_HEADERS, ConnectionServer
+from toolbox.http.disconnect import gone
 from toolbox.http.endpoint import ANY_METHOD, WEBSOCKET, Route
-from toolbox.http.errors import error_response, gone, started
+from toolbox.http.errors import error_response, started
 from toolbox.http.router import RouteMatch, Router
 from toolbox.http.websocket import WsSession
 
@@ -124,11 +125,7 @@ class HttpServer:
         status = 499
         try:
             match = self.router.resolve(request.rel_url.raw_path)
-            route = (
-                match.pick(request.method, upgrade="Upgrade" in request.headers and _is_upgrade(request))
-                if match
-                else None
-            )
+            route = match.pick(request) if match else None
             response = await self._answer(request, match, route)
             status = response.status
             return response
@@ -164,8 +161,9 @@ class HttpServer:
             raise Unavailable("daemon is shutting down")
         if match is None or route is None:
             raise _no_route(request, match)
-        if "Expect" in request.headers:
-            await _continue(request)
+        if "Expect" in request.headers and request.headers["Expect"].lower() == "100-continue":
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0  # ``started`` must not count the interim response
         if route.mark.method == WEBSOCKET:
             return await self._websocket(route, request, match)
         if route.mark.method == ANY_METHOD:
@@ -175,7 +173,7 @@ class HttpServer:
         return result if isinstance(result, web.StreamResponse) else await respond(route, request, result)
 
     async def _websocket(self, route: Route, request: web.BaseRequest, match: RouteMatch) -> web.StreamResponse:
-        session = WsSession(request, choose=route.mark.subprotocols.choose)
+        session = WsSession(request, route.mark.subprotocols.choose)
         bound = await arguments(route, request, match.captured)
         self._sockets.add(session)
         try:
@@ -190,10 +188,7 @@ class HttpServer:
             self._sockets.discard(session)
             if session.accepted:
                 await session.close()
-        await session.accept()
-        if session.response is None:
-            raise InternalError("websocket was not accepted")
-        return session.response
+        return await session.accept()
 
     def _failed(self, request: web.BaseRequest, error: Exception) -> web.StreamResponse:
         if started(request) or gone(request):
@@ -216,10 +211,6 @@ class HttpServer:
             observe(done)
 
 
-def _is_upgrade(request: web.BaseRequest) -> bool:
-    return request.headers.get("Upgrade", "").lower() == "websocket"
-
-
 def _reason(error: Exception) -> str:
     if isinstance(error, ToolboxError):
         return error.message
@@ -236,10 +227,3 @@ def _no_route(request: web.BaseRequest, match: RouteMatch | None) -> Exception:
     return MethodNotAllowed(
         f"{request.method} is not allowed on {request.path}, use {' or '.join(methods)}", allow=methods
     )
-
-
-async def _continue(request: web.BaseRequest) -> None:
-    """Send 100 Continue to a client that expects it before the body."""
-    if request.headers.get("Expect", "").lower() == "100-continue":
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # ``started`` must not count the interim response

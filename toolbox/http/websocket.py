@@ -1,8 +1,7 @@
 """One WebSocket connection as a handler sees it.
 
-A reader task keeps a receive pending at all times, so that pings of the client are answered while the
-handler is busy; what it read waits in a queue bounded in bytes. Sends wait for the socket to drain: a slow
-client holds up its own handler and nobody else.
+A reader task keeps a receive pending at all times, so that pings of the client are answered while the handler is busy;
+messages wait in a queue bounded in bytes. Sends wait for the socket to drain: a slow client delays only its handler.
 """
 
 from __future__ import annotations
@@ -35,15 +34,10 @@ def offered_protocols(request: web.BaseRequest) -> list[str]:
     return [token.strip() for line in lines for token in line.split(",") if token.strip()]
 
 
-def _first(offered: list[str]) -> str | None:
-    return offered[0] if offered else None
-
-
 class _Response(web.WebSocketResponse):
-    """A response that pings no more once it is closed.
+    """A response that schedules no ping once it is closed.
 
-    The client's close frame is data too, and would have aiohttp plan the next ping: whatever belongs to a connection
-    would stay for two minutes after its end, some 20 KB each.
+    aiohttp schedules one after the client's close frame too, which keeps 20 KB per connection for two more minutes.
     """
 
     def _reset_heartbeat(self) -> None:
@@ -54,13 +48,7 @@ class _Response(web.WebSocketResponse):
 class WsSession:
     """Send and receive on an accepted WebSocket; raise ``ConnectionResetError`` once the client is gone."""
 
-    def __init__(
-        self,
-        request: web.BaseRequest,
-        *,
-        choose: Callable[[list[str]], str | None] = _first,
-        before_accept: Callable[[], None] | None = None,
-    ) -> None:
+    def __init__(self, request: web.BaseRequest, choose: Callable[[list[str]], str | None]) -> None:
         self.request = request
         self._choose = choose
         self.protocols = offered_protocols(request)
@@ -72,14 +60,11 @@ class WsSession:
         self._room.set()
         self._ended = False
         self._reader: asyncio.Task[None] | None = None
-        self._before_accept = before_accept
 
-    async def accept(self) -> None:
+    async def accept(self) -> web.WebSocketResponse:
         """Answer 101; called on first use, so that a handler can still refuse with an HTTP status before."""
         if self.response is not None:
-            return
-        if self._before_accept is not None:
-            self._before_accept()
+            return self.response
         chosen = self._choose(self.protocols)
         self.response = _Response(
             timeout=CLOSE_TIMEOUT,
@@ -89,10 +74,11 @@ class WsSession:
             protocols=(chosen,) if chosen else tuple(self.protocols),
         )
         if chosen:
-            # aiohttp looks only at the first header line; the answer must name the choice wherever it stood.
+            # aiohttp reads only the first header line; the client may have offered the choice in another one.
             self.response.headers["Sec-WebSocket-Protocol"] = chosen
         await self.response.prepare(self.request)
         self._reader = asyncio.create_task(self._read(self.response), name="websocket reader")
+        return self.response
 
     @property
     def accepted(self) -> bool:
@@ -143,19 +129,18 @@ class WsSession:
 
     async def send_text(self, text: str) -> None:
         """Send one text frame and wait until the socket can take more."""
-        await self.accept()
-        await self._open().send_str(text)
+        await (await self._open()).send_str(text)
 
     async def send_bytes(self, data: bytes | memoryview) -> None:
         """Send bytes in frames of at most 32 KiB and wait until the socket can take more."""
-        await self.accept()
         for start in range(0, len(data), MAX_FRAME):
-            await self._open().send_bytes(bytes(data[start : start + MAX_FRAME]))
+            await (await self._open()).send_bytes(bytes(data[start : start + MAX_FRAME]))
 
-    def _open(self) -> web.WebSocketResponse:
-        if self.response is None or self.closed:
+    async def _open(self) -> web.WebSocketResponse:
+        response = await self.accept()
+        if self.closed:
             raise ConnectionResetError("websocket is closed")
-        return self.response
+        return response
 
     async def gone(self) -> None:
         """Wait until the client has closed or vanished."""
@@ -170,32 +155,28 @@ class WsSession:
 
     async def close(self, code: int = WSCloseCode.OK, reason: str = "") -> None:
         """Close with a code; the reason is cut to the 123 bytes a close frame holds."""
-        await self.accept()
-        # aiohttp hangs up at once, without waiting for the client's close frame, if somebody else is receiving.
-        await self.release()
-        if self.response is not None and not self.response.closed:
-            cut = reason.encode("utf-8", "replace")[:123].decode("utf-8", "ignore")
-            with contextlib.suppress(TimeoutError):  # a client that reads nothing does not take the close frame either
-                async with asyncio.timeout(2 * CLOSE_TIMEOUT):
-                    await self.response.close(code=code, message=cut.encode())
-
-    async def release(self) -> None:
-        """Stop the reader: nothing is received any more."""
+        response = await self.accept()
+        # While another task receives, aiohttp closes the connection without waiting for the client's close frame.
         if self._reader is not None:
             self._reader.cancel()
             await asyncio.wait([self._reader])
             self._reader = None
         self._ended = True
         self._changed.set()
+        if not response.closed:
+            cut = reason.encode("utf-8", "replace")[:123].decode("utf-8", "ignore")
+            with contextlib.suppress(TimeoutError):  # a client that reads nothing does not take the close frame either
+                async with asyncio.timeout(2 * CLOSE_TIMEOUT):
+                    await response.close(code=code, message=cut.encode())
 
 
 async def serve(
     ws: WsSession, output: Coroutine[Any, Any, None], typed: Coroutine[Any, Any, None], *, last_words: float = 0.0
 ) -> None:
-    """Join the two directions of a stream until ``output`` has ended or the client is gone.
+    """Run both directions of a stream until ``output`` has ended or the client has disconnected.
 
-    ``typed`` reads what the client sends; what was sent before the client left it may still handle for ``last_words``
-    seconds. Raise what either direction failed with, unless the client just left.
+    ``typed`` handles the client's messages, those sent before a disconnect for up to ``last_words`` seconds more.
+    Raise the error of either direction, except that the client disconnected.
     """
     show = asyncio.create_task(output, name="websocket output")
     read = asyncio.create_task(typed, name="websocket input")
