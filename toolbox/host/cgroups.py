@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import logging
 import os
 import re
@@ -79,13 +80,9 @@ class Cgroup:
 
     def remove(self) -> bool:
         """Remove the cgroup; False while a process is inside (``rmdir`` answers EBUSY)."""
-        try:
+        with contextlib.suppress(OSError):
             os.rmdir(self.path)
-        except FileNotFoundError:
-            return True
-        except OSError:
-            return False
-        return True
+        return not os.path.exists(self.path)
 
     def _write(self, name: str, value: str) -> None:
         _write(f"{self.path}/{name}", value)
@@ -100,16 +97,11 @@ class Cgroups:
         self._root = root
         self._proc = proc
         self._controllers = controllers
-        self._base: str | None = None
-        self._looked = False
         self._groups: list[Cgroup] = []
 
     def make(self) -> Cgroup | None:
         """Create a cgroup; None if the daemon cannot."""
         self.sweep()
-        if not self._looked:
-            self._looked = True
-            self._base = self._prepare()
         if self._base is None:
             return None
         group = self._make(self._base)
@@ -125,8 +117,13 @@ class Cgroups:
         os.mkdir(group.path)
         return group
 
-    def _prepare(self) -> str | None:
-        base = self._own()
+    @functools.cached_property
+    def _base(self) -> str | None:
+        """The daemon's own cgroup, prepared for children; None if they cannot be limited."""
+        # In hybrid mode version 2 is mounted at "unified", below the version 1 mounts.
+        unified = f"{self._root}/unified"
+        mounted = unified if os.path.exists(f"{unified}/cgroup.procs") else self._root
+        base = os.path.normpath(f"{mounted}/{own_cgroups(self._proc).get('', '')}")
         if not os.path.exists(f"{base}/cgroup.procs"):
             return None
         available = read_text(f"{base}/cgroup.controllers").split()
@@ -149,14 +146,6 @@ class Cgroups:
             match = _OURS.fullmatch(name)
             if match and not os.path.exists(f"/proc/{match[1]}"):
                 Cgroup(f"{base}/{name}").remove()
-
-    def _own(self) -> str:
-        return os.path.normpath(f"{self._mounted()}/{own_cgroups(self._proc).get('', '')}")
-
-    def _mounted(self) -> str:
-        """Return the mount point of version 2, which in hybrid mode is ``unified`` below the version 1 mounts."""
-        unified = f"{self._root}/unified"
-        return unified if os.path.exists(f"{unified}/cgroup.procs") else self._root
 
     def _make_room(self, base: str) -> None:
         """Move every process of ``base`` into a leaf; the root cgroup, which has no ``cgroup.type``, is exempt."""

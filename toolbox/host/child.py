@@ -8,7 +8,7 @@ import os
 import secrets
 import signal
 import time
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -17,6 +17,9 @@ from toolbox.host.output_log import OutputLog
 from toolbox.host.pipes import PipeReader, PipeWriter, drained
 from toolbox.host.survivors import Survivor
 from toolbox.host.usage import ExitReport, Usage
+
+if TYPE_CHECKING:
+    from toolbox.host.procs import Procs
 
 # The exit code of a process killed by SIGKILL, and of a shell whose child was.
 KILLED_CODE = 128 + signal.SIGKILL
@@ -54,25 +57,10 @@ class Completed(msgspec.Struct, frozen=True):
     truncated: bool
 
 
-class ChildHost(Protocol):
-    """Operations on a child that need the process host; implemented by ``Procs``."""
-
-    async def end(self, child: Child, grace: float) -> None:
-        """End the whole tree."""
-
-    async def report(self, child: Child) -> ExitReport:
-        """Return usage and exceeded limits of an ended child."""
-        ...
-
-    async def survivors(self, pid: int) -> list[Survivor]:
-        """Describe the running rest of an ended process's tree."""
-        ...
-
-
 class Child:
     """A spawned process that leads a session; ``Procs`` collects its exit status and calls ``reaped``."""
 
-    def __init__(self, pid: int, pidfd: int | None, host: ChildHost, pipe_writer: PipeWriter | None = None) -> None:
+    def __init__(self, pid: int, pidfd: int | None, procs: Procs, stdin: int | None = None) -> None:
         self.pid = pid
         self.id = secrets.token_hex(16)
         self.started = time.time()
@@ -80,9 +68,9 @@ class Child:
         self.status: ExitStatus | None = None
         self.usage: Usage | None = None
         self.group: Cgroup | None = None
-        self.stdin = pipe_writer
+        self.stdin = None if stdin is None else PipeWriter(stdin)
         self._pidfd = pidfd
-        self._host = host
+        self._procs = procs
         self._exit = asyncio.Event()
 
     @property
@@ -106,18 +94,18 @@ class Child:
 
     async def terminate(self, grace: float = 0.0) -> None:
         """End the whole tree: SIGTERM, up to ``grace`` seconds, SIGKILL; return once all of it has ended."""
-        await self._host.end(self, grace)
+        await self._procs.end(self, grace)
 
     async def report(self) -> ExitReport:
         """Return what the process used and was denied; it has ended, and its cgroup may be removed after this."""
         # The report of an ordinary exit is the usage that was collected with it.
         if self.group is None and self.status is not None and self.status.code != KILLED_CODE:
             return ExitReport(self.usage)
-        return await self._host.report(self)
+        return await self._procs.exit_reporter.report(self)
 
     async def survivors(self) -> list[Survivor]:
         """Describe the background processes that the ended process left running."""
-        return await self._host.survivors(self.pid)
+        return await self._procs.exit_reporter.survivors(self.pid)
 
     def reaped(self, status: ExitStatus, usage: Usage | None) -> None:
         """Set the exit status and wake waiters; called by ``Procs`` only."""
@@ -151,10 +139,8 @@ _closed = operator.attrgetter("closed")
 class Process(Child):
     """A child whose output is recorded."""
 
-    def __init__(
-        self, pid: int, pidfd: int | None, host: ChildHost, output: OutputLog, pipe_writer: PipeWriter | None = None
-    ) -> None:
-        super().__init__(pid, pidfd, host, pipe_writer)
+    def __init__(self, pid: int, pidfd: int | None, procs: Procs, output: OutputLog, stdin: int | None = None) -> None:
+        super().__init__(pid, pidfd, procs, stdin)
         self.output = output
         self.pipe_readers: list[PipeReader] = []
 

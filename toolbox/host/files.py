@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 import tempfile
 
@@ -311,13 +310,15 @@ def _sync_directory(path: bytes) -> None:
         os.close(fd)
 
 
-def scratch(directory: str | None = None) -> int:
-    """Open an unnamed temporary file, which the kernel frees on close."""
-    where = directory or tempfile.gettempdir()
-    try:
-        return os.open(where, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    except OSError:
-        path = os.path.join(where, f".toolbox-{secrets.token_hex(8)}.tmp")
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        os.unlink(path)
-        return fd
+def scratch(directory: str | os.PathLike[str] | None = None) -> int:
+    """Open an unnamed temporary file (``O_TMPFILE``, or unlinked at once), which the kernel frees on close."""
+    with tempfile.TemporaryFile(dir=directory) as file:
+        return os.dup(file.fileno())
+
+
+def write_at(fd: int, data: memoryview | bytes, position: int) -> None:
+    """Write all of ``data`` at a position of a file, without moving the descriptor's own."""
+    data = memoryview(data)
+    while data:
+        written = os.pwrite(fd, data, position)
+        data, position = data[written:], position + written

@@ -19,8 +19,8 @@ def read_number(path: str) -> int | None:
 
 
 def read_counters(path: str) -> dict[str, int]:
-    """Parse lines of a name and a number, the format of ``memory.stat``, ``cpu.stat`` and ``/proc/vmstat``."""
-    pairs = (line.split() for line in read_text(path).splitlines())
+    """Parse lines of a name and a number: ``memory.stat``, ``cpu.stat``, ``/proc/vmstat``, ``/proc/meminfo`` (KiB)."""
+    pairs = (line.split()[:2] for line in read_text(path).splitlines())
     return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from toolbox.host.files import scratch, write_at
 from toolbox.host.limits import Limits, gated
 from toolbox.host.users import UserIdentity
 
@@ -80,8 +80,7 @@ class ChildPipes:
             stdin = file_of(stdin)
             self._theirs.append(stdin)
         elif stdin == PIPE:
-            theirs, ours = os.pipe2(os.O_CLOEXEC)
-            return self._keep(theirs, ours)
+            return self._keep(*os.pipe2(os.O_CLOEXEC))
         self._ours.append(None)
         return stdin
 
@@ -109,12 +108,9 @@ def file_of(data: bytes) -> int:
     try:
         fd = os.memfd_create("stdin", os.MFD_CLOEXEC)
     except OSError:  # seccomp profiles and hardened kernels may forbid it
-        with tempfile.TemporaryFile() as file:
-            fd = os.dup(file.fileno())
+        fd = scratch()
     try:
-        done = 0
-        while done < len(data):
-            done += os.pwrite(fd, memoryview(data)[done:], done)
+        write_at(fd, data, 0)
     except BaseException:
         os.close(fd)
         raise

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import msgspec
 
@@ -90,7 +91,7 @@ class Probe:
         own = own_cgroups(self._proc)
         seconds, source, limit = self._cpu(own)
         total, used, cache = self._memory(own)
-        disk = os.statvfs(self._disk)
+        disk = shutil.disk_usage(self._disk)
         return Reading(
             clock=self._clock(),
             cpu_seconds=seconds,
@@ -99,19 +100,30 @@ class Probe:
             memory_total=total,
             memory_used=used,
             memory_cache=cache,
-            disk_total=disk.f_blocks * disk.f_frsize,
-            disk_used=(disk.f_blocks - disk.f_bfree) * disk.f_frsize,
-            disk_free=disk.f_bavail * disk.f_frsize,
+            disk_total=disk.total,
+            disk_used=disk.used,
+            disk_free=disk.free,
         )
 
     def _v2(self) -> bool:
         return os.path.exists(f"{self._cgroup}/cgroup.controllers")
 
+    def _levels(self, controller: str, own: dict[str, str]) -> tuple[str, list[str]]:
+        """Return the mount point of a controller; and the daemon's cgroup and its parents up to there.
+
+        In a container that shares the host's cgroup namespace the path starts at the host's root, while only the
+        container's own cgroup is mounted. Leading parts that do not exist are cut off.
+        """
+        top, name = (self._cgroup, "") if self._v2() else (f"{self._cgroup}/{controller}", controller)
+        parts = [part for part in own.get(name, "/").split("/") if part not in ("", "..")]
+        while parts and not os.path.isdir(os.path.join(top, *parts)):
+            parts.pop(0)
+        return top, [os.path.join(top, *parts[:length]) for length in range(len(parts), -1, -1)]
+
     def _cpu(self, own: dict[str, str]) -> tuple[float, str, float]:
         """Return CPU seconds used, their source, and the limit in cores."""
         host = float(self._cpus or len(os.sched_getaffinity(0)))
-        top = self._cgroup if self._v2() else f"{self._cgroup}/cpu"
-        levels = list(_levels(top, own.get("" if self._v2() else "cpu", "/")))
+        top, levels = self._levels("cpu", own)
         quotas = [(_quota(level, v2=self._v2()), level) for level in levels]
         limit, level = min([pair for pair in quotas if pair[0] < host], default=(host, levels[-1]))
         usage = self._cpu_usage(level, os.path.relpath(level, top))
@@ -135,33 +147,20 @@ class Probe:
 
     def _memory(self, own: dict[str, str]) -> tuple[int, int, int]:
         """Return total, used without reclaimable file pages, and file cache."""
-        info = _meminfo(read_text(f"{self._proc}/meminfo"))
-        host = info.get("MemTotal", 0)
+        kib = read_counters(f"{self._proc}/meminfo")
+        info = {name: value * 1024 for name, value in kib.items()}
+        host = info.get("MemTotal:", 0)
         names = _V2 if self._v2() else _V1
-        top = self._cgroup if self._v2() else f"{self._cgroup}/memory"
-        levels = list(_levels(top, own.get("" if self._v2() else "memory", "/")))
+        _, levels = self._levels("memory", own)
         limits = [(read_number(f"{level}/{names.limit}"), level) for level in levels]
         # Version 1 writes "no limit" as a number larger than any machine.
         real = [(limit, level) for limit, level in limits if limit is not None and (not host or limit < host)]
         total, level = min(real, default=(host, levels[-1]))
         usage = read_number(f"{level}/{names.usage}")
         if usage is None:
-            return host, host - info.get("MemAvailable", host), info.get("Cached", 0) + info.get("Buffers", 0)
+            return host, host - info.get("MemAvailable:", host), info.get("Cached:", 0) + info.get("Buffers:", 0)
         stat = read_counters(f"{level}/memory.stat")
         return total, max(0, usage - stat.get(names.inactive, 0)), stat.get(names.cache, 0)
-
-
-def _levels(top: str, path: str) -> Iterator[str]:
-    """Yield the directory of the daemon's cgroup and its parents up to ``top``.
-
-    In a container that shares the host's cgroup namespace the path starts at the host's root, while only the
-    container's own cgroup is mounted. Leading parts that do not exist are cut off.
-    """
-    parts = [part for part in path.split("/") if part not in ("", "..")]
-    while parts and not os.path.isdir(os.path.join(top, *parts)):
-        parts.pop(0)
-    for length in range(len(parts), -1, -1):
-        yield os.path.join(top, *parts[:length])
 
 
 def _quota(level: str, *, v2: bool) -> float:
@@ -174,12 +173,6 @@ def _quota(level: str, *, v2: bool) -> float:
     if not (quota.isdecimal() and period.isdecimal() and int(quota) and int(period)):
         return math.inf
     return int(quota) / int(period)
-
-
-def _meminfo(text: str) -> dict[str, int]:
-    """Read ``/proc/meminfo``, whose sizes are in KiB, as bytes."""
-    pairs = (line.split()[:2] for line in text.splitlines())
-    return {pair[0].rstrip(":"): int(pair[1]) * 1024 for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}
 
 
 class Metrics:

@@ -82,7 +82,9 @@ class PipeReader:
             self.close()
             return False
         if self.discarding:
-            self._delay_discard(len(data))
+            if len(data) >= CHUNK:
+                self._loop.remove_reader(self._fd)
+                self._timer = self._loop.call_later(DISCARD_INTERVAL, self._loop.add_reader, self._fd, self._take)
             return True
         self.last = self._loop.time()
         self._output_log.append(data, self._channel)
@@ -109,12 +111,6 @@ class PipeReader:
             self.last = self._loop.time()
             self._loop.add_reader(self._fd, self._take)
 
-    def _delay_discard(self, size: int) -> None:
-        if size < CHUNK:
-            return
-        self._loop.remove_reader(self._fd)
-        self._timer = self._loop.call_later(DISCARD_INTERVAL, self._loop.add_reader, self._fd, self._take)
-
 
 def _ignore_close(_: PipeReader) -> None:
     """Replace the callback after close: it refers back to this reader, and the cycle would outlive both."""
@@ -129,18 +125,15 @@ async def drained(pipe_readers: Sequence[PipeReader], since: float, quiet: float
     """
     loop = asyncio.get_running_loop()
     while not all(pipe_reader.closed for pipe_reader in pipe_readers):
-        last = max(since, *(pipe_reader.last for pipe_reader in pipe_readers))
-        try:
-            async with asyncio.timeout_at(min(last + quiet, since + cap)):
+        if any(pipe_reader.paused for pipe_reader in pipe_readers):
+            since = loop.time()
+        limit = min(max(since, *(pipe_reader.last for pipe_reader in pipe_readers)) + quiet, since + cap)
+        if loop.time() >= limit:
+            break
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(limit):
                 for pipe_reader in pipe_readers:
                     await pipe_reader.ended()
-        except TimeoutError:
-            if any(pipe_reader.paused for pipe_reader in pipe_readers):
-                since = loop.time()
-            elif loop.time() >= min(
-                max(since, *(pipe_reader.last for pipe_reader in pipe_readers)) + quiet, since + cap
-            ):
-                break
     for pipe_reader in pipe_readers:
         pipe_reader.catch_up()
 
@@ -152,7 +145,7 @@ class PipeWriter:
         self._fd = fd
         self._lock = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
-        self._waiter: asyncio.Future[None] | None = None
+        self._ready = asyncio.Event()
 
     @property
     def closed(self) -> bool:
@@ -178,19 +171,13 @@ class PipeWriter:
         self._loop.remove_writer(self._fd)
         os.close(self._fd)
         self._fd = -1
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        self._ready.set()
 
     async def _writable(self) -> None:
-        waiter = self._waiter = self._loop.create_future()
-        self._loop.add_writer(self._fd, _set, waiter)
+        self._ready.clear()
+        self._loop.add_writer(self._fd, self._ready.set)
         try:
-            await waiter
+            await self._ready.wait()
         finally:
             if not self.closed:
                 self._loop.remove_writer(self._fd)
-
-
-def _set(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)

@@ -30,10 +30,9 @@ from toolbox.host.limits import Limiter, Limits
 from toolbox.host.oom import OutOfMemory
 from toolbox.host.orphans import OrphanReaper
 from toolbox.host.output_log import Channel, OutputLog, Retention
-from toolbox.host.pipes import PipeReader, PipeWriter
+from toolbox.host.pipes import PipeReader
 from toolbox.host.spool import Spool
-from toolbox.host.survivors import Survivor
-from toolbox.host.usage import ExitReport, Usage
+from toolbox.host.usage import Usage
 from toolbox.host.users import UserIdentity
 from toolbox.host.worker_pool import WorkerPool
 
@@ -133,13 +132,7 @@ class Procs:
         """Start a program on the caller's descriptors, which stay open; no output is recorded."""
         if PIPE in (launch.stdout, launch.stderr):
             raise ValueError("spawn_raw records no output: pass descriptors instead of PIPE")
-
-        def build(started: _Spawned) -> Child:
-            child = Child(started.pid, started.pidfd, self, _pipe_writer(started))
-            child.group = started.group
-            return child
-
-        return await self._start_child(self._start, launch, build)
+        return await self._start_child(self._start, launch, self._unrecorded)
 
     async def run(
         self,
@@ -175,11 +168,7 @@ class Procs:
 
         The library must not call ``waitpid`` for it: that would take the exit status.
         """
-
-        def build(started: _Spawned) -> Child:
-            return Child(started.pid, started.pidfd, self)
-
-        return await self._start_child(self._adopt, make, build)
+        return await self._start_child(self._adopt, make, self._unrecorded)
 
     async def adopt_process(self, pid: int, stdout: int, *, retention: Retention | None = None) -> Process:
         """Watch a re-parented process that leads a session, and record its output; takes ownership of ``stdout``.
@@ -201,7 +190,7 @@ class Procs:
         """Terminate all children, with the orphan reaper also all other descendants, and close all descriptors."""
         grace = self._grace if grace is None else grace
         self._closing = True
-        await self._spawner.run(_no_op)  # flushes the queue: spawns submitted before it have finished
+        await self._spawner.run(lambda: None)  # flushes the queue: spawns submitted before it have finished
         await asyncio.gather(*(child.terminate(grace) for child in self.live))
         if self._orphan_reaper is not None:
             await self._end_found(tree.below_self, grace)
@@ -299,9 +288,13 @@ class Procs:
             child.release()
             await child.output.close()
 
+    def _unrecorded(self, started: _Spawned) -> Child:
+        child = Child(started.pid, started.pidfd, self, started.stdin)
+        child.group = started.group
+        return child
+
     def _recorded(self, started: _Spawned, output: OutputLog, *, last: bool) -> Process:
-        writer = None if started.stdin is None else PipeWriter(started.stdin)
-        process = Process(started.pid, started.pidfd, self, output, writer)
+        process = Process(started.pid, started.pidfd, self, output, started.stdin)
         process.group = started.group
         for fd, channel in ((started.stdout, Channel.STDOUT), (started.stderr, Channel.STDERR)):
             if fd is not None:
@@ -360,14 +353,6 @@ class Procs:
             popen.returncode = result.code
         child.reaped(result, usage)
 
-    async def report(self, child: Child) -> ExitReport:
-        """Return usage and exceeded limits of an ended child."""
-        return await self.exit_reporter.report(child)
-
-    async def survivors(self, pid: int) -> list[Survivor]:
-        """Describe the running rest of an ended process's tree."""
-        return await self.exit_reporter.survivors(pid)
-
     async def end(self, child: Child, grace: float) -> None:
         """End the whole tree of a child; cancelling the caller does not interrupt it."""
         await asyncio.shield(self._own_task(self._end_tree(child, grace), "end process tree"))
@@ -401,13 +386,5 @@ class Procs:
         return task
 
 
-def _pipe_writer(started: _Spawned) -> PipeWriter | None:
-    return None if started.stdin is None else PipeWriter(started.stdin)
-
-
 def _or_null(fd: int | None) -> int:
     return subprocess.DEVNULL if fd is None else fd
-
-
-def _no_op() -> None:
-    """Do nothing; awaiting it flushes the spawn queue."""

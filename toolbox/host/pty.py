@@ -8,6 +8,7 @@ descriptor is closed, and EIO then means that the last byte has been read.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import struct
@@ -116,12 +117,11 @@ class Pty:
         exited = self._loop.time()
         while not self._ended.is_set():
             limit = min(max(self.last, exited) + QUIET, exited + CAP)
-            try:
+            if self._loop.time() >= limit:
+                return
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(limit):
                     await self._ended.wait()
-            except TimeoutError:
-                if self._loop.time() >= min(max(self.last, exited) + QUIET, exited + CAP):
-                    return
 
     def catch_up(self) -> None:
         """Read what the terminal has output up to now."""

@@ -113,12 +113,7 @@ def exit_code(status: int) -> int:
 
 def set_subreaper() -> bool:
     """Make this process a child subreaper, to which orphaned descendants are re-parented; False if unsupported."""
-    import ctypes  # takes 5 ms, which an invocation that never serves saves
-
-    try:
-        return bool(ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
-    except (AttributeError, OSError):
-        return False
+    return _prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def is_subreaper() -> bool:
@@ -126,11 +121,17 @@ def is_subreaper() -> bool:
     import ctypes
 
     answer = ctypes.c_int(0)
+    known = _prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(answer))
+    return os.getpid() == 1 or (known and answer.value != 0)
+
+
+def _prctl(option: int, argument: object) -> bool:
+    import ctypes  # takes 5 ms, which an invocation that never serves saves
+
     try:
-        known = ctypes.CDLL(None).prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(answer), 0, 0, 0) == 0
+        return bool(ctypes.CDLL(None).prctl(option, argument, 0, 0, 0) == 0)
     except (AttributeError, OSError):
         return False
-    return os.getpid() == 1 or bool(known and answer.value)
 
 
 def default_signals() -> None:
@@ -141,8 +142,4 @@ def default_signals() -> None:
     """
     for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:
         if signal.getsignal(number) == signal.SIG_IGN:
-            signal.signal(number, _no_op)
-
-
-def _no_op(number: int, frame: object) -> None:
-    """Do nothing."""
+            signal.signal(number, lambda *_: None)

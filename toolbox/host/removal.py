@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable
 
 _DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -60,7 +61,7 @@ class _TreeRemover:
             inner = os.open(name, _DIR, dir_fd=self._fd)
         except OSError as error:
             self._failed(error, name)
-            self._rmdir(name)
+            self._try(os.rmdir, name)
             return names
         self._above.append((_identity(self._fd), name, names))
         os.close(self._fd)
@@ -74,7 +75,7 @@ class _TreeRemover:
         self._fd = outer
         if _identity(outer) != identity:
             raise OSError(errno.ESTALE, "directory was moved during its removal", self._path)
-        self._rmdir(name)
+        self._try(os.rmdir, name)
         return names
 
     def _clear(self) -> list[bytes]:
@@ -90,18 +91,12 @@ class _TreeRemover:
             if is_dir:
                 directories.append(name)
             else:
-                self._unlink(name)
+                self._try(os.unlink, name)
         return directories
 
-    def _unlink(self, name: bytes) -> None:
+    def _try(self, call: Callable[..., None], name: bytes) -> None:
         try:
-            os.unlink(name, dir_fd=self._fd)
-        except OSError as error:
-            self._failed(error, name)
-
-    def _rmdir(self, name: bytes) -> None:
-        try:
-            os.rmdir(name, dir_fd=self._fd)
+            call(name, dir_fd=self._fd)
         except OSError as error:
             self._failed(error, name)
 

@@ -72,11 +72,11 @@ class BulkSocket:
         """
         end = self.received + count
         while self.received < end:
-            blocked = await self._workers.run(self._receive, end, sink)
-            if blocked:
+            if await self._workers.run(self._receive, end, sink):
                 await self._ready(write=False)
 
     def _receive(self, end: int, sink: Sink) -> bool:
+        """Receive what there is; tell whether the socket would block."""
         until = time.monotonic() + _SLICE
         while self.received < end and time.monotonic() < until:
             try:
@@ -99,19 +99,14 @@ class BulkSocket:
 
     async def _ready(self, *, write: bool) -> None:
         loop = asyncio.get_running_loop()
-        ready = loop.create_future()
+        ready = asyncio.Event()
         add, remove = (loop.add_writer, loop.remove_writer) if write else (loop.add_reader, loop.remove_reader)
-        add(self._socket, _set, ready)
+        add(self._socket, ready.set)
         try:
-            await ready
+            await ready.wait()
         finally:
             remove(self._socket)
 
     def close(self) -> None:
         """Close the duplicate; the connection itself belongs to its transport."""
         self._socket.close()
-
-
-def _set(ready: asyncio.Future[None]) -> None:
-    if not ready.done():
-        ready.set_result(None)

@@ -1,16 +1,16 @@
 """Disk space for output logs: unnamed files, written and read in threads.
 
-A spool file never has a name (``O_TMPFILE``) or loses it at once, so the kernel frees it even after SIGKILL.
+The kernel frees an unnamed file even after SIGKILL.
 """
 
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from toolbox.host.files import scratch, write_at
 from toolbox.host.output_log import IN_MEMORY, MAX_RECORDS, OutputLog, Retention
 from toolbox.host.worker_pool import WorkerPool
 
@@ -26,7 +26,8 @@ class SpoolFile:
 
     def __init__(self, directory: Path, retention: Retention) -> None:
         self._head, self._tail = retention.head, retention.tail
-        self._fd = _unnamed(directory)
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._fd = scratch(directory)
         self._open = True
         self._lock = threading.Lock()
 
@@ -38,7 +39,7 @@ class SpoolFile:
             for start, length, position in self._positions(offset, len(data)):
                 # Skip a piece that a later one of the same data overwrites.
                 if lost <= 0 or position < self._head or start + length > offset + len(data) - self._tail:
-                    _write_all(self._fd, view[start - offset : start - offset + length], position)
+                    write_at(self._fd, view[start - offset : start - offset + length], position)
 
     def read(self, offset: int, size: int) -> bytes:
         """Return bytes of the stream, which the caller knows to be kept; empty once closed."""
@@ -67,23 +68,6 @@ class SpoolFile:
             length = min(room, end - offset)
             yield offset, length, position
             offset += length
-
-
-def _unnamed(directory: Path) -> int:
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    try:
-        return os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    except OSError:
-        # O_TMPFILE is missing on NFS and on overlayfs before Linux 6.3.
-        fd, path = tempfile.mkstemp(dir=directory)
-        os.unlink(path)
-        return fd
-
-
-def _write_all(fd: int, data: memoryview, position: int) -> None:
-    while data:
-        written = os.pwrite(fd, data, position)
-        data, position = data[written:], position + written
 
 
 class Spool:

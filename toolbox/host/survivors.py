@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import re
 from typing import NamedTuple
 
-# A line of /proc/net/tcp: local address and port in hexadecimal, remote address, state (0A is LISTEN), ..., inode.
-_LISTENER = re.compile(rb"^\s*\d+: [0-9A-F]+:([0-9A-F]{4}) \S+ 0A(?: +\S+){5} +(\d+)", re.MULTILINE)
-_SOCKET = re.compile(r"socket:\[(\d+)\]")
 COMMAND_BYTES = 4096
 MOST = 100
 
@@ -41,35 +36,11 @@ def _command(pid: int) -> str | None:
 
 
 def _ports(pid: int) -> tuple[int, ...]:
-    inodes = _sockets(pid)
-    if not inodes:
+    import psutil  # slow import, done in the thread that reads
+
+    try:
+        # Reads /proc/PID/net: the process may run in another network namespace.
+        connections = psutil.Process(pid).net_connections("tcp")
+    except (psutil.Error, OSError):  # it has ended, or belongs to another user
         return ()
-    # The table of the process, not ours: it may run in another network namespace.
-    found: set[int] = set()
-    for table in ("tcp", "tcp6"):
-        try:
-            with open(f"/proc/{pid}/net/{table}", "rb") as file:
-                found |= {int(port, 16) for port, inode in _LISTENER.findall(file.read()) if int(inode) in inodes}
-        except OSError:
-            continue
-    return tuple(sorted(found))
-
-
-def _sockets(pid: int) -> set[int]:
-    inodes = set()
-    try:
-        with os.scandir(f"/proc/{pid}/fd") as entries:
-            for item in entries:
-                match = _SOCKET.fullmatch(_target(item.path))
-                if match:
-                    inodes.add(int(match[1]))
-    except OSError:  # it has ended, or belongs to another user
-        pass
-    return inodes
-
-
-def _target(path: str) -> str:
-    try:
-        return os.readlink(path)
-    except OSError:
-        return ""
+    return tuple(sorted({found.laddr.port for found in connections if found.status == psutil.CONN_LISTEN}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import re
-from typing import Any, cast, get_args, get_origin
+from typing import Any, get_args, get_origin
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -56,22 +56,15 @@ def describe(error: Exception) -> str:
     return wire.text(f"{where}: {what}" if where else what)
 
 
-def _texts(kind: type[Any], values: dict[str, list[str]]) -> Any:
+def _texts(kind: Any, values: dict[str, list[str]]) -> Any:
     """Read a struct from texts: the first value of each field, or all where the field is a list."""
-    picked: dict[str, Any] = {}
-    for name, many in _plan(cast(Any, kind)):
-        found = values.get(name)
-        if found:
-            picked[name] = found if many else found[0]
+    picked = {name: found if many else found[0] for name, many in _plan(kind) if (found := values.get(name))}
     return _convert(picked, kind)
 
 
-def _headers(kind: type[Any], request: Request) -> Any:
-    values: dict[str, list[str]] = {}
-    for name, _ in _plan(cast(Any, kind)):
-        if name in request.headers:
-            values[name] = request.headers.getall(name)
-    return _texts(kind, values) if values else _empty(cast(Any, kind))
+def _headers(kind: Any, request: Request) -> Any:
+    values = {name: request.headers.getall(name) for name, _ in _plan(kind) if name in request.headers}
+    return _texts(kind, values) if values else _empty(kind)
 
 
 @functools.cache
@@ -83,14 +76,14 @@ def _empty(kind: Any) -> Any:
 @functools.cache
 def _plan(kind: Any) -> tuple[tuple[str, bool], ...]:
     """Return for each field its wire name and whether it is a list, which takes repeated keys."""
-    return tuple((field.encode_name, _is_list(field.type)) for field in fields(kind))
+    return tuple((field.encode_name, _is_list(field.type)) for field in msgspec.structs.fields(kind))
 
 
 def _is_list(kind: Any) -> bool:
     return get_origin(kind) is list or any(get_origin(part) is list for part in get_args(kind))
 
 
-def _convert(values: Any, kind: type[Any]) -> Any:
+def _convert(values: Any, kind: Any) -> Any:
     try:
         return wire.convert(values, kind)
     except msgspec.ValidationError as error:
@@ -111,14 +104,13 @@ async def read_body(request: Request, limit: int) -> bytes:
     return bytes(chunks)
 
 
-async def _decode_body(request: Request, kind: type[Any], limit: int) -> Any:
+async def _decode_body(request: Request, kind: Any, limit: int) -> Any:
     data = await read_body(request, limit)
     # The TypeScript client sends an empty body where every field is optional.
     data = data if data.strip() else b"{}"
+    decoder = wire.decoder(kind)
     try:
-        if len(data) > OFF_LOOP:
-            return await asyncio.to_thread(wire.decode, data, kind)
-        return wire.decoder(cast(Any, kind)).decode(data)
+        return await asyncio.to_thread(decoder.decode, data) if len(data) > OFF_LOOP else decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidBody(f"invalid request body: {describe(error)}") from error
 
@@ -141,26 +133,17 @@ async def arguments(route: Route, request: Request, captured: dict[str, str]) ->
     return bound
 
 
-def fields(kind: Any) -> tuple[msgspec.structs.FieldInfo, ...]:
-    """List the fields of a struct."""
-    return msgspec.structs.fields(kind)
-
-
 async def respond(route: Route, request: Request, result: Any) -> web.StreamResponse:
     """Convert a handler's result to a response."""
     reply = result if isinstance(result, Reply) else Reply(result)
     status = reply.status or route.mark.status
     if reply.value is None:
         return web.Response(status=status, headers=reply.headers)
-    body = await _encode(for_client(reply.value, request))
-    return web.Response(status=status, body=body, headers={"Content-Type": JSON, **reply.headers})
-
-
-async def _encode(value: Any) -> bytes:
+    value = for_client(reply.value, request)
     size = getattr(value, "wire_size", None)
-    if size is not None and size() > OFF_LOOP:
-        return await asyncio.to_thread(wire.encode, value)
-    return wire.encode(value)
+    large = size is not None and size() > OFF_LOOP
+    body = await asyncio.to_thread(wire.encode, value) if large else wire.encode(value)
+    return web.Response(status=status, body=body, headers={"Content-Type": JSON, **reply.headers})
 
 
 def for_client(value: Any, request: Request) -> Any:
@@ -183,7 +166,7 @@ def _strip(value: Any) -> Any:
     if not isinstance(value, wire.Wire):
         return value
     plain = {}
-    for field in fields(type(value)):
+    for field in msgspec.structs.fields(value):
         item = getattr(value, field.name)
         if field.encode_name not in value.additive and (field.required or item != field.default):
             plain[field.encode_name] = _strip(item)

@@ -27,6 +27,8 @@ ERROR_SCHEMA = {
     },
 }
 _REF = "#/components/schemas/{name}"
+# Sources of parameters that have a schema.
+VALIDATED = frozenset({"path", "query", "headers", "body"})
 
 
 def build(routes: list[Route]) -> dict[str, Any]:
@@ -39,10 +41,11 @@ def build(routes: list[Route]) -> dict[str, Any]:
     known = dict(zip(map(str, kinds), schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for route in visible:
-        for method, operation in _operation(route, known, components).items():
-            # A path may have a GET and a WebSocket route: the GET route is documented, regardless of their order.
-            if method not in paths.setdefault(route.mark.path, {}) or route.mark.method != WEBSOCKET:
-                paths[route.mark.path][method] = operation
+        is_websocket = route.mark.method == WEBSOCKET
+        method = "get" if is_websocket else route.mark.method.lower()
+        # A path may have a GET and a WebSocket route: the GET route is documented, regardless of their order.
+        if method not in paths.setdefault(route.mark.path, {}) or not is_websocket:
+            paths[route.mark.path][method] = _operation(route, known, components)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -78,7 +81,7 @@ def _custom(kind: type[Any]) -> dict[str, Any]:
 
 def _kinds(route: Route) -> list[Any]:
     """List the types of a route that need a schema."""
-    kinds = [kind for source, kind in route.params.items() if source in ("path", "query", "headers", "body")]
+    kinds = [kind for source, kind in route.params.items() if source in VALIDATED]
     return [*kinds, route.returns] if _has_schema(route.returns) else kinds
 
 
@@ -88,7 +91,6 @@ def _has_schema(returns: Any) -> bool:
 
 def _operation(route: Route, known: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
     mark = route.mark
-    is_websocket = mark.method == WEBSOCKET
     operation: dict[str, Any] = {
         "operationId": route.operation,
         "tags": [mark.tag],
@@ -103,10 +105,9 @@ def _operation(route: Route, known: dict[str, Any], components: dict[str, Any]) 
     body = _body(route, known, components)
     if body:
         operation["requestBody"] = body
-    method = "get" if is_websocket else mark.method.lower()
-    if is_websocket:
+    if mark.method == WEBSOCKET:
         operation["x-websocket"] = True
-    return {method: operation}
+    return operation
 
 
 def _parameters(route: Route, known: dict[str, Any], components: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -153,18 +154,15 @@ def _responses(route: Route, known: dict[str, Any]) -> dict[str, Any]:
     empty = {"description": success["description"]}
     responses = {str(status): success if status < 300 else empty for status in (mark.status, *mark.also)}
     for error in _errors(route):
-        entry = responses.setdefault(str(error.status), _error_response())
+        refused = {"description": "", "content": {"application/json": {"schema": {"$ref": _REF.format(name="Error")}}}}
+        entry = responses.setdefault(str(error.status), refused)
         entry["description"] = ", ".join(sorted({*filter(None, entry["description"].split(", ")), error.code}))
     return responses
 
 
-def _errors(route: Route) -> list[type[ToolboxError]]:
-    always: list[type[ToolboxError]] = (
-        [BadRequest] if route.params.keys() & {"path", "query", "headers", "body"} else []
-    )
-    return [*always, *([] if route.mark.open else [Unauthorized]), *route.mark.errors]
-
-
-def _error_response() -> dict[str, Any]:
-    reference = {"$ref": _REF.format(name="Error")}
-    return {"description": "", "content": {"application/json": {"schema": reference}}}
+def _errors(route: Route) -> Iterator[type[ToolboxError]]:
+    if route.params.keys() & VALIDATED:
+        yield BadRequest
+    if not route.mark.open:
+        yield Unauthorized
+    yield from route.mark.errors

@@ -7,18 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Any, Protocol
+from typing import Any
 
 FLUSH_SECONDS = 5.0
-
-
-class Upgraded(Protocol):
-    """The part of aiohttp's client and server protocols used after an upgrade."""
-
-    transport: asyncio.Transport | None
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """Handle the end of the connection."""
 
 
 class _EarlyBytes:
@@ -38,8 +29,10 @@ class _EarlyBytes:
 class _TunnelEnd(asyncio.Protocol):
     """One end of the tunnel. Replaces aiohttp's protocol on the transport, but forwards ``connection_lost`` to it."""
 
-    def __init__(self, before: Upgraded, transport: asyncio.Transport, over: asyncio.Event) -> None:
-        self.transport = transport
+    def __init__(self, before: Any, over: asyncio.Event) -> None:
+        if before.transport is None:
+            raise ConnectionResetError("connection was lost during the upgrade")
+        self.transport: asyncio.Transport = before.transport
         self.lost = asyncio.Event()
         self._before = before
         self._over = over
@@ -91,7 +84,7 @@ async def join(left: Any, right: Any) -> None:
     """Forward bytes between two upgraded aiohttp protocols until either closes, then close both."""
     over = asyncio.Event()
     early = _EarlyBytes(), _EarlyBytes()
-    ends = [_TunnelEnd(side, _transport(side), over) for side in (left, right)]
+    ends = [_TunnelEnd(side, over) for side in (left, right)]
     left.set_parser(early[0])
     right.set_parser(early[1], None)
     ends[0].join(ends[1], bytes(early[0].data))
@@ -100,9 +93,3 @@ async def join(left: Any, right: Any) -> None:
         await over.wait()
     finally:
         await asyncio.gather(*(end.close() for end in ends))
-
-
-def _transport(side: Upgraded) -> asyncio.Transport:
-    if side.transport is None:
-        raise ConnectionResetError("connection was lost during the upgrade")
-    return side.transport

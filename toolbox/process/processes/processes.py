@@ -134,7 +134,7 @@ class Processes:
         return self._registry.get(process_id)
 
     async def _survivors(self, entry: Entry) -> list[Survivor] | None:
-        return None if entry.running or entry.pid is None else await self._procs.survivors(entry.pid)
+        return None if entry.running or entry.pid is None else await self._procs.exit_reporter.survivors(entry.pid)
 
     async def close(self) -> None:
         """Cancel escalations; the daemon kills their processes."""
