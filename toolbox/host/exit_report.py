@@ -31,10 +31,6 @@ class ExitReporter:
         self._spawner = spawner
         self._oom = oom
 
-    def prime(self) -> None:
-        """Read the out-of-memory counters before the first child can be a victim; blocks the first time."""
-        self._oom.prime()
-
     async def report(self, child: Child) -> ExitReport:
         """Return usage and exceeded limits of an ended child, whose cgroup is removed once it is empty."""
         if child.group is not None:
@@ -68,10 +64,6 @@ def shell_counters(shell: Child) -> Counters:
 
 def _cpu_seconds(pid: int) -> float:
     """Return the CPU seconds of a process and its reaped children; 0 if it does not exist."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            line = file.read()
-    except OSError:
-        return 0.0
-    # utime, stime, cutime, cstime; the name, in parentheses, may itself contain spaces and parentheses.
-    return sum(map(int, line[line.rindex(b")") + 2 :].split()[11:15])) / _TICKS
+    fields = tree.stat_fields(pid)
+    # utime, stime, cutime, cstime
+    return sum(map(int, fields[11:15])) / _TICKS if fields else 0.0

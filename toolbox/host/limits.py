@@ -19,7 +19,7 @@ import signal
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from toolbox.host.cgroups import Cgroup, Cgroups
+from toolbox.host.cgroups import CONTROLLERS, Cgroup, Cgroups
 
 log = logging.getLogger(__name__)
 
@@ -42,16 +42,12 @@ class Limits(NamedTuple):
     @property
     def controllers(self) -> set[str]:
         """Return the names of the cgroup controllers that enforce these limits."""
-        pairs = (("memory", self.memory), ("pids", self.pids), ("cpu", self.cpus))
-        return {name for name, value in pairs if value is not None}
+        names = zip(CONTROLLERS, self, strict=True)
+        return {name for name, value in names if value is not None}
 
     def over(self, other: Limits) -> Limits:
         """Return these limits, with missing ones taken from ``other``."""
-        return Limits(
-            memory=other.memory if self.memory is None else self.memory,
-            pids=other.pids if self.pids is None else self.pids,
-            cpus=other.cpus if self.cpus is None else self.cpus,
-        )
+        return other._replace(**{name: value for name, value in self._asdict().items() if value is not None})
 
 
 NO_LIMITS = Limits()
@@ -69,7 +65,7 @@ class Limiter:
     """Set limits on stopped children, then continue them."""
 
     def __init__(self, cgroups: Cgroups | None = None, *, oom_score: int = 0) -> None:
-        self._cgroups = cgroups or Cgroups()
+        self.cgroups = cgroups or Cgroups()
         self._score = oom_score
         self._score_text: bytes | None = None
         self._turn = 0
@@ -85,7 +81,7 @@ class Limiter:
         os.waitid(os.P_PID, pid, _STOPPED)
         group = None
         try:
-            group = self._cgroups.make()
+            group = self.cgroups.make()
             if group is not None:
                 group.limit(limits.memory, limits.pids, limits.cpus)
                 group.add(pid)
@@ -105,10 +101,6 @@ class Limiter:
             self._score_text = _score_above_ours(self._score)
         if self._score_text:
             _write_locked(b"/proc/%d/oom_score_adj" % pid, self._score_text)
-
-    def sweep(self, *, everything: bool = False) -> None:
-        """Remove the cgroups of commands that have ended."""
-        self._cgroups.sweep(everything=everything)
 
     def _choose_processors(self, pid: int, cpus: float) -> None:
         ours = sorted(os.sched_getaffinity(0))

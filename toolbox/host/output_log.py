@@ -15,11 +15,14 @@ import logging
 import sys
 import time
 from collections.abc import AsyncGenerator, Callable
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from toolbox.host.worker_pool import WorkerPool
+
+if TYPE_CHECKING:
+    from toolbox.host.spool import SpoolFile
 
 log = logging.getLogger(__name__)
 
@@ -72,20 +75,6 @@ class Chunk(msgspec.Struct, frozen=True):
     def end(self) -> int:
         """Return the offset after the last byte."""
         return self.offset + len(self.data)
-
-
-class Store(Protocol):
-    """Storage of an output log beyond memory; every method blocks."""
-
-    def write(self, offset: int, data: bytes | bytearray) -> None:
-        """Store data of the stream."""
-
-    def read(self, offset: int, size: int) -> bytes:
-        """Return stored data."""
-        ...
-
-    def close(self) -> None:
-        """Free the space."""
 
 
 class _Index:
@@ -146,7 +135,7 @@ class OutputLog:
     def __init__(
         self,
         retention: Retention,
-        make_store: Callable[[], Store],
+        make_store: Callable[[], SpoolFile],
         workers: WorkerPool,
         *,
         in_memory: int = IN_MEMORY,
@@ -159,7 +148,7 @@ class OutputLog:
         self._gap_start, self._gap_end = retention.head, 0
         self._make_store = make_store
         self._workers = workers
-        self._store: Store | None = None
+        self._store: SpoolFile | None = None
         self._index = _Index(max_records)
         # By offset: [0, _stored) is in the store, _batch is being written to it, _buffer is in memory only.
         self._max_in_memory = self._in_memory = in_memory
@@ -283,8 +272,7 @@ class OutputLog:
         finally:
             if timer is not None:
                 timer.cancel()
-            self._held.pop(key, None)
-            self._resume_producers()
+            self._release_hold(key)
 
     async def close(self) -> None:
         """End the stream and free memory and disk space; readers see an empty rest."""

@@ -63,7 +63,6 @@ class Procs:
         spool: Spool,
         *,
         pidfds: bool = True,
-        after_spawn: Callable[[int], None] | None = None,
         limiter: Limiter | None = None,
         oom: OutOfMemory | None = None,
         grace: float = 0.0,
@@ -71,7 +70,7 @@ class Procs:
     ) -> None:
         self._spool = spool
         self._pidfds = pidfds and hasattr(os, "pidfd_open")
-        self._after_spawn = after_spawn
+
         self._limiter = limiter or Limiter()
         self._grace = grace
         self._max_leftovers = max_leftovers
@@ -82,7 +81,8 @@ class Procs:
         self._pipe_readers: dict[PipeReader, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._orphan_reaper: OrphanReaper | None = None
-        self.exit_reporter = ExitReporter(self._process_table, self._spawner, oom or OutOfMemory())
+        self._oom = oom or OutOfMemory()
+        self.exit_reporter = ExitReporter(self._process_table, self._spawner, self._oom)
         self._closing = False
 
     def start_reaping(self) -> None:
@@ -198,8 +198,8 @@ class Procs:
             await asyncio.wait(self._tasks)
         for pipe_reader in list(self._pipe_readers):
             pipe_reader.close()
-        await self._spawner.run(lambda: self._limiter.sweep(everything=True))
-        await self._process_table.close()
+        await self._spawner.run(lambda: self._limiter.cgroups.sweep(everything=True))
+        await self._process_table.workers.close()
         if self._orphan_reaper is not None:
             await self._orphan_reaper.close()
         await self._spawner.close()
@@ -207,7 +207,7 @@ class Procs:
     # Up to the next such comment everything runs in the spawn thread.
 
     def _start(self, launch: Launch) -> _Spawned:
-        self.exit_reporter.prime()
+        self._oom.prime()
         with ChildPipes() as child_pipes:
             stdin = _or_null(child_pipes.input(launch.stdin))
             stdout = _or_null(child_pipes.output(launch.stdout))
@@ -236,8 +236,6 @@ class Procs:
     def _register(self, pid: int) -> int | None:
         # Orphans are searched for in this thread, so the search never sees the child before this line.
         self._own.add(pid)
-        if self._after_spawn is not None:
-            self._after_spawn(pid)
         if not self._pidfds:
             return None
         try:

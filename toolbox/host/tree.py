@@ -36,8 +36,8 @@ class ProcessInfo(msgspec.Struct, frozen=True):
     start: int
 
 
-def entry(pid: int) -> ProcessInfo | None:
-    """Read one process; None if it does not exist."""
+def stat_fields(pid: int) -> list[bytes] | None:
+    """Read the fields of ``/proc/PID/stat`` from the state on; None if the process does not exist."""
     try:
         fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -49,7 +49,14 @@ def entry(pid: int) -> ProcessInfo | None:
     finally:
         os.close(fd)
     # The second field, the program's name in parentheses, may itself contain spaces and parentheses.
-    fields = line[line.rindex(b")") + 2 :].split()
+    return line[line.rindex(b")") + 2 :].split()
+
+
+def entry(pid: int) -> ProcessInfo | None:
+    """Read one process; None if it does not exist."""
+    fields = stat_fields(pid)
+    if fields is None:
+        return None
     return ProcessInfo(pid, int(fields[1]), int(fields[3]), fields[0].decode(), int(fields[19]))
 
 
@@ -138,10 +145,6 @@ class ProcessTable:
             self._next = asyncio.create_task(self._read(self._running), name="process table")
         return await asyncio.shield(self._next)
 
-    async def close(self) -> None:
-        """Stop the threads."""
-        await self.workers.close()
-
     async def _read(self, before: asyncio.Task[dict[int, ProcessInfo]] | None) -> dict[int, ProcessInfo]:
         if before is not None:
             await asyncio.wait([before])
@@ -154,25 +157,16 @@ class TreeMember:
 
     def __init__(self, pid: int, pidfd: int) -> None:
         self.pid = pid
-        self.signalled = 0
+        self.gone = asyncio.Event()
+        self._signalled = 0
         self._pidfd = pidfd
-        self._gone = asyncio.Event()
         asyncio.get_running_loop().add_reader(pidfd, self._exited)
-
-    @property
-    def gone(self) -> bool:
-        """Tell whether it has ended."""
-        return self._gone.is_set()
-
-    async def wait(self) -> None:
-        """Wait for its end."""
-        await self._gone.wait()
 
     def send(self, number: int) -> None:
         """Send a signal once."""
-        if self.gone or self.signalled == number:
+        if self.gone.is_set() or self._signalled == number:
             return
-        self.signalled = number
+        self._signalled = number
         # A stopped process handles SIGTERM only after it is continued.
         for each in (number, signal.SIGCONT) if number == signal.SIGTERM else (number,):
             try:
@@ -181,7 +175,7 @@ class TreeMember:
                 return
             except PermissionError:
                 log.warning("process cannot be signalled, it runs as another user: pid %d", self.pid)
-                self._gone.set()
+                self.gone.set()
                 return
 
     def close(self) -> None:
@@ -191,7 +185,7 @@ class TreeMember:
 
     def _exited(self) -> None:
         asyncio.get_running_loop().remove_reader(self._pidfd)
-        self._gone.set()
+        self.gone.set()
 
 
 def open_members(found: dict[int, ProcessInfo], known: set[int]) -> list[tuple[int, int]]:
@@ -225,19 +219,17 @@ async def end(find: Find, tables: ProcessTable, grace: float) -> None:
     try:
         for _ in range(ROUNDS):
             found = find(await tables.read())
-            known = {pid for pid, member in members.items() if not member.gone}
+            known = {pid for pid, member in members.items() if not member.gone.is_set()}
             for pid, pidfd in await tables.workers.run(open_members, found, known) if found.keys() - known else ():
                 if pid in members:
                     members[pid].close()
                 members[pid] = TreeMember(pid, pidfd)
-            alive = [member for member in members.values() if not member.gone]
+            alive = [member for member in members.values() if not member.gone.is_set()]
             if not alive:
                 return
             await _signal(alive, limit)
-        log.warning(
-            "processes still running after SIGKILL: pids %s",
-            [pid for pid, member in members.items() if not member.gone],
-        )
+        left = [pid for pid, member in members.items() if not member.gone.is_set()]
+        log.warning("processes still running after SIGKILL: pids %s", left)
     finally:
         for member in members.values():
             member.close()
@@ -249,12 +241,10 @@ async def _signal(alive: list[TreeMember], limit: float) -> None:
     number = signal.SIGTERM if left > 0 else signal.SIGKILL
     for member in alive:
         member.send(number)
-    try:
+    with contextlib.suppress(TimeoutError):  # the next round scans again
         async with asyncio.timeout(left if left > 0 else KILL_SECONDS):
             for member in alive:
-                await member.wait()
-    except TimeoutError:
-        pass  # the next round scans again
+                await member.gone.wait()
 
 
 async def end_without_pidfds(find: Find, tables: ProcessTable, grace: float) -> None:
@@ -268,12 +258,8 @@ async def end_without_pidfds(find: Find, tables: ProcessTable, grace: float) -> 
         for pid in members:
             if sent.get(pid) != number:
                 sent[pid] = number
-                _kill(pid, number)
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, number)
         if now > limit + KILL_SECONDS:
             return
         await asyncio.sleep(_POLL_SECONDS)
-
-
-def _kill(pid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, number)

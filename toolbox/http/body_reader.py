@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator
 
 from aiohttp import ClientPayloadError, http_exceptions, web
 
@@ -38,15 +37,16 @@ class BodyReader:
 
     async def pipe_to(self, sink: Sink) -> list[bytes]:
         """Pass the body to ``sink`` in a thread; return the last chunks, for the caller's own thread call."""
-        with _cut_short():
-            while True:
-                if self._outstanding() > BLOCK:
-                    await self._take_over(sink)
-                    return []
+        try:
+            while self._outstanding() <= BLOCK:
                 chunks = await self._batch()
                 if self._content.at_eof():
                     return chunks
                 await self._workers.run(feed, sink, chunks)
+            await self._take_over(sink)
+            return []
+        except (EOFError, ClientPayloadError, http_exceptions.HttpProcessingError) as error:
+            raise BadRequest("bad request: body was cut short") from error
 
     async def _batch(self) -> list[bytes]:
         chunks: list[bytes] = []
@@ -92,7 +92,7 @@ class BodyReader:
 
     async def _discard(self) -> None:
         if self._bulk is not None:
-            await self._bulk.receive(min(self._rest - self._bulk.received, DRAIN_BYTES), _drop)
+            await self._bulk.receive(min(self._rest - self._bulk.received, DRAIN_BYTES), lambda _: None)
             return
         taken = 0
         while taken < DRAIN_BYTES and not self._content.at_eof():
@@ -108,15 +108,3 @@ def feed(sink: Sink, chunks: list[bytes]) -> None:
     """Pass chunks to ``sink`` one by one."""
     for chunk in chunks:
         sink(chunk)
-
-
-def _drop(data: object) -> None:
-    del data
-
-
-@contextlib.contextmanager
-def _cut_short() -> Iterator[None]:
-    try:
-        yield
-    except (EOFError, ClientPayloadError, http_exceptions.HttpProcessingError) as error:
-        raise BadRequest("bad request: body was cut short") from error

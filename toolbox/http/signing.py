@@ -25,11 +25,6 @@ class SigningKeys:
     def __init__(self, key: str = "") -> None:
         self._key = key
 
-    @property
-    def enabled(self) -> bool:
-        """Tell whether there is a signing key."""
-        return bool(self._key)
-
     def replace(self, key: str) -> None:
         """Replace the key."""
         self._key = key
