@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import socket
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from toolbox.host.child import Child, ExitStatus
-from toolbox.host.launch import Launch
+from toolbox.host.child import Child, ExitStatus, Process
+from toolbox.host.launch import PIPE, Launch
+from toolbox.host.output_log import Retention
 from toolbox.host.procs import Procs
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,6 @@ _EXIT_SECONDS = 1.0
 
 # Why a child ended, beside the reasons that callers of ``end`` give.
 FAILED, CRASHED, EXITED = "start failed", "crashed", "exited"
-IDLE, MEMORY, STOPPED, CLOSED = "idle", "memory is short", "stopped", "closed"
 FAULTS = (FAILED, CRASHED, EXITED)
 
 
@@ -61,15 +60,14 @@ class Lifetime(Generic[T]):
         self.ready: asyncio.Future[T] = loop.create_future()
         # Why the child shall end, and whether a cool-down follows.
         self.stop: asyncio.Future[tuple[str, bool]] = loop.create_future()
-        self.ended = asyncio.Event()
-        self.task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[None]
+        # The end of what the child wrote to stderr, once it has ended.
+        self.stderr = ""
         self._loop = loop
         self._begun = loop.time()
-        self._child: Child | None = None
+        self._child: Process | None = None
         self._control: socket.socket | None = None
-        self._tail: StderrTail | None = None
         self._exited: asyncio.Task[ExitStatus] | None = None
-        self._tasks: list[asyncio.Task[None]] = []
         self._resources = contextlib.AsyncExitStack()
 
     @property
@@ -88,24 +86,14 @@ class Lifetime(Generic[T]):
         return None if self._child is None else self._child.status
 
     @property
-    def stderr(self) -> str:
-        """Return the end of what the child wrote to stderr."""
-        return "" if self._tail is None else self._tail.text
-
-    @property
     def ending(self) -> bool:
         """Tell whether the child has exited or is to end."""
         return self.stop.done() or self.status is not None
 
     @property
-    def usable(self) -> bool:
-        """Tell whether the handshake is done and the child is not ending."""
-        return self.ready.done() and not self.ending
-
-    @property
     def state(self) -> str:
         """Return starting, ready or ending."""
-        return "ending" if self.ending else "ready" if self.usable else "starting"
+        return "ending" if self.ending else "ready" if self.ready.done() else "starting"
 
     @property
     def reason(self) -> tuple[str, bool]:
@@ -125,15 +113,15 @@ class Lifetime(Generic[T]):
             fd = -1
             if control is not None:
                 self._control, other = socket.socketpair(socket.AF_UNIX, control)
+                self._resources.callback(self._control.close)
                 self._control.setblocking(False)
                 fd = theirs.enter_context(other).fileno()
             launch = make(fd)
             if launch.stderr is None and not launch.merge:
-                self._tail, fd = StderrTail.open()
-                theirs.callback(os.close, fd)
-                launch = msgspec.structs.replace(launch, stderr=fd)
-            self._child = await procs.spawn_raw(launch)
+                launch = msgspec.structs.replace(launch, stderr=PIPE)
+            self._child = await procs.launch(launch, retention=Retention(head=0, tail=STDERR_TAIL))
         self._exited = asyncio.create_task(self._child.wait(), name="wait for a supervised child")
+        self._resources.callback(self._exited.cancel)
 
     async def handshake(self, ready: Ready[T]) -> None:
         """Wait for the handshake, at most until the child exits or is to end; raise what the handshake raises."""
@@ -141,7 +129,7 @@ class Lifetime(Generic[T]):
         assert self._exited is not None
         shaking = asyncio.ensure_future(ready(Started(self._child, self._control, self._resources)))
         try:
-            await self._first(shaking)
+            await self.over(shaking)
             if shaking.done():
                 self.ready.set_result(shaking.result())
         except (EOFError, ConnectionError):
@@ -151,84 +139,21 @@ class Lifetime(Generic[T]):
             shaking.cancel()
             await asyncio.gather(shaking, return_exceptions=True)
 
-    async def over(self) -> None:
-        """Wait until the child has exited or is to end."""
-        await self._first()
-
-    async def _first(self, *others: asyncio.Future[Any]) -> None:
+    async def over(self, *others: asyncio.Future[Any]) -> None:
+        """Wait until the child has exited or is to end, or one of ``others`` is done."""
         assert self._exited is not None
         ends: list[asyncio.Future[Any]] = [self._exited, self.stop, *others]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
 
-    def own(self, work: Coroutine[None, None, None], name: str) -> None:
-        """Run a task until the end of the child."""
-        self._tasks.append(asyncio.create_task(work, name=name))
-
-    def fail(self, error: Exception) -> None:
-        """Tell those who wait for the start that it failed."""
-        if not self.ready.done():
-            self.ready.set_exception(error)
-            self.ready.exception()  # there may be no one who waits
-
     async def close(self, grace: float) -> None:
         """End the child and release what belongs to it."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
             await self._resources.aclose()
         except Exception:
             log.exception("supervised child was not closed properly: pid %s", self.pid)
         if self._child is not None:
             await self._child.terminate(grace)
-        if self._exited is not None:
-            self._exited.cancel()
-        if self._control is not None:
-            self._control.close()
-        if self._tail is not None:
-            self._tail.close()
-
-
-class StderrTail:
-    """Read the stderr of a child, so that it never blocks on it, and keep the end; own the descriptor."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self._kept = bytearray()
-        os.set_blocking(fd, False)
-        asyncio.get_running_loop().add_reader(fd, self._read)
-
-    @classmethod
-    def open(cls) -> tuple[StderrTail, int]:
-        """Return a reader, and the descriptor for the child."""
-        ours, theirs = os.pipe2(os.O_CLOEXEC)
-        return cls(ours), theirs
-
-    @property
-    def text(self) -> str:
-        """Return what is kept."""
-        return self._kept[-STDERR_TAIL:].decode(errors="replace")
-
-    def close(self) -> None:
-        """Read what is in the pipe and close it; a descendant of the child may still hold the other end."""
-        if self._fd >= 0:
-            self._read()
-        self._close()
-
-    def _read(self) -> int:
-        try:
-            data = os.read(self._fd, STDERR_TAIL)
-        except BlockingIOError:
-            return 0
-        self._kept += data
-        if len(self._kept) > 2 * STDERR_TAIL:
-            del self._kept[:-STDERR_TAIL]
-        if not data:
-            self._close()
-        return len(data)
-
-    def _close(self) -> None:
-        if self._fd >= 0:
-            asyncio.get_running_loop().remove_reader(self._fd)
-            os.close(self._fd)
-            self._fd = -1
+            self._child.catch_up()
+            self._child.release()
+            self.stderr = b"".join([each.data async for each in self._child.output.chunks()]).decode(errors="replace")
+            await self._child.output.close()

@@ -50,22 +50,20 @@ class Framing(abc.ABC):
     def encode(self, message: bytes) -> bytes:
         """Return the bytes to send for a message."""
 
-    def _take(self, start: int, size: int) -> bytes | None:
-        """Return ``size`` bytes that follow a header of ``start`` bytes, once they are there."""
-        if size > self._limit:
-            raise self._too_large()
+    def _take(self, start: int, size: int, tail: int = 0) -> bytes | None:
+        """Return ``size`` bytes between a header and ``tail`` bytes, once all of them are there, and drop all three."""
+        self._check(size)
         end = start + size
-        return self._cut(start, end, end) if len(self._buffer) >= end else None
-
-    def _cut(self, start: int, end: int, rest: int) -> bytes:
-        """Return a part of the buffer, and drop everything before ``rest``."""
+        if len(self._buffer) < end + tail:
+            return None
         with memoryview(self._buffer) as view:
             message = bytes(view[start:end])
-        del self._buffer[:rest]
+        del self._buffer[: end + tail]
         return message
 
-    def _too_large(self) -> MessageError:
-        return MessageError(f"message is too large: more than {self._limit} bytes")
+    def _check(self, size: int) -> None:
+        if size > self._limit:
+            raise MessageError(f"message is too large: more than {self._limit} bytes")
 
 
 class LengthPrefix(Framing):
@@ -92,17 +90,14 @@ class JsonLines(Framing):
 
     def next(self) -> bytes | None:
         """Return the next complete message, None if more bytes are needed; raise ``MessageError``."""
-        while True:
-            end = self._buffer.find(b"\n", self._searched, self._limit + 1)
-            if end < 0:
-                self._searched = min(len(self._buffer), self._limit + 1)
-                if self._searched > self._limit:
-                    raise self._too_large()
-                return None
+        while (end := self._buffer.find(b"\n", self._searched, self._limit + 1)) >= 0:
             self._searched = 0
-            line = self._cut(0, end, end + 1).rstrip(b"\r")
+            line = (self._take(0, end, 1) or b"").rstrip(b"\r")
             if line:
                 return line
+        self._searched = min(len(self._buffer), self._limit + 1)
+        self._check(self._searched)
+        return None
 
     def encode(self, message: bytes) -> bytes:
         """Return the bytes to send for a message, which is one line of JSON."""
@@ -121,17 +116,15 @@ class ContentLength(Framing):
             if len(self._buffer) >= _MAX_HEADER:
                 raise MessageError(f"message header is too large: more than {_MAX_HEADER} bytes")
             return None
-        return self._take(end + len(_END_OF_HEADER), self._length(bytes(self._buffer[:end])))
+        header = bytes(self._buffer[:end])
+        found = re.search(rb"(?im)^content-length[ \t]*:[ \t]*(\d{1,15})[ \t]*\r?$", header)
+        if found is None:
+            raise MessageError(f"message header has no valid Content-Length: {header[:80]!r}")
+        return self._take(end + len(_END_OF_HEADER), int(found[1]))
 
     def encode(self, message: bytes) -> bytes:
         """Return the bytes to send for a message."""
         return b"Content-Length: %d\r\n\r\n" % len(message) + message
-
-    def _length(self, header: bytes) -> int:
-        found = re.search(rb"(?im)^content-length[ \t]*:[ \t]*(\d{1,15})[ \t]*\r?$", header)
-        if found is None:
-            raise MessageError(f"message header has no valid Content-Length: {header[:80]!r}")
-        return int(found[1])
 
 
 class MessageStream:
@@ -146,14 +139,13 @@ class MessageStream:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         framing: Framing,
-        *,
-        source: asyncio.StreamWriter | None = None,
+        source: asyncio.BaseTransport | None = None,
     ) -> None:
         self._reader = reader
         self._writer = writer
         self._framing = framing
         self._sending = asyncio.Lock()
-        # Closes the reading side, if that is a descriptor of its own.
+        # The reading side, if that is a descriptor of its own.
         self._source = source
 
     @classmethod
@@ -171,10 +163,7 @@ class MessageStream:
         source, _ = await loop.connect_read_pipe(lambda: reading, os.fdopen(read_fd, "rb", 0))
         writing = asyncio.StreamReaderProtocol(asyncio.StreamReader())
         target, _ = await loop.connect_write_pipe(lambda: writing, os.fdopen(write_fd, "wb", 0))
-        writer = asyncio.StreamWriter(target, writing, None, loop)
-        # A stream writer closes any transport and waits for that; the reader has no such method.
-        closer = asyncio.StreamWriter(source, reading, None, loop)  # type: ignore[arg-type]
-        return cls(reader, writer, framing, source=closer)
+        return cls(reader, asyncio.StreamWriter(target, writing, None, loop), framing, source)
 
     async def send(self, message: bytes) -> None:
         """Send a message, and wait while the peer does not read; raise ``ConnectionError`` if it has closed."""
@@ -211,9 +200,8 @@ class MessageStream:
             self._writer.transport.abort()
         if self._source is not None:
             self._source.close()
-        for each in filter(None, (self._writer, self._source)):
-            with contextlib.suppress(OSError):  # the peer had closed first
-                await each.wait_closed()
+        with contextlib.suppress(OSError):  # the peer had closed first
+            await self._writer.wait_closed()
 
 
 class PacketSocket:
@@ -223,44 +211,27 @@ class PacketSocket:
         sock.setblocking(False)
         self._sock = sock
 
-    @classmethod
-    def pair(cls) -> tuple[PacketSocket, socket.socket]:
-        """Return our end and the peer's, which stays blocking."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        return cls(ours), theirs
-
     def send(self, message: bytes, fds: Sequence[int] = ()) -> None:
         """Send a message and copies of descriptors; raise ``BlockingIOError`` if the peer does not read."""
         socket.send_fds(self._sock, [message], fds)
 
-    async def receive(self, limit: int = 512) -> bytes:
-        """Return the next message, empty once the peer has closed; a larger message is cut off at ``limit`` bytes."""
+    async def receive(self) -> bytes:
+        """Return the next message, empty once the peer has closed; a larger message is cut off at 512 bytes."""
         while True:
             try:
-                return self._sock.recv(limit)
+                return self._sock.recv(512)
             except BlockingIOError:
-                await _readable(self._sock)
+                await self._readable()
 
     def close(self) -> None:
         """Close our end."""
         self._sock.close()
 
-
-async def _readable(sock: socket.socket) -> None:
-    """Wait until there is something to read.
-
-    ``loop.sock_recv`` would take the message off the socket and lose it if its caller is cancelled in the same turn.
-    """
-    loop = asyncio.get_running_loop()
-    ready: asyncio.Future[None] = loop.create_future()
-    fd = sock.fileno()
-    loop.add_reader(fd, _set, ready)
-    try:
-        await ready
-    finally:
-        loop.remove_reader(fd)
-
-
-def _set(ready: asyncio.Future[None]) -> None:
-    if not ready.done():
-        ready.set_result(None)
+    async def _readable(self) -> None:
+        # ``loop.sock_recv`` would take the message off the socket, and lose it if its caller is cancelled in that turn.
+        loop, fd, ready = asyncio.get_running_loop(), self._sock.fileno(), asyncio.Event()
+        loop.add_reader(fd, ready.set)
+        try:
+            await ready.wait()
+        finally:
+            loop.remove_reader(fd)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import functools
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
@@ -14,10 +15,6 @@ from typing import Generic, TypeVar
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-
-def _always(_: object) -> bool:
-    return True
 
 
 class Pool(Generic[T]):
@@ -33,8 +30,8 @@ class Pool(Generic[T]):
         name: str,
         create: Callable[[], Awaitable[Sequence[T]]],
         retire: Callable[[T], Awaitable[None]],
+        alive: Callable[[T], bool],
         *,
-        alive: Callable[[T], bool] = _always,
         keep: int = 1,
         delay: float = 0.0,
     ) -> None:
@@ -46,7 +43,7 @@ class Pool(Generic[T]):
         self._delay = delay
         self._ready: collections.deque[T] = collections.deque()
         self._generation = 0
-        self._creation: asyncio.Task[int] | None = None
+        self._creation: asyncio.Future[Sequence[T]] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._retiring: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -74,13 +71,6 @@ class Pool(Generic[T]):
         """Have items made in the background, now, if fewer than ``keep`` are ready."""
         if self._is_short():
             self._start_creation()
-
-    def discard(self, item: T) -> None:
-        """Retire an item that is ready, for example because it has died, and have it replaced."""
-        if item in self._ready:
-            self._ready.remove(item)
-            self._retire_soon(item)
-            self.prepare()
 
     def renew(self) -> None:
         """Begin a new generation: retire what was made, and what is being made, before now."""
@@ -116,31 +106,27 @@ class Pool(Generic[T]):
         if self._timer is None and self._is_short():
             self._timer = asyncio.get_running_loop().call_later(self._delay, self._start_creation)
 
-    def _start_creation(self) -> asyncio.Task[int]:
-        """Return the task that creates items now, a new one if there is none."""
+    def _start_creation(self) -> asyncio.Future[Sequence[T]]:
+        """Return the creation that runs now, a new one if there is none."""
         self._cancel_timer()
         if self._creation is None:
-            self._creation = asyncio.create_task(self._make(), name=f"create {self._name}")
-            self._creation.add_done_callback(self._created)
+            self._creation = asyncio.ensure_future(self._create())
+            self._creation.add_done_callback(functools.partial(self._created, self._generation))
         return self._creation
 
-    async def _make(self) -> int:
-        """Create items; return how many."""
-        generation = self._generation
-        items = await self._create()
+    def _created(self, generation: int, creation: asyncio.Future[Sequence[T]]) -> None:
+        self._creation = None
+        try:
+            items = creation.result()
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - raised in ``take``
+            log.warning("%s cannot be prepared: %s", self._name, str(error) or type(error).__name__)
+            return
         for item in items:
             if generation == self._generation:
                 self._ready.append(item)
             else:
                 self._retire_soon(item)
-        return len(items)
-
-    def _created(self, creation: asyncio.Task[int]) -> None:
-        self._creation = None
-        error = None if creation.cancelled() else creation.exception()
-        if error is not None:
-            log.warning("%s cannot be prepared: %s", self._name, str(error) or type(error).__name__)
-        elif not creation.cancelled() and creation.result():
+        if items:
             self._prepare_later()
 
     def _retire_soon(self, item: T) -> None:

@@ -25,7 +25,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Generic, TypeVar
 
 import msgspec
@@ -34,7 +34,7 @@ from toolbox.errors import Unavailable
 from toolbox.host.child import ExitStatus
 from toolbox.host.launch import Launch
 from toolbox.host.procs import Procs
-from toolbox.runs.lifetime import CLOSED, FAILED, FAULTS, IDLE, MEMORY, STOPPED, Lifetime, Ready, Started
+from toolbox.runs.lifetime import FAILED, FAULTS, Lifetime, Ready, Started
 
 __all__ = ["ChildEnd", "ChildState", "ChildUnavailable", "Policy", "Started", "SupervisedChild"]
 
@@ -93,8 +93,7 @@ class SupervisedChild(Generic[T]):
 
     ``launch`` is called for each start with the descriptor of the child's end of the control channel, which is a
     socket pair of the type ``control``; without one it gets -1. ``ready`` returns once the child can be used.
-    ``memory_short`` is awaited while the child runs; when it returns the child is ended. ``on_end`` is called after
-    each end, also of a start that failed.
+    ``on_end`` is called after each end, also of a start that failed.
     """
 
     def __init__(
@@ -106,7 +105,6 @@ class SupervisedChild(Generic[T]):
         *,
         control: socket.SocketKind | None = None,
         policy: Policy | None = None,
-        memory_short: Callable[[], Awaitable[object]] | None = None,
         on_end: Callable[[ChildEnd], None] | None = None,
     ) -> None:
         self.name = name
@@ -115,22 +113,21 @@ class SupervisedChild(Generic[T]):
         self._ready = ready
         self._control = control
         self._policy = policy or Policy()
-        self._memory_short = memory_short
         self._on_end = on_end
         self._life: Lifetime[T] | None = None
         self._starts = 0
         self._failures = 0
         self._last_error = ""
         self._not_before = 0.0
-        self._restart: asyncio.TimerHandle | None = None
-        self._idle: asyncio.TimerHandle | None = None
+        # Ends an idle child, or starts one again: there is never a reason for both.
+        self._timer: asyncio.TimerHandle | None = None
         self._users = 0
         self._closed = False
 
     @property
     def session(self) -> T | None:
         """Return what ``ready`` returned, None unless the child can be used now."""
-        return self._life.ready.result() if self._life is not None and self._life.usable else None
+        return self._life.ready.result() if self._life is not None and self._life.state == "ready" else None
 
     @property
     def state(self) -> ChildState:
@@ -147,7 +144,7 @@ class SupervisedChild(Generic[T]):
         Concurrent callers wait for the same start, which continues if they are cancelled.
         """
         while self._life is not None and self._life.ending:
-            await self._life.ended.wait()
+            await self.wait()
         life = self._life or self._begin()
         return await asyncio.shield(life.ready)
 
@@ -161,23 +158,25 @@ class SupervisedChild(Generic[T]):
     def hold(self) -> Iterator[None]:
         """Do not take the child for idle meanwhile."""
         self._users += 1
-        self._disarm()
         try:
             yield
         finally:
             self._users -= 1
-            self._arm()
+            self._watch_idle()
 
-    def end(self, reason: str = STOPPED, *, cool_down: bool = False) -> None:
-        """Have the child end and not be started again by itself, with ``cool_down`` not by ``start`` either."""
-        self._cancel_restart()
+    def end(self, reason: str = "stopped", *, cool_down: bool = False) -> None:
+        """Have the child end and not be started again by itself.
+
+        With ``cool_down``, for example because memory is short, it may be, but not before the cool-down is over.
+        """
+        self._cancel_timer()
         if self._life is not None and not self._life.stop.done():
             self._life.stop.set_result((reason, cool_down))
 
     async def wait(self) -> None:
         """Wait until the child has ended; return at once if it does not run."""
         if self._life is not None:
-            await self._life.ended.wait()
+            await asyncio.wait([self._life.task])
 
     async def stop(self) -> None:
         """End the child and wait for that."""
@@ -187,7 +186,7 @@ class SupervisedChild(Generic[T]):
     async def close(self) -> None:
         """End the child for good."""
         self._closed = True
-        self.end(CLOSED)
+        self.end("closed")
         await self.wait()
 
     def _begin(self) -> Lifetime[T]:
@@ -196,7 +195,7 @@ class SupervisedChild(Generic[T]):
             raise ChildUnavailable(f"{self.name} is closed")
         if wait > 0:
             raise ChildUnavailable(f"{self.name} is not started again before {wait:.1f} s: {self._last_error}")
-        self._cancel_restart()
+        self._cancel_timer()
         self._starts += 1
         life = self._life = Lifetime()
         life.task = asyncio.create_task(self._run(life), name=f"supervise {self.name}")
@@ -209,28 +208,19 @@ class SupervisedChild(Generic[T]):
             await life.spawn(self._procs, self._launch, self._control)
             async with asyncio.timeout(self._policy.start_seconds):
                 await life.handshake(self._ready)
-            if life.usable:
-                self._became_ready(life)
+            if life.state == "ready":
+                log.info("%s is ready", self.name, extra={"pid": life.pid, "seconds": round(life.age, 3)})
+                self._watch_idle()
             await life.over()
         except Exception as caught:  # noqa: BLE001 - whatever a handshake raises, the start has failed
             error = caught
         finally:
-            self._disarm()
+            self._cancel_timer()
             status = life.status
             try:
                 await life.close(self._policy.grace_seconds)
             finally:
                 self._ended(life, status, error)
-
-    def _became_ready(self, life: Lifetime[T]) -> None:
-        log.info("%s is ready", self.name, extra={"pid": life.pid, "seconds": round(life.age, 3)})
-        if self._memory_short is not None:
-            life.own(self._watch_memory(self._memory_short), f"watch memory for {self.name}")
-        self._arm()
-
-    async def _watch_memory(self, short: Callable[[], Awaitable[object]]) -> None:
-        await short()
-        self.end(MEMORY, cool_down=True)
 
     def _ended(self, life: Lifetime[T], status: ExitStatus | None, error: Exception | None) -> None:
         reason, cool_down = life.reason
@@ -246,24 +236,18 @@ class SupervisedChild(Generic[T]):
         else:
             log.info("%s ended", self.name, extra={"reason": reason, "uptime": round(end.uptime, 3), "pid": life.pid})
         failure = f"failed to start: {self._last_error}" if reason == FAILED else f"was ended while starting: {reason}"
-        life.fail(ChildUnavailable(f"{self.name} {failure}", end.stderr))
+        if not life.ready.done():
+            life.ready.set_exception(ChildUnavailable(f"{self.name} {failure}", end.stderr))
+            life.ready.exception()  # no caller may wait for it
         self._life = None
-        life.ended.set()
         if self._on_end is not None:
             self._on_end(end)
-        if self._policy.restart and not self._closed and reason in (*FAULTS, MEMORY):
-            self._restart = asyncio.get_running_loop().call_later(delay, self._start_again)
+        if self._policy.restart and not self._closed and (reason in FAULTS or cool_down):
+            self._timer = asyncio.get_running_loop().call_later(delay, self._start_again)
 
     def _start_again(self) -> None:
-        self._restart = None
-        if self._life is None:
-            self._not_before = 0.0  # a timer may fire a clock tick early
-            self._begin()
-
-    def _cancel_restart(self) -> None:
-        if self._restart is not None:
-            self._restart.cancel()
-            self._restart = None
+        self._not_before = 0.0  # a timer may fire a clock tick early
+        self._begin()
 
     def _delay(self, end: ChildEnd, cool_down: bool) -> float:
         """Count a failure; return for how long the child is not started again."""
@@ -277,15 +261,20 @@ class SupervisedChild(Generic[T]):
         # The exponent is bounded because a float overflows at 2 ** 1024.
         return min(policy.backoff_seconds * 2.0 ** min(self._failures - 2, 64), policy.cool_down_seconds)
 
-    def _arm(self) -> None:
-        self._disarm()
-        if self._policy.idle_seconds is not None and not self._users and self._life and self._life.usable:
-            self._idle = asyncio.get_running_loop().call_later(self._policy.idle_seconds, self.end, IDLE)
+    def _watch_idle(self) -> None:
+        """Begin to count the idle time."""
+        if self._policy.idle_seconds is not None and self.session is not None:
+            self._cancel_timer()
+            self._timer = asyncio.get_running_loop().call_later(self._policy.idle_seconds, self._end_idle)
 
-    def _disarm(self) -> None:
-        if self._idle is not None:
-            self._idle.cancel()
-            self._idle = None
+    def _end_idle(self) -> None:
+        # The end of its use begins to count again.
+        if not self._users:
+            self.end("idle")
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 def _describe(end: ChildEnd, own: ExitStatus | None, error: Exception | None, limit: float) -> str:

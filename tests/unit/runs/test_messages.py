@@ -181,7 +181,8 @@ async def test_close_does_not_wait_for_a_peer_that_never_reads() -> None:
 
 
 async def test_packets_carry_descriptors_and_a_cancelled_receive_loses_nothing() -> None:
-    packets, theirs = PacketSocket.pair()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    packets = PacketSocket(ours)
     receiving = asyncio.create_task(packets.receive())
     await asyncio.sleep(0)
     theirs.send(b"ready")

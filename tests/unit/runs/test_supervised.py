@@ -227,14 +227,24 @@ async def test_idle_child_is_ended_and_one_in_use_is_not(supervision: Supervisio
 
 
 async def test_memory_pressure_ends_the_child_and_starts_the_cool_down(supervision: Supervision) -> None:
-    short = asyncio.Event()
-    child = supervision.make(memory_short=short.wait, policy={"cool_down_seconds": 1000.0})
+    child = supervision.make(policy={"cool_down_seconds": 1000.0})
     await child.start()
-    short.set()
+    child.end("memory is short", cool_down=True)
     await child.wait()
     assert (await supervision.ends.get()).reason == "memory is short"
     with pytest.raises(ChildUnavailable, match=r"not started again before .* s: memory is short"):
         await child.start()
+
+
+async def test_child_that_restarts_by_itself_does_so_after_the_cool_down(supervision: Supervision) -> None:
+    child = supervision.make(policy={"restart": True, "cool_down_seconds": 0.05})
+    await child.start()
+    child.end("memory is short", cool_down=True)
+    await child.wait()
+    assert child.state.state == "waiting"
+    while child.state.starts < 2:
+        await asyncio.sleep(0)
+    assert await child.start()
 
 
 async def test_close_during_a_start_answers_those_who_wait_and_leaves_nothing(supervision: Supervision) -> None:
@@ -344,7 +354,7 @@ class Numbers:
             control.send(b"next")
             return [int(await control.receive())]
 
-        pool = Pool("number", create, self._retire)
+        pool = Pool("number", create, self._retire, lambda _: True)
         started.on_end(pool.close)
         return pool
 

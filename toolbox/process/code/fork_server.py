@@ -12,6 +12,7 @@ import contextlib
 import functools
 import json
 import logging
+import operator
 import os
 import re
 import socket
@@ -71,7 +72,7 @@ class Worker:
     async def exit_status(self) -> int | None:
         """Wait for the exit status, which the worker sends before the kernel has freed its memory; None if it died."""
         try:
-            message = await self._channel.receive(16)
+            message = await self._channel.receive()
         except OSError:
             return None
         finally:
@@ -91,7 +92,8 @@ class _WorkerEnds:
 
     def __init__(self) -> None:
         self._output, output = os.pipe2(os.O_CLOEXEC)
-        self._channel, self._theirs = PacketSocket.pair()
+        channel, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._channel = PacketSocket(channel)
         os.set_blocking(self._output, False)
         self.theirs = (output, self._theirs.fileno())
         self._adopted = False
@@ -116,16 +118,15 @@ class _WorkerEnds:
 class ForkServer:
     """An interpreter that forks, and the pool of its workers."""
 
-    def __init__(self, procs: Procs, launch: Launch, retention: Retention) -> None:
+    def __init__(self, procs: Procs, python: str, env: Mapping[str, str], cwd: str, retention: Retention) -> None:
         self._procs = procs
         self._retention = retention
+
+        def launch(fd: int) -> Launch:
+            return Launch([python, "-u", START, "--serve", str(fd)], env, cwd, pass_fds=(fd,))
+
         self.child: SupervisedChild[Pool[Worker]] = SupervisedChild(
-            f"fork server {launch.argv[0]!s}",
-            procs,
-            functools.partial(_with_control, launch),
-            self._ready,
-            control=socket.SOCK_SEQPACKET,
-            policy=POLICY,
+            f"fork server {python}", procs, launch, self._ready, control=socket.SOCK_SEQPACKET, policy=POLICY
         )
 
     async def take(self) -> Worker | None:
@@ -142,7 +143,8 @@ class ForkServer:
         if await control.receive() != b"ready":
             raise EOFError("exited while importing packages")
         create = functools.partial(self._fork, control)
-        pool = Pool("worker", create, Worker.dismiss, alive=_is_running, keep=KEEP, delay=AFTER_SECONDS)
+        alive = operator.attrgetter("process.running")
+        pool = Pool("worker", create, Worker.dismiss, alive, keep=KEEP, delay=AFTER_SECONDS)
         started.on_end(pool.close)
         return pool
 
@@ -191,8 +193,7 @@ class ForkServerPool:
         key = (python, tuple(sorted((name, value) for name, value in base.items() if _EARLY.match(name))))
         server = self._servers.pop(key, None)
         if server is None:
-            launch = Launch([python, "-u", START, "--serve"], base, self._workdir)
-            server = ForkServer(self._procs, launch, self._retention)
+            server = ForkServer(self._procs, python, base, self._workdir, self._retention)
         self._servers[key] = server
         worker = await server.take()
         if worker is None:
@@ -226,14 +227,6 @@ class ForkServerPool:
             workers.prepare()
         while len(self._servers) > MAX_SERVERS:
             await self._servers.pop(next(iter(self._servers))).child.close()
-
-
-def _with_control(launch: Launch, fd: int) -> Launch:
-    return Launch([*launch.argv, str(fd)], launch.env, launch.cwd, pass_fds=(fd,))
-
-
-def _is_running(worker: Worker) -> bool:
-    return worker.process.running
 
 
 def _is_early(name: str, before: str | None, now: str) -> bool:
