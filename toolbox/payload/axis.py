@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 DAY = 86400.0
+EPOCH = dt.datetime(1970, 1, 1)
 
 
 def of(axes: "Any", name: str) -> "Any":
@@ -48,10 +49,14 @@ def scale(axes: "Any", which: "Any", ticks: "Sequence[float]", labels: "Sequence
     found = text(which.get_scale())
     if found != "linear" or not ticks:
         return found
-    fixed = type(which.get_major_formatter()).__name__ in ("FixedFormatter", "FuncFormatter")
     named = any(label not in (str(place), "") for place, label in enumerate(labels))
     counted = all(abs(tick - place) < 1e-9 for place, tick in enumerate(ticks))
-    return "categorical" if fixed and named and counted else found
+    return "categorical" if is_labelled(which) and named and counted else found
+
+
+def is_labelled(which: "Any") -> bool:
+    """Tell whether the user wrote the labels of the ticks."""
+    return type(which.get_major_formatter()).__name__ in ("FixedFormatter", "FuncFormatter")
 
 
 def _converter(which: "Any") -> "Any":
@@ -91,16 +96,11 @@ def plain(axes: "Any", which: "Any", values: "Any") -> "List[Optional[float]]":
         pandas = importlib.import_module("pandas")
         return [_period(pandas, each, frequency) for each in values]
     if is_date(axes, which):
-        from matplotlib import dates
-
-        return [None if found is None else round(found, 6) for found in _seconds(dates, values)]
+        dates = importlib.import_module("matplotlib.dates")
+        start = float(dates.date2num(EPOCH))
+        found = [number(each) for each in values]
+        return [None if each is None else round((each - start) * DAY, 6) for each in found]
     return [number(each) for each in values]
-
-
-def _seconds(dates: "Any", values: "Any") -> "List[Optional[float]]":
-    start = float(dates.date2num(dt.datetime(1970, 1, 1)))
-    found = [number(each) for each in values]
-    return [None if each is None else (each - start) * DAY for each in found]
 
 
 def _period(pandas: "Any", value: "Any", frequency: "Any") -> "Optional[float]":
@@ -114,8 +114,7 @@ def _period(pandas: "Any", value: "Any", frequency: "Any") -> "Optional[float]":
 
 def iso(seconds: float) -> str:
     """Return a time as ISO 8601."""
-    moment = dt.datetime(1970, 1, 1) + dt.timedelta(seconds=seconds)
-    return moment.isoformat()
+    return (EPOCH + dt.timedelta(seconds=seconds)).isoformat()
 
 
 def name_of(axes: "Any", which: "Any", place: float) -> str:
@@ -136,7 +135,7 @@ def _day(moment: str) -> str:
 
 def _nearest(which: "Any", place: float) -> "Optional[str]":
     """Return the label of the tick nearest to a place if the user wrote the labels."""
-    if type(which.get_major_formatter()).__name__ not in ("FixedFormatter", "FuncFormatter"):
+    if not is_labelled(which):
         return None
     labelled = [
         (abs(float(tick) - place), text(label.get_text()))

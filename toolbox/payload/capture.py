@@ -5,6 +5,7 @@ figure that cannot be read is reported without its data.
 """
 
 import atexit
+import contextlib
 import functools
 import logging
 import os
@@ -16,7 +17,7 @@ from . import sink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, List
+    from typing import Any, Callable, Iterator, List
 
 # Reported figures: each is reported once, and again only after it changed.
 _reported: "Any" = weakref.WeakSet()
@@ -40,10 +41,8 @@ def _recording(original: "Callable[..., Any]", record: "Callable[..., None]") ->
     @functools.wraps(original)
     def wrapper(*args: "Any", **kwargs: "Any") -> "Any":
         result = original(*args, **kwargs)
-        try:
+        with contextlib.suppress(Exception):  # figures are read without this record
             record(result, *args, **kwargs)
-        except Exception:  # figures are read without this record
-            return result
         return result
 
     return wrapper
@@ -51,11 +50,7 @@ def _recording(original: "Callable[..., Any]", record: "Callable[..., None]") ->
 
 def figure_loaded(module: "Any") -> None:
     """Have ``fig.show()`` report the figure."""
-
-    def show(self: "Any", *args: "Any", **kwargs: "Any") -> None:
-        report(self)
-
-    module.Figure.show = functools.wraps(module.Figure.show)(show)
+    module.Figure.show = functools.wraps(module.Figure.show)(lambda self, *args, **kwargs: report(self))
 
 
 def pyplot_loaded(module: "Any") -> None:
@@ -104,20 +99,18 @@ def report(figure: "Any") -> None:
         return
 
 
-class _quiet:  # noqa: N801 - used like a function
+@contextlib.contextmanager
+def _quiet() -> "Iterator[None]":
     """Keep warnings and matplotlib's log out of the program's output."""
-
-    def __enter__(self) -> None:
-        self._caught = warnings.catch_warnings()
-        self._caught.__enter__()
+    log = logging.getLogger("matplotlib")
+    level = log.level
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        self._log = logging.getLogger("matplotlib")
-        self._level = self._log.level
-        self._log.setLevel(logging.CRITICAL + 1)
-
-    def __exit__(self, *error: "Any") -> None:
-        self._log.setLevel(self._level)
-        self._caught.__exit__(*error)
+        log.setLevel(logging.CRITICAL + 1)
+        try:
+            yield
+        finally:
+            log.setLevel(level)
 
 
 def plotly_loaded(module: "Any") -> None:

@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import itertools
 import os
 import sys
 
@@ -9,7 +10,7 @@ from .run import INTERRUPTED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, List, NoReturn, Set
+    from typing import Any, Callable, Dict, List, NoReturn
 
 # Placed in ``sys.modules`` behind the modules that were imported before the program.
 MARK = "toolbox_payload.shared"
@@ -17,12 +18,12 @@ MARK = "toolbox_payload.shared"
 c_library: "List[Any]" = []
 
 
-def finish(status: int, shared: "Set[str]", channel: "Any" = None) -> "NoReturn":
+def finish(status: int, channel: "Any" = None) -> "NoReturn":
     """Wait for threads, call the exit handlers, drop the program's objects, exit.
 
     The status is sent on ``channel`` just before, because the kernel needs milliseconds to free so much memory.
     """
-    for step in (_join_threads, atexit._run_exitfuncs, flush, lambda: _drop_objects(shared), flush, _flush_c):
+    for step in (_join_threads, atexit._run_exitfuncs, flush, _drop_objects, flush, _flush_c):
         _try(step)
     if status == INTERRUPTED:
         die_of_interrupt()
@@ -32,11 +33,7 @@ def finish(status: int, shared: "Set[str]", channel: "Any" = None) -> "NoReturn"
 
 
 def _send_status(channel: "Any", status: int) -> None:
-    for fd in (1, 2):
-        try:
-            os.close(fd)
-        except OSError:
-            continue
+    os.closerange(1, 3)
     channel.send(b"%d" % status)
 
 
@@ -62,32 +59,27 @@ def flush() -> None:
             stream.flush()
 
 
-def _drop_objects(shared: "Set[str]") -> None:
+def _drop_objects() -> None:
     """Drop modules and variables of the program, so that files are closed and destructors run."""
     names: Dict[str, Any] = sys.modules["__main__"].__dict__
     # Names with an underscore first, as the interpreter does.
     for hidden in (True, False):
         for name in [name for name in names if name != "__builtins__" and name.startswith("_") == hidden]:
             names[name] = None
-    for name in _program_modules(shared):
+    for name in _program_modules():
         sys.modules.pop(name, None)
     gc.collect()
 
 
-def _program_modules(shared: "Set[str]") -> "List[str]":
-    """Return the names of the program's modules: the newest, down to the mark.
+def _program_modules() -> "List[str]":
+    """Return the names of the program's modules: the newest, down to the mark; none in a fresh interpreter.
 
     Reading all names would take longer than a small program: each read writes a reference count, which copies a page
     shared with the server.
     """
-    if MARK not in sys.modules or sys.version_info < (3, 8):
-        return [name for name in sys.modules if name not in shared]
-    found = []
-    for name in reversed(sys.modules):
-        if name == MARK:
-            break
-        found.append(name)
-    return found
+    if MARK not in sys.modules:
+        return []
+    return list(itertools.takewhile(lambda name: name != MARK, reversed(sys.modules)))
 
 
 def _flush_c() -> None:

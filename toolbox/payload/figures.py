@@ -21,9 +21,14 @@ def read(figure: "Any") -> "Dict[str, Any]":
     png = _picture(figure)
     chart: Dict[str, Any] = {"type": "unknown", "title": _title(figure), "elements": []}
     try:
-        chart = _chart(figure)
+        charts = [_read_axes(axes) for axes in figure.axes if _has_data(axes)]
+        if len(charts) == 1:
+            charts[0]["title"] = charts[0]["title"] or chart["title"]
+            chart = charts[0]
+        elif charts:
+            chart.update(type="composite_chart", elements=charts)
     except Exception:
-        chart["elements"] = []
+        pass
     return {sink.CHART: chart, sink.PNG: png} if png else {sink.CHART: chart}
 
 
@@ -44,29 +49,18 @@ def _title(figure: "Any") -> str:
     return text(title.get_text()) if title is not None else ""
 
 
-def _chart(figure: "Any") -> "Dict[str, Any]":
-    charts = [read_axes(axes) for axes in figure.axes if _has_data(axes)]
-    if not charts:
-        return {"type": "unknown", "title": _title(figure), "elements": []}
-    if len(charts) == 1:
-        charts[0]["title"] = charts[0]["title"] or _title(figure)
-        return charts[0]
-    return {"type": "composite_chart", "title": _title(figure), "elements": charts}
-
-
 def _has_data(axes: "Any") -> bool:
     if axes.get_label() == "<colorbar>" or getattr(axes, "_colorbar", None) is not None:
         return False
     return bool(axes.has_data() or axes.get_images() or axes in records.pies)
 
 
-def read_axes(axes: "Any") -> "Dict[str, Any]":
+def _read_axes(axes: "Any") -> "Dict[str, Any]":
     """Return the chart of one pair of axes."""
-    kind, elements, vertical = "unknown", [], True
     try:
         kind, elements, vertical = _classify(axes)
     except Exception:
-        elements = []
+        kind, elements, vertical = "unknown", [], True
     chart: Dict[str, Any] = {"type": kind, "title": _axes_title(axes)}
     if kind != "pie":
         first, second = ("x", "y") if vertical else ("y", "x")

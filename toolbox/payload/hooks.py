@@ -42,10 +42,6 @@ class Loader:
     def __getattr__(self, name: str) -> "Any":
         return getattr(self._loader, name)
 
-    def create_module(self, spec: "Any") -> "Any":
-        """Create the module with the wrapped loader."""
-        return self._loader.create_module(spec)
-
     def exec_module(self, module: "ModuleType") -> None:
         """Execute the module, then patch it."""
         spec: Any = module.__spec__
@@ -64,22 +60,7 @@ def patch(module: "ModuleType") -> None:
         return
 
 
-def install(fd: int) -> None:
-    """Watch imports from now on; charts go to ``fd``."""
-    from . import sink
-
-    sink.open_on(fd)
-    watch()
-
-
 def watch() -> None:
     """Watch imports; figures are drawn without a screen."""
     os.environ.setdefault("MPLBACKEND", "Agg")
     sys.meta_path.insert(0, Finder())
-
-
-def forked() -> None:
-    """Report charts of this process, a new worker, instead of the fork server's."""
-    capture: Any = sys.modules.get("toolbox_payload.capture")
-    if capture is not None:
-        capture.forked()

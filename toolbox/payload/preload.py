@@ -32,7 +32,6 @@ class State:
         # A module in the working directory shadows a library in a fresh interpreter, but not one imported already.
         self.shadowable = loaded - {name.partition(".")[0] for name in startup} - {"toolbox_payload"}
         sys.modules[MARK] = type(sys)(MARK)
-        self.modules = set(sys.modules)
         self.watched = [(path, _stamp(path)) for path in sorted(set(_watched()))]
 
     def refusal(self) -> bytes:
@@ -110,8 +109,6 @@ def _load_heavy(start_again: "List[str]") -> None:
 
 def _draw() -> None:
     """Draw once, which loads the fonts and the PNG writer; the figure is dropped."""
-    import io
-
     try:
         figure_module = importlib.import_module("matplotlib.figure")
         agg = importlib.import_module("matplotlib.backends.backend_agg")
@@ -121,7 +118,6 @@ def _draw() -> None:
         axes.plot([0, 1], [0, 1], label="a")
         axes.set_title("a")
         axes.legend()
-        figure.savefig(io.BytesIO(), format="png", bbox_inches="tight")
         importlib.import_module("toolbox_payload.figures").read(figure)
     except Exception:
         return

@@ -19,25 +19,21 @@ _HERE = __file__.rpartition("/")[0] + "/"
 
 def main(argv: "List[str]") -> None:
     """Run the program in descriptor ``argv[0]``, with rich output written to descriptor ``argv[1]``."""
-    from . import hooks
+    from . import hooks, sink
 
-    code = read(int(argv[0]))
+    with open(int(argv[0]), "rb") as file:
+        code = file.read().decode("utf-8", "surrogatepass")
     output = int(argv[1])
     os.set_inheritable(output, False)
-    hooks.install(output)
+    sink.open_on(output)
+    hooks.watch()
     status = execute(code, argv[2:])
     if status == INTERRUPTED:
         from . import end
 
-        end.finish(status, set(sys.modules))
+        end.finish(status)
     if status:
         sys.exit(status)
-
-
-def read(fd: int) -> str:
-    """Return the text of a file descriptor, and close it."""
-    with open(fd, "rb") as file:
-        return file.read().decode("utf-8", "surrogatepass")
 
 
 def execute(text: str, arguments: "Sequence[str]") -> int:

@@ -31,15 +31,10 @@ def lines(axes: "Any") -> "List[Series]":
     for line in axes.get_lines():
         if id(line) in helpers or line.get_transform() != axes.transData or not len(line.get_xdata(orig=False)):
             continue
-        if type(line).__name__ == "AxLine" or type(line).__name__ == "_AxLine":
-            continue
-        found.append((_line_label(axes, line), _pairs(axes, *_coordinates(line))))
+        if type(line).__name__ not in ("AxLine", "_AxLine"):
+            points = _pairs(axes, line.get_xdata(orig=False), line.get_ydata(orig=False))
+            found.append((_line_label(axes, line), points))
     return found
-
-
-def _coordinates(line: "Any") -> "Tuple[Any, Any]":
-    x, y = line.get_xdata(orig=False), line.get_ydata(orig=False)
-    return _filled(x), _filled(y)
 
 
 def _filled(values: "Any") -> "Any":
@@ -49,7 +44,7 @@ def _filled(values: "Any") -> "Any":
 
 
 def _pairs(axes: "Any", x: "Any", y: "Any") -> "List[List[float]]":
-    xs, ys = axis.plain(axes, axes.xaxis, x), axis.plain(axes, axes.yaxis, y)
+    xs, ys = axis.plain(axes, axes.xaxis, _filled(x)), axis.plain(axes, axes.yaxis, _filled(y))
     return [[first, second] for first, second in zip(xs, ys) if first is not None and second is not None]
 
 
@@ -109,7 +104,7 @@ def scatters(axes: "Any") -> "List[Series]":
         if type(item).__name__ != "PathCollection" or not len(item.get_offsets()) or not _is_placed(axes, item):
             continue
         offsets = item.get_offsets()
-        found.append((plain_label(item.get_label()), _pairs(axes, _filled(offsets[:, 0]), _filled(offsets[:, 1]))))
+        found.append((plain_label(item.get_label()), _pairs(axes, offsets[:, 0], offsets[:, 1])))
     return found
 
 
@@ -153,8 +148,7 @@ def _place(axes: "Any", upright: bool, span: "Tuple[float, float]") -> str:
 def _are_bins(axes: "Any", upright: bool, spans: "List[Tuple[float, float]]") -> bool:
     """Tell whether bars are those of a histogram: each begins where the one before ends, and not around integers."""
     which = axis.of(axes, "x" if upright else "y")
-    fixed = type(which.get_major_formatter()).__name__ in ("FixedFormatter", "FuncFormatter")
-    if len(spans) < 2 or fixed or axis.categories(which) is not None or axis.is_date(axes, which):
+    if len(spans) < 2 or axis.is_labelled(which) or axis.categories(which) is not None or axis.is_date(axes, which):
         return False
     width = abs(spans[0][1] - spans[0][0]) or 1.0
     touching = all(abs(left[1] - right[0]) < 1e-6 * width for left, right in zip(spans, spans[1:]))

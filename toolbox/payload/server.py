@@ -90,9 +90,8 @@ def _fork(fds: "List[int]") -> "Tuple[Optional[int], bytes]":
     if number is None:
         os.close(theirs)
         os.waitpid(intermediate, 0)
-        pids = _read_all(ours)
-        os.close(ours)
-        return None, pids
+        with open(ours, "rb") as file:
+            return None, file.read()
     os.setsid()
     os.dup2(fds[2 * number], 1)
     os.dup2(fds[2 * number], 2)
@@ -100,15 +99,6 @@ def _fork(fds: "List[int]") -> "Tuple[Optional[int], bytes]":
     for fd in (ours, theirs, *(fd for place, fd in enumerate(fds) if place != 2 * number + 1)):
         os.close(fd)
     return number, b""
-
-
-def _read_all(fd: int) -> bytes:
-    parts: List[bytes] = []
-    while True:
-        part = os.read(fd, 512)
-        if not part:
-            return b"".join(parts)
-        parts.append(part)
 
 
 def _fork_workers(count: int) -> int:

@@ -48,7 +48,6 @@ def _write(line: bytes) -> bool:
     if (status.st_dev, status.st_ino) != _state["identity"]:
         return False
     _state["left"] -= len(line)
-    parts: "List[bytes]" = [line]
-    while parts[0]:
-        parts[0] = parts[0][os.write(_state["fd"], parts[0]) :]
+    while line:
+        line = line[os.write(_state["fd"], line) :]
     return True

@@ -7,7 +7,7 @@ import socket
 import sys
 import time
 
-from . import end, hooks, run, sink
+from . import end, run, sink
 from .server import receive
 
 TYPE_CHECKING = False
@@ -34,7 +34,7 @@ def main(channel: socket.socket, state: "Any") -> "NoReturn":
         _exec_fresh(program, fds[1])
     sink.open_on(fds[1])
     status = run.execute_to_status(program["code"], program["argv"])
-    end.finish(status, state.modules, channel if os.getpid() == leader else None)
+    end.finish(status, channel if os.getpid() == leader else None)
 
 
 def _prepare(state: "Any") -> None:
@@ -42,7 +42,9 @@ def _prepare(state: "Any") -> None:
     random = sys.modules.get("numpy.random")
     if random is not None:
         random.seed()
-    hooks.forked()
+    capture: Any = sys.modules.get("toolbox_payload.capture")
+    if capture is not None:
+        capture.forked()
     _rehearse(state)
     # A collection would write to the pages shared with the fork server, which the kernel then copies.
     gc.freeze()

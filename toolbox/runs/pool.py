@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import functools
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
@@ -43,7 +42,7 @@ class Pool(Generic[T]):
         self._delay = delay
         self._ready: collections.deque[T] = collections.deque()
         self._generation = 0
-        self._creation: asyncio.Future[Sequence[T]] | None = None
+        self._creation: asyncio.Task[int] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._retiring: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -106,21 +105,25 @@ class Pool(Generic[T]):
         if self._timer is None and self._is_short():
             self._timer = asyncio.get_running_loop().call_later(self._delay, self._start_creation)
 
-    def _start_creation(self) -> asyncio.Future[Sequence[T]]:
-        """Return the creation that runs now, a new one if there is none."""
+    def _start_creation(self) -> asyncio.Task[int]:
+        """Return the task that creates items now, a new one if there is none."""
         self._cancel_timer()
         if self._creation is None:
-            self._creation = asyncio.ensure_future(self._create())
-            self._creation.add_done_callback(functools.partial(self._created, self._generation))
+            self._creation = asyncio.create_task(self._make(), name=f"create {self._name}")
+            # Its error has been logged; asyncio would report it again if no taker waits.
+            self._creation.add_done_callback(lambda creation: creation.cancelled() or creation.exception())
         return self._creation
 
-    def _created(self, generation: int, creation: asyncio.Future[Sequence[T]]) -> None:
-        self._creation = None
+    async def _make(self) -> int:
+        """Create items; return how many."""
+        generation = self._generation
         try:
-            items = creation.result()
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - raised in ``take``
+            items = await self._create()
+        except Exception as error:
             log.warning("%s cannot be prepared: %s", self._name, str(error) or type(error).__name__)
-            return
+            raise
+        finally:
+            self._creation = None
         for item in items:
             if generation == self._generation:
                 self._ready.append(item)
@@ -128,6 +131,7 @@ class Pool(Generic[T]):
                 self._retire_soon(item)
         if items:
             self._prepare_later()
+        return len(items)
 
     def _retire_soon(self, item: T) -> None:
         task = asyncio.create_task(self._end(item), name=f"retire {self._name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import cast
 
 from aiohttp import web
@@ -13,7 +14,7 @@ from toolbox.http.endpoint import MIB, Reply, endpoint
 from toolbox.http.pages import LateAnswers, Pages
 from toolbox.process.code import answer
 from toolbox.process.code.runs import CodeRuns
-from toolbox.process.code.wire import Artifacts, CodeRunRequest, CodeRunResponse
+from toolbox.process.code.wire import CodeRunRequest, CodeRunResponse
 
 
 class CodeApi:
@@ -38,13 +39,11 @@ class CodeApi:
         program = self._runs.check(body)
         run, charts = await self._runs.start(program)
 
-        def shape(artifacts: Artifacts) -> object:
-            return for_client(artifacts, request)
-
         async def pages() -> Pages:
             end = run.outcome("program")
             truncated = "true" if run.output.dropped else "false"
             headers = {"X-Output-Bytes": str(run.output.size), "X-Output-Truncated": truncated}
+            shape = functools.partial(for_client, request=request)
             return Pages(answer.json(end.code, run.output, charts.found, shape), headers)
 
         try:

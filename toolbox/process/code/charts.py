@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 # As in ``payload/sink.py``. The program can write to the descriptor too, so that bound alone is not enough.
 CAPACITY = 64 * 1024 * 1024
 MARKER = "dtn_artifact_k39fd2:"
+# Not splitlines, which also splits at form feeds and other separators.
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
 
 
 class ChartFile:
@@ -78,7 +81,7 @@ class Markers:
         if MARKER not in text and not (last and MARKER.startswith(last)):
             self._line_start = not last if text else self._line_start
             return text
-        return "".join(map(self._take, _lines(text)))
+        return "".join(map(self._take, _LINE.findall(text)))
 
     def finish(self) -> str:
         """Return the held text at the end of the output."""
@@ -105,12 +108,6 @@ class Markers:
         except (ValueError, KeyError, TypeError, RecursionError, msgspec.MsgspecError) as error:
             log.debug("chart of an old wrapper cannot be read: %s", error)
         return True
-
-
-def _lines(text: str) -> list[str]:
-    # Not splitlines, which also splits at form feeds and other separators.
-    *whole, last = text.split("\n")
-    return [part + "\n" for part in whole] + ([last] if last else [])
 
 
 def _from_old_wrapper(value: dict[str, Any]) -> Chart:

@@ -188,7 +188,8 @@ class ForkServerPool:
         ``base`` is the environment without the variables of the request, which are ``extra``; ``size`` is the length
         of the program.
         """
-        if not self._usable or size > MAX_CODE or any(_is_early(name, base.get(name), extra[name]) for name in extra):
+        early = any(_EARLY.match(name) and base.get(name) != value for name, value in extra.items())
+        if not self._usable or size > MAX_CODE or early:
             return None
         key = (python, tuple(sorted((name, value) for name, value in base.items() if _EARLY.match(name))))
         server = self._servers.pop(key, None)
@@ -227,8 +228,3 @@ class ForkServerPool:
             workers.prepare()
         while len(self._servers) > MAX_SERVERS:
             await self._servers.pop(next(iter(self._servers))).child.close()
-
-
-def _is_early(name: str, before: str | None, now: str) -> bool:
-    """Tell whether a variable of a request changes how an interpreter starts."""
-    return before != now and _EARLY.match(name) is not None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import msgspec
 
@@ -15,7 +14,7 @@ from toolbox.host.child import Process
 from toolbox.host.launch import file_of
 from toolbox.host.output_log import OutputLog, Retention
 from toolbox.process.code.charts import ChartFile
-from toolbox.process.code.fork_server import ForkServerPool, Worker
+from toolbox.process.code.fork_server import ForkServerPool
 from toolbox.process.code.languages import PYTHON, START, JavaScript, NoRuntimeError
 from toolbox.process.code.programs import Programs
 from toolbox.process.code.wire import CodeRunRequest
@@ -54,13 +53,6 @@ class _Started(msgspec.Struct, frozen=True):
     early_exit: EarlyExit | None = None
 
 
-class CodeRun(NamedTuple):
-    """A run of a program, and the file with its charts."""
-
-    run: Run
-    charts: ChartFile
-
-
 class CodeRuns:
     """Run programs."""
 
@@ -70,7 +62,7 @@ class CodeRuns:
         self._retention = Retention.capped(max_output)
         self._programs = Programs()
         self._javascript = JavaScript(context.procs, self._programs, context.environment.merged())
-        self._runs: RunSet = RunSet("code run")
+        self._runs = RunSet("code run")
 
     def check(self, request: CodeRunRequest) -> Program:
         """Validate a request."""
@@ -84,8 +76,8 @@ class CodeRuns:
         timeout = min(request.timeout, _FOREVER) if request.timeout else None
         return Program(request.code, request.language, request.argv or (), envs, timeout)
 
-    async def start(self, program: Program) -> CodeRun:
-        """Start a program; a missing runtime is not an error but a run with exit code 127."""
+    async def start(self, program: Program) -> tuple[Run, ChartFile]:
+        """Start a program, and return where its charts are; without a runtime it is a run with exit code 127."""
         self._runs.check_open()
         started = asyncio.get_running_loop().time()
         charts = ChartFile()
@@ -104,7 +96,7 @@ class CodeRuns:
             at_end=charts.collect,
         )
         run.ended.add_done_callback(lambda _: charts.close())
-        return CodeRun(await self._runs.begin(run), charts)
+        return await self._runs.begin(run), charts
 
     async def close(self) -> None:
         """Kill running programs, which answers their requests."""
@@ -132,7 +124,11 @@ class CodeRuns:
         python = await self._programs.find(PYTHON, environ.get("PATH", ""))
         if not python:
             raise NoRuntimeError("sh: 1: python3: not found\n")
-        worker = await self._worker(python, program)
+        worker = None
+        # Limits must hold from the first instruction; a worker runs already.
+        if not self._context.limits:
+            base = self._context.environment.merged()
+            worker = await self._warm.take(python, base, program.envs, len(program.text))
         if worker is not None:
             worker.run(program.text, list(program.argv), environ, self._context.workdir, charts.fd)
             process = worker.process
@@ -148,12 +144,6 @@ class CodeRuns:
             return await self._spawn(argv, environ, pass_fds=(source, charts.fd))
         finally:
             os.close(source)
-
-    async def _worker(self, python: str, program: Program) -> Worker | None:
-        """Return a forked worker. Not with limits: they must hold from the first instruction, a worker runs already."""
-        if self._context.limits:
-            return None
-        return await self._warm.take(python, self._context.environment.merged(), program.envs, len(program.text))
 
     async def _node(self, program: Program, environ: dict[str, str]) -> _Started:
         choose = self._javascript.javascript if program.language == "javascript" else self._javascript.typescript

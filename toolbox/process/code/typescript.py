@@ -70,18 +70,15 @@ class Stripper:
         if self._helper is None or self._node != node:
             if self._helper is not None:
                 await self._helper.close()
-            self._node, self._helper = node, self._supervise(node)
+
+            def launch(fd: int) -> Launch:
+                return Launch([node, "--disable-warning=ExperimentalWarning", _STRIP], self._env, "/", stdin=fd)
+
+            self._node = node
+            self._helper = SupervisedChild(
+                "TypeScript helper", self._procs, launch, _ready, control=socket.SOCK_STREAM, policy=POLICY
+            )
         return self._helper
-
-    def _supervise(self, node: str) -> SupervisedChild[MessageStream]:
-        argv = [node, "--disable-warning=ExperimentalWarning", _STRIP]
-
-        def launch(fd: int) -> Launch:
-            return Launch(argv, self._env, "/", stdin=fd)
-
-        return SupervisedChild(
-            "TypeScript helper", self._procs, launch, _ready, control=socket.SOCK_STREAM, policy=POLICY
-        )
 
 
 async def _ready(started: Started) -> MessageStream:
