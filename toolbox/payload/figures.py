@@ -86,15 +86,11 @@ def _classify(axes: "Any") -> "Any":
     if _is_picture(axes):
         return "unknown", [], True
     if axes in records.histograms:
-        return "bar", series.histogram(axes), _upright(records.histograms[axes][0][3])
+        return "bar", series.histogram(axes), records.histograms[axes][0][3] != "horizontal"
     bars = series.bar_containers(axes)
     if bars:
-        return "bar", series.bars(axes, bars), _upright(bars[0].orientation)
+        return "bar", series.bars(axes, bars), bars[0].orientation != "horizontal"
     return _points(axes)
-
-
-def _upright(orientation: "Any") -> bool:
-    return bool(orientation != "horizontal")
 
 
 def _is_picture(axes: "Any") -> bool:

@@ -4,7 +4,7 @@ import importlib
 import os
 import sys
 
-from .end import MARK
+from . import end
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class State:
         loaded = {name.partition(".")[0] for name in sys.modules}
         # A module in the working directory shadows a library in a fresh interpreter, but not one imported already.
         self.shadowable = loaded - {name.partition(".")[0] for name in startup} - {"toolbox_payload"}
-        sys.modules[MARK] = type(sys)(MARK)
+        sys.modules[end.MARK] = type(sys)(end.MARK)
         self.watched = [(path, _stamp(path)) for path in sorted(set(_watched()))]
 
     def refusal(self) -> bytes:
@@ -77,8 +77,6 @@ def load(plain: bool, start_again: "List[str]") -> State:
 
 
 def _open_c_library() -> None:
-    from . import end
-
     try:
         import ctypes
 

@@ -124,13 +124,14 @@ def bars(axes: "Any", containers: "List[Any]") -> "List[Element]":
     found = []
     for container in containers:
         upright = container.orientation != "horizontal"
+        which = axis.of(axes, "x" if upright else "y")
         spans = [_span(patch, upright) for patch in container]
-        binned = _are_bins(axes, upright, spans)
+        binned = _are_bins(axes, which, spans)
         group = plain_label(container.get_label()) or legend_label(axes, container[0].get_facecolor())
         for span, value in zip(spans, container.datavalues):
             shown = shortest(value)
             if shown is not None:
-                label = bin_label(*span) if binned else _place(axes, upright, span)
+                label = bin_label(*span) if binned else axis.name_of(axes, which, sum(span) / 2)
                 found.append({"label": label, "group": group, "value": shown})
     return found
 
@@ -140,14 +141,8 @@ def _span(patch: "Any", upright: bool) -> "Tuple[float, float]":
     return float(start), float(start + size)
 
 
-def _place(axes: "Any", upright: bool, span: "Tuple[float, float]") -> str:
-    which = axis.of(axes, "x" if upright else "y")
-    return axis.name_of(axes, which, (span[0] + span[1]) / 2)
-
-
-def _are_bins(axes: "Any", upright: bool, spans: "List[Tuple[float, float]]") -> bool:
+def _are_bins(axes: "Any", which: "Any", spans: "List[Tuple[float, float]]") -> bool:
     """Tell whether bars are those of a histogram: each begins where the one before ends, and not around integers."""
-    which = axis.of(axes, "x" if upright else "y")
     if len(spans) < 2 or axis.is_labelled(which) or axis.categories(which) is not None or axis.is_date(axes, which):
         return False
     width = abs(spans[0][1] - spans[0][0]) or 1.0

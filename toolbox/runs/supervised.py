@@ -25,7 +25,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Generic, TypeVar
 
 import msgspec
@@ -151,15 +151,9 @@ class SupervisedChild(Generic[T]):
     @contextlib.asynccontextmanager
     async def use(self) -> AsyncIterator[T]:
         """Start the child if it does not run, and do not take it for idle meanwhile."""
-        with self.hold():
-            yield await self.start()
-
-    @contextlib.contextmanager
-    def hold(self) -> Iterator[None]:
-        """Do not take the child for idle meanwhile."""
         self._users += 1
         try:
-            yield
+            yield await self.start()
         finally:
             self._users -= 1
             self._watch_idle()

@@ -131,10 +131,9 @@ class ForkServer:
 
     async def take(self) -> Worker | None:
         """Return a worker, None if the server is not ready or cannot fork."""
-        workers = self.child.session
-        if workers is None:
+        if self.child.session is None:
             return None
-        with self.child.hold():
+        async with self.child.use() as workers:
             return await workers.take()
 
     async def _ready(self, started: Started) -> Pool[Worker]:
