@@ -12,17 +12,9 @@ import os
 from collections.abc import Collection, Iterator
 
 import pygit2  # noqa: TID253 - this module itself is imported late, in a thread
-from pygit2.enums import RepositoryOpenFlag, RepositoryState, SortMode  # noqa: TID253
+from pygit2.enums import RepositoryOpenFlag, SortMode  # noqa: TID253
 
-from toolbox.errors import (
-    BadRequest,
-    Conflict,
-    GitBranchExists,
-    GitBranchNotFound,
-    GitMergeConflict,
-    InternalError,
-    ToolboxError,
-)
+from toolbox.errors import BadRequest, Conflict, GitBranchExists, GitBranchNotFound, InternalError, ToolboxError
 from toolbox.git.commits import stamp
 from toolbox.git.metadata.unsupported import Unsupported
 from toolbox.git.wire import GitCommitInfo
@@ -66,12 +58,9 @@ def _meaning(error: Exception) -> ToolboxError:
 def create_branch(path: str, name: str) -> None:
     """Create a branch at HEAD and switch to it; no file changes."""
     with opened(path) as repo:
-        if repo.state() == RepositoryState.MERGE:
-            raise GitMergeConflict("conflict: cannot switch branch while merging")
-        reference = f"refs/heads/{name}"
         if not repo.head_is_unborn:
             _make(repo, name)
-        repo.set_head(reference)
+        repo.set_head(f"refs/heads/{name}")
 
 
 def _make(repo: pygit2.Repository, name: str) -> None:
