@@ -43,8 +43,8 @@ FORM = "multipart/form-data"
 READ = (BadRequest, FileAccessDenied, FileMissing, FileReadFailed)
 
 
-class FileServices(msgspec.Struct, frozen=True, kw_only=True):
-    """The services behind the endpoints."""
+class FsApi(msgspec.Struct, frozen=True, kw_only=True):
+    """Files and directories."""
 
     tree: Tree
     info: Info
@@ -58,63 +58,56 @@ class FileServices(msgspec.Struct, frozen=True, kw_only=True):
     watches: Watches
     bodies: Bodies
 
-
-class FsApi:
-    """Files and directories."""
-
-    def __init__(self, services: FileServices) -> None:
-        self._fs = services
-
     @endpoint("GET", "/files", tag=TAG, errors=READ)
     async def list_files(self, query: wire.ListQuery, request: Request) -> list[wire.FileInfo]:
         """List a directory, ``depth`` levels deep."""
-        return await while_connected(request, self._fs.tree.list_dir(query.path, query.depth))
+        return await while_connected(request, self.tree.list_dir(query.path, query.depth))
 
     @endpoint("GET", "/files/info", tag=TAG, errors=READ)
     async def get_file_info(self, query: wire.InfoQuery, request: Request) -> wire.FileInfo:
         """Describe a file; ``hash=sha256,md5`` adds digests of its content."""
-        return await while_connected(request, self._fs.info.info(query.path, query.hash))
+        return await while_connected(request, self.info.info(query.path, query.hash))
 
     @endpoint("POST", "/files/folder", tag=TAG, status=201, errors=(BadRequest, FileAccessDenied, StorageFull))
     async def create_folder(self, query: wire.FolderQuery) -> None:
         """Create a directory and its parents."""
-        await self._fs.tree.make_folder(query.path, query.mode)
+        await self.tree.make_folder(query.path, query.mode)
 
     @endpoint("DELETE", "/files", tag=TAG, status=204, errors=(*READ, Conflict))
     async def delete_file(self, query: wire.DeleteQuery) -> None:
         """Remove a file, or a tree with ``recursive=true``."""
-        await self._fs.moves.delete(query.path, recursive=bool(query.recursive))
+        await self.moves.delete(query.path, recursive=bool(query.recursive))
 
     @endpoint("POST", "/files/move", tag=TAG, errors=(*READ, Conflict, StorageFull))
     async def move_file(self, query: wire.MoveQuery) -> None:
         """Move a file or tree; an existing destination is never replaced."""
-        await self._fs.moves.move(query.source, query.destination)
+        await self.moves.move(query.source, query.destination)
 
     @endpoint("POST", "/files/copy", tag=TAG, errors=(*READ, Conflict, StorageFull))
     async def copy_file(self, query: wire.CopyQuery) -> wire.CopyResponse:
         """Copy a file or tree with its modes, times, owners and links."""
-        return await self._fs.moves.copy(query.source, query.destination, overwrite=bool(query.overwrite))
+        return await self.moves.copy(query.source, query.destination, overwrite=bool(query.overwrite))
 
     @endpoint("POST", "/files/permissions", tag=TAG, errors=READ)
     async def set_file_permissions(self, query: wire.PermissionsQuery) -> None:
         """Change mode, owner and group."""
-        await self._fs.tree.set_permissions(query.path, query.mode, query.owner, query.group)
+        await self.tree.set_permissions(query.path, query.mode, query.owner, query.group)
 
     @endpoint("GET", "/files/find", tag=TAG, errors=(BadRequest,))
     async def find_in_files(self, query: wire.FindQuery, request: Request) -> Reply[list[wire.Match]]:
         """Find lines that contain a text: literal and case-sensitive unless ``regex`` or ``ignoreCase`` is set."""
-        matches, cut = await while_connected(request, self._fs.find.find(query))
+        matches, cut = await while_connected(request, self.find.find(query))
         return Reply(matches, headers={"X-Result-Truncated": "true"} if cut else {})
 
     @endpoint("GET", "/files/search", tag=TAG, errors=(BadRequest,))
     async def search_files(self, query: wire.SearchQuery, request: Request) -> wire.SearchResponse:
         """Find files and directories whose name matches a glob."""
-        return await while_connected(request, self._fs.search.search(query))
+        return await while_connected(request, self.search.search(query))
 
     @endpoint("POST", "/files/replace", tag=TAG, errors=(InvalidBody,))
     async def replace_in_files(self, body: wire.ReplaceRequest) -> list[wire.ReplaceResult]:
         """Replace a literal text in files; ``dryRun`` returns diffs instead."""
-        return await self._fs.replace.replace(body)
+        return await self.replace.replace(body)
 
     @endpoint(
         "GET",
@@ -128,12 +121,12 @@ class FsApi:
     )
     async def download_file(self, query: wire.PathQuery, request: Request) -> web.StreamResponse:
         """Download a file, whole or in ranges."""
-        return await self._fs.bodies.send_file(request, await self._fs.downloads.open(query.path))
+        return await self.bodies.send_file(request, await self.downloads.open(query.path))
 
     @endpoint("POST", "/files/bulk-download", tag=TAG, errors=(InvalidBody,), media=FORM)
     async def download_files(self, request: Request, body: wire.BulkDownloadRequest) -> web.StreamResponse:
         """Download files as parts of a form; a file that cannot be read becomes a part named ``error``."""
-        return await self._fs.bodies.send_form(request, self._fs.downloads.parts(body.paths, body.raw_paths))
+        return await self.bodies.send_form(request, self.downloads.parts(body.paths, body.raw_paths))
 
     @endpoint("POST", "/files/upload", tag=TAG, errors=(BadRequest, FileAccessDenied, StorageFull), body_media=FORM)
     async def upload_file(self, query: wire.UploadQuery, request: Request) -> None:
@@ -153,24 +146,24 @@ class FsApi:
         return await self._receive(query, request)
 
     async def _receive(self, query: wire.UploadQuery, request: web.BaseRequest) -> wire.UploadResponse:
-        upload = self._fs.uploads.single(query.path, request.content_length)
-        return await self._fs.bodies.receive_file(request, upload)
+        upload = self.uploads.single(query.path, request.content_length)
+        return await self.bodies.receive_file(request, upload)
 
     @endpoint("POST", "/files/bulk-upload", tag=TAG, errors=(BadRequest, StorageFull), body_media=FORM)
     async def upload_files(self, request: Request) -> wire.BulkUploadResponse:
         """Upload files as ``files[i].path`` and ``files[i].file`` parts of a form."""
-        return await self._fs.bodies.receive_form(request, self._fs.uploads.bulk())
+        return await self.bodies.receive_form(request, self.uploads.bulk())
 
     @endpoint("GET", "/files/archive", tag=TAG, errors=READ, media=OCTETS)
     async def archive(self, query: wire.ArchiveQuery, request: Request) -> web.StreamResponse:
         """Download a tree as tar, tar.gz or zip, packed while it is sent."""
-        name, stream = await self._fs.archives.pack(query)
+        name, stream = await self.archives.pack(query)
         return await send_stream(request, name, stream)
 
     @endpoint("POST", "/files/extract", tag=TAG, errors=(*READ, Conflict, StorageFull), body_media=OCTETS)
     async def extract(self, query: wire.ExtractQuery, request: Request) -> wire.ExtractResponse:
         """Unpack a tar or zip into a directory, all or nothing; members outside the directory are refused."""
-        return await self._fs.bodies.receive_file(request, self._fs.uploads.archive(query))
+        return await self.bodies.receive_file(request, self.uploads.archive(query))
 
     @endpoint("GET", "/files/watch", tag=TAG, errors=(*READ, StorageFull, TooManyRequests), media=SSE, quiet=True)
     async def watch_events(
@@ -183,7 +176,7 @@ class FsApi:
         self, query: wire.WatchQuery, last: str | None, request: web.BaseRequest
     ) -> web.StreamResponse:
         async with (
-            contextlib.aclosing(await self._fs.watches.watch(query, last or query.cursor)) as events,
+            contextlib.aclosing(await self.watches.watch(query, last or query.cursor)) as events,
             event_stream(request) as out,
         ):
             async for event in events:
@@ -193,7 +186,7 @@ class FsApi:
     @websocket("/files/watch", tag=TAG, errors=(*READ, StorageFull, TooManyRequests))
     async def watch(self, query: wire.WatchQuery, ws: WsSession) -> None:
         """Watch a directory or file; each change is one JSON text frame."""
-        async with contextlib.aclosing(await self._fs.watches.watch(query, query.cursor)) as events:
+        async with contextlib.aclosing(await self.watches.watch(query, query.cursor)) as events:
             await until(ws.gone(), _send_frames(ws, events))
 
 

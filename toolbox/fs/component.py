@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from toolbox.fs.api import FileServices, FsApi
+from toolbox.fs.api import FsApi
 from toolbox.fs.archive import Archives
 from toolbox.fs.downloads import Downloads
 from toolbox.fs.find import Find
@@ -38,7 +38,7 @@ class FilesComponent:
         self._watches = Watches(root, watch)
         self._journal = Journal(state_dir)
         self._cleanup: asyncio.Task[int] | None = None
-        services = FileServices(
+        api = FsApi(
             tree=Tree(root, quick),
             info=Info(root, quick, bulk),
             moves=Moves(root, trees, self._journal),
@@ -51,7 +51,7 @@ class FilesComponent:
             watches=self._watches,
             bodies=Bodies(bulk),
         )
-        self.apis = (FsApi(services),)
+        self.apis = (api,)
 
     async def start(self) -> None:
         """Start to remove, in the background, the temporary files that a killed daemon left behind."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from toolbox.errors import BadRequest, InvalidPath
 from toolbox.fs.info import OwnerNames, describe
 from toolbox.fs.permissions import change_permissions, parse_mode
-from toolbox.fs.wire import FileInfo, Listing
+from toolbox.fs.wire import Listing
 from toolbox.host.files import make_parents
 from toolbox.host.paths import Workdir, clean, encode, show
 from toolbox.host.worker_pool import WorkerPool
@@ -63,21 +63,16 @@ def _list(root: bytes, written: bytes, levels: int) -> Listing:
         if entry is None:
             waiting.pop()
             continue
-        info = _describe(entry, os.path.join(written, entry.path[cut:]), names)
-        if info is None:
+        shown = clean(b"", os.path.join(written, entry.path[cut:]))
+        try:
+            status = entry.stat(follow_symlinks=False)
+            info = describe(entry.path, entry.name, names, shown=shown, link=status)
+        except FileNotFoundError:  # deleted since its directory was read
             continue
         found.append(info)
         if len(waiting) < levels and info.is_dir and not info.is_symlink:
             waiting.append(_inside(entry.path))
     return found
-
-
-def _describe(entry: os.DirEntry[bytes], shown: bytes, names: OwnerNames) -> FileInfo | None:
-    try:
-        status = entry.stat(follow_symlinks=False)
-        return describe(entry.path, entry.name, names, shown=clean(b"", shown), link=status)
-    except FileNotFoundError:
-        return None  # deleted since its directory was read
 
 
 def _inside(path: bytes) -> Iterator[os.DirEntry[bytes]]:

@@ -27,90 +27,78 @@ class Identity(msgspec.Struct, frozen=True):
     workdir: str
 
 
-class SystemApi:
+class SystemApi(msgspec.Struct, frozen=True, kw_only=True):
     """Version, directories, environment, metrics, ports and health of the sandbox."""
 
-    def __init__(
-        self,
-        *,
-        identity: Identity,
-        env: Environment,
-        keys: SigningKeys,
-        metrics: Metrics,
-        ports: Ports,
-        health: Health,
-        counters: PrometheusMetrics,
-        telemetry: Telemetry,
-    ) -> None:
-        self._identity = identity
-        self._env = env
-        self._keys = keys
-        self._metrics = metrics
-        self._ports = ports
-        self._health = health
-        self._counters = counters
-        self._telemetry = telemetry
+    identity: Identity
+    env: Environment
+    keys: SigningKeys
+    metrics: Metrics
+    ports: Ports
+    health: Health
+    counters: PrometheusMetrics
+    telemetry: Telemetry
 
     @endpoint("GET", "/version", tag="info", open=True, quiet=True)
     async def get_version(self) -> wire.VersionInfo:
         """Return the protocol version and the version of the daemon; needs no token."""
-        return wire.VersionInfo(version=self._identity.version, toolbox_version=__version__)
+        return wire.VersionInfo(version=self.identity.version, toolbox_version=__version__)
 
     @endpoint("POST", "/init", tag="server")
     async def initialize(self, body: wire.InitRequest) -> dict[str, str]:
         """Set the telemetry token and, if given, the signing key; may be repeated."""
         if body.signing_key is not None:
-            self._keys.replace(body.signing_key)
-        self._telemetry.configure(body.token or "")
+            self.keys.replace(body.signing_key)
+        self.telemetry.configure(body.token or "")
         return {"message": "Auth token set and telemetry initialized successfully"}
 
     @endpoint("GET", "/user-home-dir", tag="info")
     async def get_user_home_dir(self) -> wire.DirInfo:
         """Return the home directory."""
-        return wire.DirInfo(dir=self._identity.home)
+        return wire.DirInfo(dir=self.identity.home)
 
     @endpoint("GET", "/project-dir", tag="info")
     async def get_project_dir(self) -> wire.DirInfo:
         """Return the home directory; for old clients."""
-        return wire.DirInfo(dir=self._identity.home)
+        return wire.DirInfo(dir=self.identity.home)
 
     @endpoint("GET", "/work-dir", tag="info")
     async def get_work_dir(self) -> wire.DirInfo:
         """Return the base directory of relative paths."""
-        return wire.DirInfo(dir=self._identity.workdir)
+        return wire.DirInfo(dir=self.identity.workdir)
 
     @endpoint("POST", "/env", tag="server", errors=(BadRequest,))
     async def update_env(self, body: wire.EnvRequest) -> dict[str, str]:
         """Change the environment of processes started later."""
-        self._env.update(body.set or {}, unset=body.unset or (), unset_value_prefix=body.unset_value_prefix or "")
+        self.env.update(body.set or {}, unset=body.unset or (), unset_value_prefix=body.unset_value_prefix or "")
         return {"message": "Environment updated successfully"}
 
     @endpoint("GET", "/env", tag="server")
     async def list_env(self) -> wire.EnvNames:
         """List the names of the variables that new processes get."""
-        return wire.EnvNames(names=sorted(self._env.merged()))
+        return wire.EnvNames(names=sorted(self.env.merged()))
 
     @endpoint("GET", "/system/metrics", tag="system", quiet=True)
     async def get_system_metrics(self) -> wire.SystemMetrics:
         """Return the CPU, memory and disk usage of the sandbox."""
-        return describe(*await self._metrics.latest())
+        return describe(*await self.metrics.latest())
 
     @endpoint("GET", "/port", tag="port", quiet=True)
     async def get_ports(self) -> wire.PortList:
         """List the TCP ports with a listener."""
-        return wire.PortList(ports=await self._ports.listening())
+        return wire.PortList(ports=await self.ports.listening())
 
     @endpoint("GET", "/port/{port}/in-use", tag="port", errors=(BadRequest,), quiet=True)
     async def is_port_in_use(self, path: wire.PortPath) -> wire.PortInUse:
         """Tell whether a TCP port has a listener."""
-        return wire.PortInUse(is_in_use=await self._ports.in_use(parse_port(path.port)))
+        return wire.PortInUse(is_in_use=await self.ports.in_use(parse_port(path.port)))
 
     @endpoint("GET", "/healthz", tag="server", open=True, quiet=True)
     async def get_health(self) -> wire.HealthInfo:
         """Return the state of every listener; needs no token."""
-        return self._health.report()
+        return self.health.report()
 
     @endpoint("GET", "/metrics", tag="server", quiet=True, media="text/plain")
     async def get_metrics(self) -> web.Response:
         """Return the metrics of the daemon in the Prometheus text format."""
-        return web.Response(body=await self._counters.render(), headers={"Content-Type": TEXT})
+        return web.Response(body=await self.counters.render(), headers={"Content-Type": TEXT})
