@@ -59,11 +59,6 @@ class ExitReporter:
 def shell_counters(shell: Child) -> Counters:
     """Read the counters of a shell, before or after it runs a command; blocks."""
     denials = (0, 0) if shell.group is None else shell.group.denials()
-    return Counters(_cpu_seconds(shell.pid), *denials)
-
-
-def _cpu_seconds(pid: int) -> float:
-    """Return the CPU seconds of a process and its reaped children; 0 if it does not exist."""
-    fields = tree.stat_fields(pid)
-    # utime, stime, cutime, cstime
-    return sum(map(int, fields[11:15])) / _TICKS if fields else 0.0
+    fields = tree.stat_fields(shell.pid) or ()
+    # utime, stime, cutime, cstime: the shell and the children it waited for
+    return Counters(sum(map(int, fields[11:15])) / _TICKS, *denials)

@@ -67,13 +67,13 @@ class Limiter:
     def __init__(self, cgroups: Cgroups | None = None, *, oom_score: int = 0) -> None:
         self.cgroups = cgroups or Cgroups()
         self._score = oom_score
-        self._score_text: bytes | None = None
         self._turn = 0
 
     def started(self, pid: int, limits: Limits | None) -> Cgroup | None:
         """Set OOM score and limits of a new child; return its cgroup, if it has one."""
-        if self._score:
-            self._raise_score(pid)
+        if self._score and self._score_text:
+            # Make the OOM killer prefer a child over the daemon; descendants inherit the score.
+            _write_locked(b"/proc/%d/oom_score_adj" % pid, self._score_text)
         return self._bind(pid, limits) if limits else None
 
     def _bind(self, pid: int, limits: Limits) -> Cgroup | None:
@@ -95,12 +95,14 @@ class Limiter:
         os.kill(pid, signal.SIGCONT)
         return group
 
-    def _raise_score(self, pid: int) -> None:
-        """Make the OOM killer prefer a child over the daemon; descendants inherit the score."""
-        if self._score_text is None:
-            self._score_text = _score_above_ours(self._score)
-        if self._score_text:
-            _write_locked(b"/proc/%d/oom_score_adj" % pid, self._score_text)
+    @functools.cached_property
+    def _score_text(self) -> bytes:
+        """The OOM score of children; empty if the daemon's own is unknown."""
+        try:
+            with open("/proc/self/oom_score_adj", "rb") as file:
+                return b"%d" % min(int(file.read()) + self._score, 1000)
+        except OSError:
+            return b""
 
     def _choose_processors(self, pid: int, cpus: float) -> None:
         ours = sorted(os.sched_getaffinity(0))
@@ -109,14 +111,6 @@ class Limiter:
         chosen = {ours[(self._turn + number) % len(ours)] for number in range(count)}
         self._turn += count
         os.sched_setaffinity(pid, chosen)
-
-
-def _score_above_ours(more: int) -> bytes:
-    try:
-        with open("/proc/self/oom_score_adj", "rb") as file:
-            return b"%d" % min(int(file.read()) + more, 1000)
-    except OSError:
-        return b""
 
 
 def _write_locked(path: bytes, text: bytes) -> None:

@@ -55,17 +55,9 @@ def cpu_percent(before: Reading, after: Reading) -> float:
     return min(100.0, 100.0 * used / (seconds * after.cpu_limit))
 
 
-class _MemoryFiles(msgspec.Struct, frozen=True):
-    """File and key names of memory figures in one cgroup version."""
-
-    limit: str
-    usage: str
-    cache: str
-    inactive: str
-
-
-_V1 = _MemoryFiles("memory.limit_in_bytes", "memory.usage_in_bytes", "total_cache", "total_inactive_file")
-_V2 = _MemoryFiles("memory.max", "memory.current", "file", "inactive_file")
+# The files with limit and usage, and the keys of file cache and inactive file pages in memory.stat.
+_MEMORY_V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_cache", "total_inactive_file")
+_MEMORY_V2 = ("memory.max", "memory.current", "file", "inactive_file")
 
 
 class Probe:
@@ -150,17 +142,17 @@ class Probe:
         kib = read_counters(f"{self._proc}/meminfo")
         info = {name: value * 1024 for name, value in kib.items()}
         host = info.get("MemTotal:", 0)
-        names = _V2 if self._v2() else _V1
+        limit_file, usage_file, cache, inactive = _MEMORY_V2 if self._v2() else _MEMORY_V1
         _, levels = self._levels("memory", own)
-        limits = [(read_number(f"{level}/{names.limit}"), level) for level in levels]
+        limits = [(read_number(f"{level}/{limit_file}"), level) for level in levels]
         # Version 1 writes "no limit" as a number larger than any machine.
         real = [(limit, level) for limit, level in limits if limit is not None and (not host or limit < host)]
         total, level = min(real, default=(host, levels[-1]))
-        usage = read_number(f"{level}/{names.usage}")
+        usage = read_number(f"{level}/{usage_file}")
         if usage is None:
             return host, host - info.get("MemAvailable:", host), info.get("Cached:", 0) + info.get("Buffers:", 0)
         stat = read_counters(f"{level}/memory.stat")
-        return total, max(0, usage - stat.get(names.inactive, 0)), stat.get(names.cache, 0)
+        return total, max(0, usage - stat.get(inactive, 0)), stat.get(cache, 0)
 
 
 def _quota(level: str, *, v2: bool) -> float:

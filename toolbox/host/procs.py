@@ -48,11 +48,10 @@ class _Spawned(msgspec.Struct):
 
     pid: int
     pidfd: int | None
-    popen: subprocess.Popen[bytes] | None = None
+    group: Cgroup | None = None
     stdin: int | None = None
     stdout: int | None = None
     stderr: int | None = None
-    group: Cgroup | None = None
 
 
 class Procs:
@@ -76,7 +75,7 @@ class Procs:
         self._max_leftovers = max_leftovers
         self._spawner = WorkerPool("spawn", 1)
         self._process_table = tree.ProcessTable(WorkerPool("process-scan", 2))
-        self._live: dict[int, tuple[Child, subprocess.Popen[bytes] | None]] = {}
+        self._live: dict[int, Child] = {}
         self._own: set[int] = set()
         self._pipe_readers: dict[PipeReader, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -94,7 +93,7 @@ class Procs:
     @property
     def live(self) -> list[Child]:
         """List the children that have not ended."""
-        return [child for child, _ in self._live.values()]
+        return list(self._live.values())
 
     async def spawn(  # noqa: PLR0913 - each is one fact about a process
         self,
@@ -228,10 +227,11 @@ class Procs:
                 group=group,
                 extra_groups=groups,
             )
-            ours_in, ours_out, ours_err = [*child_pipes.detach(), None][:3]
-        started = _Spawned(popen.pid, self._register(popen.pid), popen, ours_in, ours_out, ours_err)
-        started.group = self._limiter.started(popen.pid, launch.limits)
-        return started
+            # Without a return code Popen itself waits for the pid when it is collected.
+            popen.returncode = 0
+            pidfd = self._register(popen.pid)
+            cgroup = self._limiter.started(popen.pid, launch.limits)
+            return _Spawned(popen.pid, pidfd, cgroup, *child_pipes.detach())
 
     def _register(self, pid: int) -> int | None:
         # Orphans are searched for in this thread, so the search never sees the child before this line.
@@ -318,7 +318,7 @@ class Procs:
             leftovers[0].close()
 
     def _watch(self, child: Child, started: _Spawned) -> None:
-        self._live[child.pid] = (child, started.popen)
+        self._live[child.pid] = child
         loop = asyncio.get_running_loop()
         if started.pidfd is not None:
             loop.add_reader(started.pidfd, self._on_exit, child, started.pidfd)
@@ -343,13 +343,9 @@ class Procs:
         except ChildProcessError:
             log.error("exit status lost, process already reaped: pid %d", child.pid)  # noqa: TRY400 - a trace adds nothing
             status = 255 << 8
-        _, popen = self._live.pop(child.pid)
+        del self._live[child.pid]
         self._own.discard(child.pid)
-        result = ExitStatus.of(status)
-        # Without a return code Popen itself waits for the pid when it is collected.
-        if popen is not None:
-            popen.returncode = result.code
-        child.reaped(result, usage)
+        child.reaped(ExitStatus.of(status), usage)
 
     async def end(self, child: Child, grace: float) -> None:
         """End the whole tree of a child; cancelling the caller does not interrupt it."""

@@ -27,7 +27,7 @@ _BASH = f'eval "{_QUIET}$(</proc/self/fd/0)"'
 # zsh parses the whole argument of eval before it runs any of it, but a sourced file line by line. The option keeps $0.
 _ZSH = "unsetopt functionargzero; . /proc/self/fd/0"
 _SH = ". /proc/self/fd/0"
-_POSIX = frozenset({"sh", "dash", "ash", "ksh", "mksh", "ksh93", "yash", "busybox"})
+_POSIX = frozenset({"bash", "zsh", "sh", "dash", "ash", "ksh", "mksh", "ksh93", "yash", "busybox"})
 
 
 class Shell(msgspec.Struct, frozen=True):
@@ -87,13 +87,10 @@ class Shells:
 
 def find(path: str, login: str, configured: str) -> str:
     """Return the path of the shell; blocks."""
-    for name in (configured, "zsh", "bash", login if _known(login) else "", "sh"):
+    # A login shell that is not POSIX-like (fish, csh) is passed over.
+    known = os.path.basename(login) in _POSIX
+    for name in (configured, "zsh", "bash", login if known else "", "sh"):
         found = shutil.which(name, path=path) if name else None
         if found:
             return found
     return "/bin/sh"
-
-
-def _known(path: str) -> bool:
-    """Tell whether a login shell is POSIX-like; fish and csh are not."""
-    return os.path.basename(path) in _POSIX | {"bash", "zsh"}

@@ -90,27 +90,21 @@ def _convert(values: Any, kind: Any) -> Any:
         raise BadRequest(f"bad request: {describe(error)}") from error
 
 
-async def read_body(request: Request, limit: int) -> bytes:
-    """Read a whole body of at most ``limit`` bytes."""
+async def _decode_body(request: Request, kind: Any, limit: int) -> Any:
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise BadRequest("bad request: content-encoding of a json body is not supported, send it plain")
     if (request.content_length or 0) > limit:
         raise TooLarge(f"request body is over {limit} bytes")
-    chunks = bytearray()
+    body = bytearray()
     async for chunk in request.content.iter_any():
-        chunks += chunk
-        if len(chunks) > limit:
+        body += chunk
+        if len(body) > limit:
             raise TooLarge(f"request body is over {limit} bytes")
-    return bytes(chunks)
-
-
-async def _decode_body(request: Request, kind: Any, limit: int) -> Any:
-    data = await read_body(request, limit)
     # The TypeScript client sends an empty body where every field is optional.
-    data = data if data.strip() else b"{}"
-    decoder = wire.decoder(kind)
+    data = bytes(body) if body.strip() else b"{}"
+    decode = wire.decoder(kind).decode
     try:
-        return await asyncio.to_thread(decoder.decode, data) if len(data) > OFF_LOOP else decoder.decode(data)
+        return await asyncio.to_thread(decode, data) if len(data) > OFF_LOOP else decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidBody(f"invalid request body: {describe(error)}") from error
 

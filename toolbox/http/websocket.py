@@ -95,19 +95,16 @@ class WsSession:
             async for message in response:
                 if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
                     await self._room.wait()
-                    self._keep(message.data)
+                    self._inbox.append(message.data)
+                    self._waiting += len(message.data)
+                    if self._waiting > MAX_WAITING:
+                        self._room.clear()
+                    self._changed.set()
         except ConnectionError as error:
             log.debug("websocket reader stopped: %s", error)
         finally:
             self._ended = True
             self._changed.set()
-
-    def _keep(self, data: str | bytes) -> None:
-        self._inbox.append(data)
-        self._waiting += len(data)
-        if self._waiting > MAX_WAITING:
-            self._room.clear()
-        self._changed.set()
 
     async def receive(self) -> str | bytes | None:
         """Return the next message, or None once the client has closed."""
@@ -184,21 +181,14 @@ async def serve(
     tasks = (show, read, watch)
     try:
         await asyncio.wait([show, watch], return_when=asyncio.FIRST_COMPLETED)
-        if last_words and not _succeeded(show):
+        succeeded = show.done() and not show.cancelled() and show.exception() is None
+        if last_words and not succeeded:
             await asyncio.wait([read], timeout=last_words)
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
         for task in tasks:
-            _raise_failure(task)
-
-
-def _succeeded(task: asyncio.Task[None]) -> bool:
-    return task.done() and not task.cancelled() and task.exception() is None
-
-
-def _raise_failure(task: asyncio.Task[None]) -> None:
-    error = None if task.cancelled() else task.exception()
-    if error is not None and not isinstance(error, ConnectionResetError):
-        raise error
+            error = None if task.cancelled() else task.exception()
+            if error is not None and not isinstance(error, ConnectionResetError):
+                raise error
