@@ -34,11 +34,9 @@ def cleaned(initial: Mapping[str, str], own: Iterable[str]) -> dict[str, str]:
         if _inside(result.get(name, ""), prefixes):
             del result[name]
     for name in _SEARCH_PATHS:
-        if name in result:
-            kept = [entry for entry in result[name].split(":") if not _inside(entry, prefixes)]
-            result[name] = ":".join(kept)
-            if not result[name]:
-                del result[name]
+        kept = ":".join(entry for entry in result.pop(name, "").split(":") if not _inside(entry, prefixes))
+        if kept:
+            result[name] = kept
     return result
 
 

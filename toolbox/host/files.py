@@ -12,6 +12,7 @@ import errno
 import os
 import stat
 import tempfile
+from collections.abc import Callable
 
 from toolbox.errors import InvalidPath
 from toolbox.host.journal import Journal, temporary_name
@@ -156,7 +157,7 @@ class Draft:
             old = None
         if old is None:
             self._appear()
-        elif old.st_nlink > 1 or not self._take_over(old) or not self._replace():
+        elif old.st_nlink > 1 or not (_permitted(lambda: self._take_over(old)) and _permitted(self._replace)):
             self._overwrite(old.st_size)
         if self._durable:
             _sync_directory(os.path.dirname(self._target))
@@ -169,39 +170,27 @@ class Draft:
                 return
             except FileExistsError:
                 pass  # created concurrently: the last writer wins
-        if not self._replace():
+        if not _permitted(self._replace):
             raise OSError(errno.EPERM, "file system refuses to rename", self._target)
 
-    def _take_over(self, old: os.stat_result) -> bool:
-        """Copy owner, mode and extended attributes of the old file; False if that is not permitted."""
-        try:
-            new = os.fstat(self._fd)
-            if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
-                os.fchown(self._fd, old.st_uid, old.st_gid)
-            os.fchmod(self._fd, stat.S_IMODE(old.st_mode))
-            copy_attributes(self._target, self._fd)
-        except OSError as error:
-            if error.errno in _REFUSALS:
-                return False
-            raise
-        return True
+    def _take_over(self, old: os.stat_result) -> None:
+        """Copy owner, mode and extended attributes of the old file."""
+        new = os.fstat(self._fd)
+        if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
+            os.fchown(self._fd, old.st_uid, old.st_gid)
+        os.fchmod(self._fd, stat.S_IMODE(old.st_mode))
+        copy_attributes(self._target, self._fd)
 
-    def _replace(self) -> bool:
+    def _replace(self) -> None:
         # linkat cannot replace an existing name, rename can: an unnamed file is linked to a temporary name first.
-        try:
-            if self._name is None:
-                name = os.path.join(os.path.dirname(self._target), temporary_name())
-                self._journal.add(name)
-                self._name = name
-                self._link(name)
-            os.rename(self._name, self._target)
-        except OSError as error:
-            if error.errno in _REFUSALS:
-                return False
-            raise
+        if self._name is None:
+            name = os.path.join(os.path.dirname(self._target), temporary_name())
+            self._journal.add(name)
+            self._name = name
+            self._link(name)
+        os.rename(self._name, self._target)
         self._journal.drop(self._name)
         self._name = None
-        return True
 
     def _link(self, name: bytes) -> None:
         # linkat names an unnamed file by its /proc link, with AT_SYMLINK_FOLLOW. os.link passes that flag only if a
@@ -242,6 +231,17 @@ class Draft:
                 os.unlink(self._name)
             self._journal.drop(self._name)
             self._name = None
+
+
+def _permitted(step: Callable[[], None]) -> bool:
+    """Run a step; False if the file system refuses it."""
+    try:
+        step()
+    except OSError as error:
+        if error.errno in _REFUSALS:
+            return False
+        raise
+    return True
 
 
 def _resolve(path: bytes) -> tuple[bytes, os.stat_result | None]:

@@ -168,11 +168,7 @@ def _quota(level: str, *, v2: bool) -> float:
 
 
 class Metrics:
-    """Measure on request: a reading, and the recent CPU use.
-
-    CPU use is the difference to an earlier reading. A client that polls gets a window of 1 to 10 s; for the first
-    request in a while the call takes two readings a quarter of a second apart.
-    """
+    """Measure on request: a reading, and the CPU use since an earlier one."""
 
     def __init__(self, probe: Probe, workers: WorkerPool, *, settle: float = SETTLE) -> None:
         self._probe = probe

@@ -195,7 +195,7 @@ class OutputLog:
         self._widen_gap(self._gap_start, self.size - self._tail)
         crowd = self._index.crowded()
         if crowd is not None:
-            self._widen_gap(min(self._gap_start, crowd[0]), crowd[1])
+            self._widen_gap(*crowd)
         if len(self._buffer) > self._in_memory:
             self._shrink()
         self.wake()
@@ -352,7 +352,7 @@ class OutputLog:
         """Drop all but the newest bytes of the buffer, when the disk is full."""
         surplus = len(self._buffer) - self._max_in_memory
         if surplus > 0:
-            self._widen_gap(min(self._gap_start, self._stored), self._stored + surplus)
+            self._widen_gap(self._stored, self._stored + surplus)
             self._stored += surplus
             del self._buffer[:surplus]
             self._index.forget(self._gap_start, self._gap_end)

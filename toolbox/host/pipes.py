@@ -67,7 +67,8 @@ class PipeReader:
         self.closed = True
         self.paused = False
         self._ended.set()
-        on_close, self._on_close = self._on_close, _ignore_close
+        # The callback refers back to this reader, and the cycle would outlive both.
+        on_close, self._on_close = self._on_close, lambda _: None
         on_close(self)
 
     def _take(self) -> bool:
@@ -110,10 +111,6 @@ class PipeReader:
             self.paused = False
             self.last = self._loop.time()
             self._loop.add_reader(self._fd, self._take)
-
-
-def _ignore_close(_: PipeReader) -> None:
-    """Replace the callback after close: it refers back to this reader, and the cycle would outlive both."""
 
 
 async def drained(pipe_readers: Sequence[PipeReader], since: float, quiet: float = 0.25, cap: float = 1.0) -> None:

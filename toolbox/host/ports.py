@@ -74,16 +74,11 @@ class Ports:
 
 async def _accepts(family: socket.AddressFamily, host: str, port: int) -> bool:
     try:
-        probe = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+        with socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
+            async with asyncio.timeout(PROBE_SECONDS):
+                await asyncio.get_running_loop().sock_connect(probe, (host, port))
+            # Without a listener the kernel may choose the same number as source port: TCP simultaneous open then
+            # connects the socket to itself.
+            return bool(probe.getsockname() != probe.getpeername())
     except OSError:
         return False
-    try:
-        async with asyncio.timeout(PROBE_SECONDS):
-            await asyncio.get_running_loop().sock_connect(probe, (host, port))
-        # Without a listener the kernel may choose the same number as source port: TCP simultaneous open then connects
-        # the socket to itself.
-        return bool(probe.getsockname() != probe.getpeername())
-    except (OSError, TimeoutError):
-        return False
-    finally:
-        probe.close()

@@ -40,11 +40,8 @@ _NOT_FORWARDED = {
 
 def become_init_if_pid1() -> None:
     """As PID 1, fork and return only in the child, which becomes the daemon; otherwise do nothing."""
-    if os.getpid() == 1:
-        _split()
-
-
-def _split() -> None:
+    if os.getpid() != 1:
+        return
     forwarded = signal.valid_signals() - _NOT_FORWARDED
     # Block before the fork, so that a signal that arrives now stays pending: the kernel discards signals to PID 1
     # that it neither handles nor blocks.

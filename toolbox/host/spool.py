@@ -28,7 +28,6 @@ class SpoolFile:
         self._head, self._tail = retention.head, retention.tail
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._fd = scratch(directory)
-        self._open = True
         self._lock = threading.Lock()
 
     def write(self, offset: int, data: bytes | bytearray) -> None:
@@ -44,7 +43,7 @@ class SpoolFile:
     def read(self, offset: int, size: int) -> bytes:
         """Return bytes of the stream, which the caller knows to be kept; empty once closed."""
         with self._lock:
-            if not self._open:
+            if self._fd < 0:
                 return b""
             return b"".join(
                 os.pread(self._fd, length, position) for _, length, position in self._positions(offset, size)
@@ -53,8 +52,8 @@ class SpoolFile:
     def close(self) -> None:
         """Free the space."""
         with self._lock:
-            self._open = False
             os.close(self._fd)
+            self._fd = -1
 
     def _positions(self, offset: int, size: int) -> Iterator[tuple[int, int, int]]:
         """Map a range of the stream to (offset, length, file position); the tail is a ring buffer after the head."""

@@ -18,12 +18,8 @@ class Survivor(NamedTuple):
 
 def describe(pids: list[int]) -> list[Survivor]:
     """Describe at most a hundred processes; those that have ended meanwhile are left out."""
-    found = []
-    for pid in pids[:MOST]:
-        command = _command(pid)
-        if command is not None:
-            found.append(Survivor(pid, command, _ports(pid)))
-    return found
+    commands = [(pid, _command(pid)) for pid in pids[:MOST]]
+    return [Survivor(pid, command, _ports(pid)) for pid, command in commands if command is not None]
 
 
 def _command(pid: int) -> str | None:

@@ -6,7 +6,7 @@ import functools
 import hmac
 import ipaddress
 import logging
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from aiohttp import web
 
@@ -36,11 +36,12 @@ def is_loopback(host: str) -> bool:
 
 
 @functools.lru_cache(maxsize=64)
-def _hostname(host: str) -> str:
+def _split(url: str) -> SplitResult:
+    """Split a URL; an invalid one has no host."""
     try:
-        return urlsplit(f"//{host}").hostname or ""
+        return urlsplit(url)
     except ValueError:
-        return ""
+        return urlsplit("")
 
 
 class Access:
@@ -101,7 +102,7 @@ class Access:
     def _check_browser(self, request: web.BaseRequest) -> None:
         """Refuse requests of other web sites (CSRF), also through a name that resolves to loopback (DNS rebinding)."""
         host = request.headers.get("Host", "")
-        name = _hostname(host)
+        name = _split(f"//{host}").hostname or ""
         if self._check_host and host and not (is_loopback(name) or name in self._hosts):
             raise Forbidden(f"host {name or host!r} is not allowed: add it to TOOLBOX_ALLOWED_HOSTS or set a token")
         origin = request.headers.get("Origin")
@@ -112,7 +113,7 @@ class Access:
             if request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site") and not navigates:
                 raise Forbidden("cross-site browser requests are not allowed: set TOOLBOX_ALLOWED_ORIGINS or a token")
             return
-        if not (origin in self._origins or urlsplit_netloc(origin) == host.lower()):
+        if not (origin in self._origins or _split(origin).netloc.lower() == host.lower()):
             raise Forbidden(f"origin {origin!r} is not allowed: add it to TOOLBOX_ALLOWED_ORIGINS or set a token")
 
     def cors(self, request: web.BaseRequest) -> dict[str, str]:
@@ -138,11 +139,3 @@ class Access:
         headers["Access-Control-Allow-Headers"] = asked or CORS_HEADERS
         headers["Access-Control-Max-Age"] = "600"
         return web.Response(status=204, headers=headers)
-
-
-def urlsplit_netloc(origin: str) -> str:
-    """Return the ``host:port`` of an origin in lower case; empty if it has none (``null``)."""
-    try:
-        return urlsplit(origin).netloc.lower()
-    except ValueError:
-        return ""

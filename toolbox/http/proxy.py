@@ -18,6 +18,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
+from toolbox import wire
 from toolbox.errors import BadGateway, BadRequest
 from toolbox.host.ports import parse_port
 from toolbox.http import tunnel
@@ -27,7 +28,6 @@ from toolbox.http.connection import MAX_LINE
 from toolbox.http.disconnect import while_connected
 from toolbox.http.endpoint import Request, raw_route
 from toolbox.http.router import is_upgrade
-from toolbox.http.server import MATCH
 
 CONNECT_SECONDS = 5.0
 BUFFER = 256 * 1024
@@ -52,6 +52,13 @@ SWITCHING = 101
 _UNSAFE = re.compile(rb"[^\x21-\x7e]|#")
 
 
+class ProxyPath(wire.Wire, kw_only=True):
+    """Port, and the raw rest of the path."""
+
+    port: str
+    tail: str
+
+
 class PortProxy:
     """Forward requests to loopback ports; ``token`` is the daemon's credential, which is removed from requests."""
 
@@ -62,16 +69,17 @@ class PortProxy:
         self._endless: set[asyncio.Task[Any]] = set()
 
     @raw_route("/proxy/{port}/{tail}", tag="port")
-    async def handle(self, request: Request) -> web.StreamResponse:
+    async def handle(self, path: ProxyPath, request: Request) -> web.StreamResponse:
         """Forward one request; close the upstream connection when the client disconnects."""
-        match = request[MATCH]
-        port = self._port(match.captured["port"])
-        path, query = _sendable(match.captured["tail"]), _sendable(request.raw_path.partition("?")[2])
-        if not path:
+        port = parse_port(path.port)
+        if port == self._own_port():
+            raise BadRequest(f"bad request: port {port} is the daemon itself")
+        tail, query = _sendable(path.tail), _sendable(request.raw_path.partition("?")[2])
+        if not tail:
             # A relative Location is correct behind any path prefix.
             return web.Response(status=307, headers={"Location": f"{port}/{query and '?'}{query}"})
         url = URL.build(
-            scheme="http", host="localhost", port=port, path=path, query_string=self._without_key(query), encoded=True
+            scheme="http", host="localhost", port=port, path=tail, query_string=self._without_key(query), encoded=True
         )
         return await while_connected(request, self._forward(request, url))
 
@@ -85,12 +93,6 @@ class PortProxy:
         await self.stop()
         if self._session is not None:
             await self._session.close()
-
-    def _port(self, text: str) -> int:
-        port = parse_port(text)
-        if port == self._own_port():
-            raise BadRequest(f"bad request: port {port} is the daemon itself")
-        return port
 
     def _without_key(self, query: str) -> str:
         if not self._token:

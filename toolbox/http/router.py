@@ -17,11 +17,10 @@ from toolbox.http.endpoint import ANY_METHOD, WEBSOCKET, Request, Route
 
 
 class RouteMatch(msgspec.Struct):
-    """The routes of a path by method, its captured values, and the raw path without the sandbox prefix."""
+    """The routes of a path by method, and its captured values."""
 
     routes: dict[str, Route]
     captured: dict[str, str]
-    raw_path: str
 
     def allowed(self) -> list[str]:
         """List the HTTP methods of this path."""
@@ -99,7 +98,7 @@ class Router:
         """Find the routes of a raw (still percent-encoded) path, with or without the sandbox prefix."""
         exact = self._exact.get(raw_path)
         if exact is not None:
-            return RouteMatch(exact.routes, {}, raw_path)
+            return RouteMatch(exact.routes, {})
         return self._lookup(raw_path) or self._lookup(self._without_prefix(raw_path))
 
     def _without_prefix(self, raw_path: str) -> str:
@@ -116,11 +115,11 @@ class Router:
             match = pattern.fullmatch(raw_path)
             if match:
                 values = {key: value or "" for key, value in match.groupdict().items()}
-                return RouteMatch({ANY_METHOD: route}, values, raw_path)
+                return RouteMatch({ANY_METHOD: route}, values)
         segments = [segment for segment in raw_path.split("/") if segment]
         captured: dict[str, str] = {}
         node = self._walk(self._root, segments, 0, captured)
-        return RouteMatch(node.routes, captured, raw_path) if node is not None else None
+        return RouteMatch(node.routes, captured) if node is not None else None
 
     def _walk(self, node: _Node, segments: list[str], at: int, captured: dict[str, str]) -> _Node | None:
         if at == len(segments):
@@ -130,12 +129,7 @@ class Router:
         if found is None and node.wild is not None:
             found = self._walk(node.wild, segments, at + 1, captured)
             if found is not None:
-                captured[node.wild.name] = _segment(segments[at])
+                captured[node.wild.name] = unquote(segments[at])
+                if "\0" in captured[node.wild.name]:
+                    raise BadRequest("bad request: path contains a NUL byte")
         return found
-
-
-def _segment(raw: str) -> str:
-    value = unquote(raw)
-    if "\0" in value:
-        raise BadRequest("bad request: path contains a NUL byte")
-    return value

@@ -24,7 +24,7 @@ from toolbox.http.access import Access
 from toolbox.http.binding import arguments, respond
 from toolbox.http.connection import MAX_LINE, REPLY_HEADERS, ConnectionServer
 from toolbox.http.disconnect import gone
-from toolbox.http.endpoint import ANY_METHOD, WEBSOCKET, Route
+from toolbox.http.endpoint import WEBSOCKET, Route
 from toolbox.http.errors import error_response, started
 from toolbox.http.router import RouteMatch, Router
 from toolbox.http.websocket import WsSession
@@ -38,8 +38,7 @@ KEEP_ALIVE = 90.0
 READ_BUFFER = 256 * 1024
 BACKLOG = 512
 LINGER = 0.5
-# For raw routes: the captured values and the path without the sandbox prefix.
-MATCH = web.RequestKey("match", RouteMatch)
+
 # What the log and the metrics call a request without a route.
 NO_ROUTE = "(no route)"
 _REQUEST_ID = re.compile(r"[\w.:-]{1,64}")
@@ -166,8 +165,6 @@ class HttpServer:
             request.writer.output_size = 0  # ``started`` must not count the interim response
         if route.mark.method == WEBSOCKET:
             return await self._websocket(route, request, match)
-        if route.mark.method == ANY_METHOD:
-            request[MATCH] = match
         bound = await arguments(route, request, match.captured)
         result = await route.call(**bound)
         return result if isinstance(result, web.StreamResponse) else await respond(route, request, result)

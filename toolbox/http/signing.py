@@ -9,14 +9,12 @@ import time
 
 from toolbox.errors import BadRequest, Unauthorized
 
-PREFIX = "v1_"
-
 
 def sign(key: str, method: str, path: str, expires: int) -> str:
     """Return the signature that the SDKs put into a file URL."""
     text = f"v1:files:{method}:{path}:{expires}".encode("utf-8", "surrogateescape")
     digest = hmac.new(key.encode(), text, hashlib.sha256).digest()
-    return PREFIX + base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    return "v1_" + base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 class SigningKeys:
@@ -33,7 +31,11 @@ class SigningKeys:
         """Verify a signed URL or raise; HEAD counts as GET, ``expires=0`` does not expire."""
         if not query.get("path", [""])[0]:
             raise BadRequest("bad request: path is required")
-        expires = self._expiry(query.get("expires", [""])[0])
+        text = query.get("expires", [""])[0]
+        # isdecimal and int() accept digits of other scripts, which the signer never writes.
+        if not (text.isascii() and text.isdecimal() and len(text) <= 18):
+            raise Unauthorized("expires of the signed url is not a unix time")
+        expires = int(text)
         given = query.get("signature", [""])[0]
         if not self._key:
             raise Unauthorized("signed urls are off: the daemon has no signing key (TOOLBOX_SIGNING_KEY)")
@@ -42,10 +44,3 @@ class SigningKeys:
             raise Unauthorized("signature does not match")
         if expires and expires < time.time():
             raise Unauthorized("signed url has expired")
-
-    @staticmethod
-    def _expiry(text: str) -> int:
-        # isdecimal and int() accept digits of other scripts, which the signer never writes.
-        if not (text.isascii() and text.isdecimal() and len(text) <= 18):
-            raise Unauthorized("expires of the signed url is not a unix time")
-        return int(text)

@@ -35,8 +35,7 @@ class EventStream:
     async def send(self, event: str, data: Any, *, event_id: str | None = None) -> None:
         """Send one event; raise ``ConnectionResetError`` once the client is gone."""
         if self._media == NDJSON:
-            plain = wire.to_plain(data)
-            await self._write(wire.encode({"event": event, **plain}) + b"\n")
+            await self._write(wire.encode({"event": event, **wire.to_plain(data)}) + b"\n")
             return
         head = f"id: {event_id}\n" if event_id is not None else ""
         await self._write(f"{head}event: {event}\ndata: ".encode() + wire.encode(data) + b"\n\n")

@@ -43,14 +43,11 @@ class _TunnelEnd(asyncio.Protocol):
         self.peer = peer
         self.transport.set_protocol(self)
         self.data_received(early)
-        if peer.full():
+        # Above its high-water mark the peer has called pause_writing before, on aiohttp's protocol.
+        if peer.transport.get_write_buffer_size() > peer.transport.get_write_buffer_limits()[1]:
             self.transport.pause_reading()
         else:
             self.transport.resume_reading()
-
-    def full(self) -> bool:
-        """Tell whether the write buffer is above its high-water mark."""
-        return self.transport.get_write_buffer_size() > self.transport.get_write_buffer_limits()[1]
 
     def data_received(self, data: bytes) -> None:
         if data and self.peer is not None and not self.peer.transport.is_closing():
