@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from toolbox.host.child import Child, ExitStatus, Process
+from toolbox.host.child import ExitStatus, Process
 from toolbox.host.launch import PIPE, Launch
 from toolbox.host.output_log import Retention
 from toolbox.host.procs import Procs
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# How much of the end of the child's stderr is kept.
+# How much of the end of the child's output is kept.
 STDERR_TAIL = 64 * 1024
 # A child that closes its channel instead of answering is about to exit; its own status says more than our SIGKILL.
 _EXIT_SECONDS = 1.0
@@ -33,7 +33,7 @@ FAULTS = (FAILED, CRASHED, EXITED)
 class Started:
     """A child that was just spawned, as its ready handshake sees it."""
 
-    def __init__(self, child: Child, control: socket.socket | None, resources: contextlib.AsyncExitStack) -> None:
+    def __init__(self, child: Process, control: socket.socket | None, resources: contextlib.AsyncExitStack) -> None:
         self.child = child
         self._control = control
         self._resources = resources
@@ -67,7 +67,7 @@ class Lifetime(Generic[T]):
         self._begun = loop.time()
         self._child: Process | None = None
         self._control: socket.socket | None = None
-        self._exited: asyncio.Task[ExitStatus] | None = None
+        self._exited: asyncio.Future[ExitStatus] = loop.create_future()
         self._resources = contextlib.AsyncExitStack()
 
     @property
@@ -126,7 +126,6 @@ class Lifetime(Generic[T]):
     async def handshake(self, ready: Ready[T]) -> None:
         """Wait for the handshake, at most until the child exits or is to end; raise what the handshake raises."""
         assert self._child is not None
-        assert self._exited is not None
         shaking = asyncio.ensure_future(ready(Started(self._child, self._control, self._resources)))
         try:
             await self.over(shaking)
@@ -141,7 +140,6 @@ class Lifetime(Generic[T]):
 
     async def over(self, *others: asyncio.Future[Any]) -> None:
         """Wait until the child has exited or is to end, or one of ``others`` is done."""
-        assert self._exited is not None
         ends: list[asyncio.Future[Any]] = [self._exited, self.stop, *others]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
 

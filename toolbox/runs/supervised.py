@@ -92,7 +92,8 @@ class SupervisedChild(Generic[T]):
     """Start, watch, restart and end one child.
 
     ``launch`` is called for each start with the descriptor of the child's end of the control channel, which is a
-    socket pair of the type ``control``; without one it gets -1. ``ready`` returns once the child can be used.
+    socket pair of the type ``control``; without one it gets -1. Output to ``PIPE``, to which stderr goes unless
+    ``launch`` says otherwise, is recorded, and its end is kept. ``ready`` returns once the child can be used.
     ``on_end`` is called after each end, also of a start that failed.
     """
 

@@ -42,9 +42,7 @@ class ChartFile:
 
     def close(self) -> None:
         """Close the file."""
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
+        os.close(self.fd)
 
 
 def _read(fd: int) -> list[Chart]:

@@ -15,9 +15,10 @@ from toolbox.process.code.typescript import Stripper
 
 PAYLOAD = pathlib.Path(toolbox.__path__[0], "payload")
 START = str(PAYLOAD / "start.py")
+_ARGV = str(PAYLOAD / "argv.cjs")
 PYTHON = ("python3", "python")
-# Runtimes for TypeScript, the fastest start first.
-_TYPESCRIPT = ("bun", "node", "tsx", "ts-node")
+# Node detects whether JavaScript is CommonJS or an ES module. For TypeScript the fastest start comes first.
+_RUNTIMES = {"javascript": ("node", "bun"), "typescript": ("bun", "node", "tsx", "ts-node")}
 _QUIET = {"NO_UPDATE_NOTIFIER": "1", "npm_config_loglevel": "error"}
 _TS_NODE = ("-T", "--ignore-diagnostics", "5107", "-O", '{"module":"CommonJS"}')
 # The kernel allows 128 KiB for one argument.
@@ -47,38 +48,28 @@ class JavaScript:
         self._versions: dict[str, tuple[int, int]] = {}
         self._stripper = Stripper(procs, env)
 
-    async def javascript(self, code: str, argv: Sequence[str], path: str) -> LaunchPlan:
-        """Plan a JavaScript program: node, which detects whether it is CommonJS or an ES module, else bun."""
-        node = await self._programs.find(("node",), path)
-        if node:
-            return _node(node, code, argv)
-        bun = await self._programs.find(("bun",), path)
-        if bun:
-            return _bun(bun, code, argv)
-        raise NoRuntimeError("sh: 1: node: not found\n")
-
-    async def typescript(self, code: str, argv: Sequence[str], path: str) -> LaunchPlan:
-        """Plan a TypeScript program on the fastest installed runtime."""
-        for name in _TYPESCRIPT:
+    async def plan(self, language: str, code: str, argv: Sequence[str], path: str) -> LaunchPlan:
+        """Plan a program on the first runtime that is installed and can run it."""
+        for name in _RUNTIMES[language]:
             program = await self._programs.find((name,), path)
-            plan = await self._typescript(name, program, code, argv) if program else None
+            plan = await self._plan(name, program, language, code, argv) if program else None
             if plan is not None:
                 return plan
-        raise NoRuntimeError("sh: 1: ts-node: not found\n")
+        raise NoRuntimeError(f"sh: 1: {'node' if language == 'javascript' else 'ts-node'}: not found\n")
 
     async def close(self) -> None:
         """End the TypeScript helper."""
         await self._stripper.close()
 
-    async def _typescript(self, name: str, program: str, code: str, argv: Sequence[str]) -> LaunchPlan | None:
+    async def _plan(self, name: str, program: str, language: str, code: str, argv: Sequence[str]) -> LaunchPlan | None:
         if name == "bun":
-            return _bun(program, code, argv)
+            return LaunchPlan([program, "--preload", _ARGV, "run", "-", *argv], code.encode())
         if name == "node":
-            return await self._stripped(program, code, argv)
+            return _node(program, code, argv) if language == "javascript" else await self._strip(program, code, argv)
         loader = (*_TS_NODE, "-") if name == "ts-node" else ("-",)
         return LaunchPlan([program, *loader, *argv], code.encode(), _QUIET)
 
-    async def _stripped(self, node: str, code: str, argv: Sequence[str]) -> LaunchPlan | None:
+    async def _strip(self, node: str, code: str, argv: Sequence[str]) -> LaunchPlan | None:
         """Plan for node, with the types stripped by the helper; None if this node is too old for TypeScript."""
         version = await self._version(node)
         if version < (22, 7):
@@ -105,8 +96,4 @@ def _node(node: str, code: str, argv: Sequence[str], *flags: str) -> LaunchPlan:
         # out of the arguments that node passes on when the program forks.
         return LaunchPlan([node, *flags, "-e", code, "--", *argv])
     # The module removes "-" from process.argv: programs expect their arguments from argv[1] on.
-    return LaunchPlan([node, "--require", str(PAYLOAD / "argv.cjs"), *flags, "-", *argv], data)
-
-
-def _bun(bun: str, code: str, argv: Sequence[str]) -> LaunchPlan:
-    return LaunchPlan([bun, "--preload", str(PAYLOAD / "argv.cjs"), "run", "-", *argv], code.encode())
+    return LaunchPlan([node, "--require", _ARGV, *flags, "-", *argv], data)

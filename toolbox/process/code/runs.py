@@ -130,7 +130,7 @@ class CodeRuns:
             base = self._context.environment.merged()
             worker = await self._warm.take(python, base, program.envs, len(program.text))
         if worker is not None:
-            worker.run(program.text, list(program.argv), environ, self._context.workdir, charts.fd)
+            worker.run(program.text, program.argv, environ, self._context.workdir, charts.fd)
             process = worker.process
 
             async def early_exit() -> int | None:
@@ -146,8 +146,7 @@ class CodeRuns:
             os.close(source)
 
     async def _node(self, program: Program, environ: dict[str, str]) -> _Started:
-        choose = self._javascript.javascript if program.language == "javascript" else self._javascript.typescript
-        plan = await choose(program.text, program.argv, environ.get("PATH", ""))
+        plan = await self._javascript.plan(program.language, program.text, program.argv, environ.get("PATH", ""))
         return await self._spawn(plan.argv, {**plan.env, **environ}, stdin=plan.stdin)
 
     async def _spawn(
