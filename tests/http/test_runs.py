@@ -152,8 +152,10 @@ async def waiting(served: Served, client: aiohttp.ClientSession, kind: str, scri
         await post(client, "/processes", shellCommand=shell, kind="pty" if kind == "terminal" else "exec")
     # Opened for writing as soon as the run reads it.
     opened = await asyncio.to_thread(os.open, gate, os.O_WRONLY)
-    entry = next(entry for entry in served.registry if entry.running)
-    yield entry.id
+    # The child may read before the daemon has learned that it was spawned.
+    while not any(entry.running for entry in served.registry):
+        await asyncio.sleep(0)
+    yield next(entry.id for entry in served.registry if entry.running)
     os.write(opened, b"\n")
     os.close(opened)
     await asyncio.gather(*requests)
