@@ -63,19 +63,20 @@ class Folder:
 
     def close(self) -> None:
         """Unlock the folder for the next daemon, and remove the pipes in it."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        self._unlock()
         for path in self.path.iterdir():
             if path.name != EVENTS and path.suffix != ".log":
                 path.unlink()
 
     def remove(self) -> None:
         """Remove the folder."""
+        self._unlock()
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def _unlock(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-        shutil.rmtree(self.path, ignore_errors=True)
 
 
 def restorable(root: pathlib.Path) -> list[tuple[Folder, list[Record]]]:

@@ -50,7 +50,7 @@ class SessionCommand:
         self.finished = asyncio.Event()
         self._echo = echo
         self.ending: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._pipe_readers: list[PipeReader] = []
+        self.pipe_readers: list[PipeReader] = []
         self._pipe_writer: PipeWriter | None = None
         self._early = bytearray()
         self._end_early = False
@@ -73,11 +73,6 @@ class SessionCommand:
         if self.ended:
             raise CommandCompleted(f"command has already completed with exit code {self.exit_code}")
 
-    @property
-    def pipe_readers(self) -> list[PipeReader]:
-        """Return the readers of its output pipes."""
-        return self._pipe_readers
-
     def result(self) -> int:
         """Return the exit code of an ended command; raise if its session was deleted before."""
         if self.deleted:
@@ -89,7 +84,7 @@ class SessionCommand:
         """Attach the pipes of the started command; ``reads`` waits until its input may be closed."""
         self.started = True
         self._reads = reads
-        self._pipe_readers = [
+        self.pipe_readers = [
             PipeReader(fd, self.output, channel, self._closed)
             for fd, channel in ((pipes.stdout, Channel.STDOUT), (pipes.stderr, Channel.STDERR))
         ]
@@ -113,25 +108,25 @@ class SessionCommand:
 
     def cut(self) -> None:
         """Read what is in the pipes and close them; processes left in the background get SIGPIPE."""
-        for pipe_reader in self._pipe_readers:
+        for pipe_reader in self.pipe_readers:
             pipe_reader.catch_up()
             pipe_reader.close()
 
     def abandon(self) -> None:
         """Discard further output; processes left in the background can still write."""
-        for pipe_reader in self._pipe_readers:
+        for pipe_reader in self.pipe_readers:
             pipe_reader.discard()
         self.output.finish()
         self.finished.set()
 
     def drop_io(self) -> None:
         """Drop what only a running command needs: a session keeps thousands of ended ones."""
-        self._pipe_readers = []
+        self.pipe_readers = []
         self._pipe_writer = self._flush = self.entry = None
         self._reads = _at_once
 
     def _closed(self, _: PipeReader | None) -> None:
-        if self.ended and all(pipe_reader.closed for pipe_reader in self._pipe_readers):
+        if self.ended and all(pipe_reader.closed for pipe_reader in self.pipe_readers):
             self.output.finish()
             self.finished.set()
 

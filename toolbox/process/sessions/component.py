@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from toolbox.host.worker_pool import WorkerPool
 from toolbox.process.entrypoint import Entrypoint
 from toolbox.process.sessions.api import SessionsApi
 from toolbox.process.sessions.entrypoint import EntrypointSession
@@ -32,13 +31,11 @@ class SessionsComponent:
     ) -> None:
         self.sessions = Sessions(context, state_dir=state_dir, grace=grace, send_signal=send_signal)
         self._stop_grace = stop_grace
-        self._workers = WorkerPool("entrypoint-log", 1)
-        self.apis = (SessionsApi(self.sessions, EntrypointSession(entrypoint, self._workers)),)
+        self.apis = (SessionsApi(self.sessions, EntrypointSession(entrypoint, self.sessions.workers)),)
 
     async def stop(self) -> None:
         """End all sessions; their logs are kept."""
         await self.sessions.close(self._stop_grace)
 
     async def close(self) -> None:
-        """End the thread that reads the log of the entrypoint."""
-        await self._workers.close()
+        """Release nothing: ``stop`` has ended the threads."""

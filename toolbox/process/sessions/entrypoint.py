@@ -9,8 +9,8 @@ from toolbox.errors import ProcessNotFound
 from toolbox.host.worker_pool import WorkerPool
 from toolbox.process.entrypoint import NAME, Entrypoint
 from toolbox.process.sessions.log import Log
-from toolbox.process.sessions.view import View
 from toolbox.process.sessions.wire import Command, Session
+from toolbox.runs.registry import Entry
 
 COMMAND = "entrypoint_command"
 
@@ -24,21 +24,25 @@ class EntrypointSession:
 
     def describe(self) -> Session:
         """Describe the session for the wire."""
-        return Session(session_id=NAME, commands=[self.view().describe()])
+        return Session(session_id=NAME, commands=[self.command()])
 
-    def view(self, command_id: str = COMMAND) -> View:
-        """Return the log view of its command."""
-        entry = self._entrypoint.entry
-        if entry is None:
+    def command(self, command_id: str = COMMAND) -> Command:
+        """Describe its command."""
+        entry = self._entry(command_id)
+        code = None if entry.exit is None else entry.exit.code
+        return Command(id=COMMAND, command=quoted(entry.argv), exit_code=code)
+
+    def log(self, command_id: str = COMMAND) -> Log:
+        """Return the log of its command."""
+        entry = self._entry(command_id)
+        return Log(pathlib.Path(), self._workers, entry.output, lambda: not entry.running)
+
+    def _entry(self, command_id: str) -> Entry:
+        if self._entrypoint.entry is None:
             raise ProcessNotFound("session not found")
         if command_id != COMMAND:
             raise ProcessNotFound("command not found")
-
-        def describe() -> Command:
-            code = None if entry.exit is None else entry.exit.code
-            return Command(id=COMMAND, command=quoted(entry.argv), exit_code=code)
-
-        return View(describe, Log(pathlib.Path(), self._workers, entry.output), lambda: not entry.running)
+        return self._entrypoint.entry
 
 
 def quoted(argv: Sequence[str]) -> str:

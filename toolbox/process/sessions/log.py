@@ -12,11 +12,10 @@ import logging
 import pathlib
 from collections.abc import AsyncGenerator, Callable, Iterator
 
-import msgspec
-
 from toolbox.host.output_log import Chunk, OutputLog
 from toolbox.host.worker_pool import WorkerPool
-from toolbox.process.sessions.records import PAGE, RecordReader, RecordWriter
+from toolbox.process.sessions.records import PAGE, RecordReader, append
+from toolbox.process.sessions.wire import LogsQuery
 
 log = logging.getLogger(__name__)
 
@@ -28,12 +27,15 @@ PATIENCE = 1.0
 
 
 class Log:
-    """Read the output of a command, from the output log or from the file."""
+    """Read the output of a command, from the output log until ``ended()`` is true, or from the file."""
 
-    def __init__(self, path: pathlib.Path, workers: WorkerPool, output: OutputLog | None = None) -> None:
+    def __init__(
+        self, path: pathlib.Path, workers: WorkerPool, output: OutputLog | None = None, ended: Callable[[], bool] = bool
+    ) -> None:
         self._path = path
         self._workers = workers
         self._output = output
+        self._ended = ended
         self._readers = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -50,37 +52,33 @@ class Log:
             return self._output.size
         return await self._workers.run(RecordReader(self._path).end)
 
+    async def start(self, query: LogsQuery) -> int:
+        """Return the offset that a query starts at; with ``wait``, wait first for output after it."""
+        start = query.offset or 0
+        if query.tail is not None:
+            start = max(await self.size() - query.tail, 0)
+        if query.wait:
+            await self._more(start, query.wait)
+        return start
+
     async def chunks(self, offset: int = 0, stop: int | None = None) -> AsyncGenerator[Chunk, None]:
         """Yield recorded output from an offset up to ``stop``."""
-        stop = await self.size() if stop is None else stop
-        async with contextlib.aclosing(self._source(offset, stop)) as found:
-            async for chunk in found:
-                if chunk.offset >= stop:
-                    return
-                yield (
-                    chunk
-                    if chunk.end <= stop
-                    else msgspec.structs.replace(chunk, data=chunk.data[: stop - chunk.offset])
-                )
-
-    async def _source(self, offset: int, stop: int) -> AsyncGenerator[Chunk, None]:
         if self._output is not None:
             with self._reading():
                 async for chunk in self._output.chunks(offset, stop):
                     yield chunk
             return
         reader = RecordReader(self._path)
-        while page := await self._workers.run(reader.page, offset):
+        while page := await self._workers.run(reader.page, offset, stop):
             for chunk in page:
                 yield chunk
 
-    async def follow(self, offset: int, until: Callable[[], bool]) -> AsyncGenerator[Chunk, None]:
-        """Yield recorded and new output from an offset on, until ``until()`` is true and all is read."""
+    async def follow(self, offset: int) -> AsyncGenerator[Chunk, None]:
+        """Yield recorded and new output from an offset on, until the command has ended and all is read."""
         if self._output is not None:
             with self._reading():
-                async with contextlib.aclosing(
-                    self._output.follow(offset, hold=True, patience=PATIENCE, until=until)
-                ) as found:
+                source = self._output.follow(offset, hold=True, patience=PATIENCE, until=self._ended)
+                async with contextlib.aclosing(source) as found:
                     async for chunk in found:
                         yield chunk
             return
@@ -88,10 +86,9 @@ class Log:
             async for chunk in found:
                 yield chunk
 
-    async def more(self, offset: int, until: Callable[[], bool], seconds: float) -> None:
-        """Wait until there is output after an offset or the command has ended, at most ``seconds``."""
+    async def _more(self, offset: int, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds), contextlib.aclosing(self.follow(offset, until)) as found:
+            async with asyncio.timeout(seconds), contextlib.aclosing(self.follow(offset)) as found:
                 async for _ in found:
                     return
 
@@ -120,22 +117,19 @@ class Log:
         """
         output = self._output
         assert output is not None
-        writer = RecordWriter(self._path)
         try:
-            offset = await self._copy(output.follow(), writer, HALF)
+            offset = await self._copy(output.follow(), HALF)
             await finished.wait()
-            await self._copy(output.chunks(offset), writer, None)
+            await self._copy(output.chunks(offset), None)
             self._truncated = output.dropped > 0
         except OSError as error:
             log.warning("session log cannot be written: %s: %s", self._path, error)
             return
-        finally:
-            await self._workers.run(writer.close)
         self._output = None
         await self._idle.wait()
         await output.close()
 
-    async def _copy(self, source: AsyncGenerator[Chunk, None], writer: RecordWriter, limit: int | None) -> int:
+    async def _copy(self, source: AsyncGenerator[Chunk, None], limit: int | None) -> int:
         offset, waiting, size = 0, list[Chunk](), 0
         async with contextlib.aclosing(source) as chunks:
             async for chunk in chunks:
@@ -143,10 +137,10 @@ class Log:
                 size += len(chunk.data)
                 offset = chunk.end
                 if size >= PAGE or limit is not None:
-                    await self._workers.run(writer.write, waiting)
+                    await self._workers.run(append, self._path, waiting)
                     waiting, size = [], 0
                 if limit is not None and offset >= limit:
                     break
         if waiting:
-            await self._workers.run(writer.write, waiting)
+            await self._workers.run(append, self._path, waiting)
         return offset

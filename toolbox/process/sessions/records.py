@@ -14,28 +14,11 @@ _HEAD = struct.Struct(">BQI")
 PAGE = 256 * 1024
 
 
-class RecordWriter:
-    """Append chunks to a file; everything here blocks."""
-
-    def __init__(self, path: pathlib.Path) -> None:
-        self._path = path
-        self._fd = -1
-
-    def write(self, chunks: list[Chunk]) -> None:
-        """Append chunks."""
-        if self._fd < 0:
-            self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        data = memoryview(
-            b"".join(_HEAD.pack(chunk.channel, chunk.offset, len(chunk.data)) + chunk.data for chunk in chunks)
-        )
-        while data:
-            data = data[os.write(self._fd, data) :]
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+def append(path: pathlib.Path, chunks: list[Chunk]) -> None:
+    """Append chunks to a log file; blocks."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    with open(fd, "ab") as file:  # noqa: PTH123 - a descriptor
+        file.writelines(_HEAD.pack(chunk.channel, chunk.offset, len(chunk.data)) + chunk.data for chunk in chunks)
 
 
 class RecordReader:
@@ -45,13 +28,13 @@ class RecordReader:
         self._path = path
         self._position = 0
 
-    def page(self, offset: int) -> list[Chunk]:
-        """Return about a page of the next chunks after ``offset``; none at the end."""
+    def page(self, offset: int, stop: int | None = None) -> list[Chunk]:
+        """Return about a page of the next chunks from ``offset`` up to ``stop``; none at the end."""
         chunks: list[Chunk] = []
         size = 0
         with contextlib.suppress(FileNotFoundError), self._path.open("rb") as file:
             file.seek(self._position)
-            while size < PAGE and (chunk := _read(file, offset)) is not None:
+            while size < PAGE and (chunk := _read(file, offset, stop)) is not None:
                 self._position = file.tell()
                 if chunk.data:
                     chunks.append(chunk)
@@ -77,13 +60,12 @@ def _head(file: BinaryIO, size: int) -> tuple[int, int, int] | None:
     return found if file.tell() + found[2] <= size else None
 
 
-def _read(file: BinaryIO, offset: int) -> Chunk | None:
-    """Read one record, without its data before ``offset``."""
-    size = os.fstat(file.fileno()).st_size
-    head = _head(file, size)
-    if head is None:
+def _read(file: BinaryIO, offset: int, stop: int | None) -> Chunk | None:
+    """Read one record, without its data before ``offset`` and from ``stop`` on; None if it starts there."""
+    head = _head(file, os.fstat(file.fileno()).st_size)
+    if head is None or (stop is not None and head[1] >= stop):
         return None
     channel, start, length = head
-    data = file.read(length)
-    skipped = min(max(offset - start, 0), length)
+    data = file.read(length)[: None if stop is None else stop - start]
+    skipped = min(max(offset - start, 0), len(data))
     return Chunk(start + skipped, data[skipped:], Channel(channel), 0.0)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import enum
 import re
+from collections.abc import Sequence
+
+from toolbox.process.subprotocols import SDK_VERSION
 
 _NUMBERS = re.compile(r"v?(\d{1,6})\.(\d{1,6})")
-_OFFER = "X-Daytona-SDK-Version~"
 _NEWEST = (1_000_000, 0)
 SPLIT_SINCE, JSON_SINCE, WORKDIR_SINCE = (0, 27), (0, 167), (0, 103)
 
@@ -19,9 +21,9 @@ class Form(enum.Enum):
     PLAIN = "plain"
 
 
-def release(version: str, protocols: list[str]) -> tuple[int, int] | None:
+def release(version: str, protocols: Sequence[str] = ()) -> tuple[int, int] | None:
     """Return major and minor version of the SDK, None without one; an unreadable version counts as the newest."""
-    token = next((token.removeprefix(_OFFER) for token in protocols if token.startswith(_OFFER)), "")
+    token = next((token.removeprefix(SDK_VERSION) for token in protocols if token.startswith(SDK_VERSION)), "")
     given = version or token
     if not given:
         return None

@@ -80,11 +80,6 @@ class Session:
         for command in self.commands.values():
             command.end(KILLED)
 
-    @property
-    def ended(self) -> bool:
-        """Tell whether the shell has exited."""
-        return self._shell is None or not self._shell.child.running
-
     def describe(self) -> wire.Session:
         """Describe the session for the wire."""
         return wire.Session(session_id=self.id, commands=[command.describe() for command in self.commands.values()])
@@ -108,7 +103,7 @@ class Session:
         if self._queue.full():
             raise TooManyRequests(f"session has {MAX_QUEUED} commands waiting")
         command = SessionCommand(text, self._output_log(), background=background, echo=echo)
-        command.log = Log(self.folder.log_path(command.id), self._workers, command.output)
+        command.log = Log(self.folder.log_path(command.id), self._workers, command.output, lambda: command.ended)
         command.entry = self._registry.add(self._entry(shell, command))
         self.commands[command.id] = command
         self._queue.put_nowait(command)

@@ -40,7 +40,7 @@ class Sessions:
         self._root = pathlib.Path(state_dir, "sessions")
         self._grace = grace
         self._signal = send_signal
-        self._workers = WorkerPool("session", 4)
+        self.workers = WorkerPool("session", 4)
         self._sessions: dict[str, Session] = {}
         self._starting: set[str] = set()
         self._loaded: asyncio.Task[None] | None = None
@@ -67,20 +67,20 @@ class Sessions:
 
     async def _start(self, session_id: str, *, at_home: bool) -> Session:
         shell = await self._context.shells.choose()
-        folder = await self._workers.run(archive.Folder.make, self._root)
+        folder = await self.workers.run(archive.Folder.make, self._root)
         cwd = self._context.environment.get("HOME", self._context.workdir) if at_home else self._context.workdir
         try:
             running = await SessionShell.start(
                 self._context.procs,
                 shell,
                 folder.path,
-                self._workers,
+                self.workers,
                 env=self._context.environment.merged(),
                 cwd=cwd,
                 limits=self._context.limits,
             )
         except BaseException:
-            await self._workers.run(folder.remove)
+            await self.workers.run(folder.remove)
             raise
         log.info("session started", extra={"session": session_id, "pid": running.child.pid})
         return self._session(session_id, folder, running)
@@ -90,7 +90,7 @@ class Sessions:
         return Session(
             session_id,
             folder,
-            self._workers,
+            self.workers,
             context.registry,
             context.procs.exit_reporter,
             shell=shell,
@@ -162,7 +162,7 @@ class Sessions:
 
     async def _remove(self, session: Session, grace: float, *, keep_background: bool = False) -> None:
         await session.end(grace, background=not keep_background)
-        await self._workers.run(session.folder.remove)
+        await self.workers.run(session.folder.remove)
 
     async def close(self, grace: float) -> None:
         """End all sessions; their logs are kept for the next daemon."""
@@ -170,11 +170,11 @@ class Sessions:
         await asyncio.gather(*(self._archive(session, grace) for session in self._sessions.values()))
         if self._loaded is not None:
             await asyncio.wait([self._loaded])
-        await self._workers.close()
+        await self.workers.close()
 
     async def _archive(self, session: Session, grace: float) -> None:
         await session.end(grace, deleted=False)
-        await self._workers.run(session.folder.close)
+        await self.workers.run(session.folder.close)
 
     async def _load(self) -> None:
         """Restore the sessions of earlier daemons, once, on the first request."""
@@ -183,7 +183,7 @@ class Sessions:
         await asyncio.shield(self._loaded)
 
     async def _restore(self) -> None:
-        for folder, records in await self._workers.run(archive.restorable, self._root):
+        for folder, records in await self.workers.run(archive.restorable, self._root):
             session_id = records[0].session
             if session_id:
                 session = self._session(session_id, folder, None)

@@ -17,10 +17,9 @@ class SessionPath(Wire, kw_only=True):
     session_id: str
 
 
-class CommandPath(Wire, kw_only=True):
+class CommandPath(SessionPath, kw_only=True):
     """Path of a command in a session."""
 
-    session_id: str
     command_id: str
 
 
@@ -112,7 +111,6 @@ class Record(Wire, kw_only=True):
     """One line of a session's ``events``: its id, a started command, or the exit code of a command."""
 
     session: str | None = None
-    created: float | None = None
     command: str | None = None
     text: str | None = None
     exit: int | None = None
