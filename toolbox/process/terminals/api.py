@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 import msgspec
 
 from toolbox.errors import (
@@ -20,27 +18,13 @@ from toolbox.errors import (
 )
 from toolbox.http.disconnect import while_connected
 from toolbox.http.endpoint import Request, endpoint, websocket
-from toolbox.http.websocket import WsSession, serve
+from toolbox.http.websocket import WsSession
 from toolbox.process.subprotocols import SUBPROTOCOLS
-from toolbox.process.terminals.connection import LAST_WORDS, TerminalConnection, refuse, requested_envs
+from toolbox.process.terminals import wire
+from toolbox.process.terminals.connection import TerminalConnection, refuse, requested_envs
 from toolbox.process.terminals.screens import Screens
-from toolbox.process.terminals.terminal import Terminal
 from toolbox.process.terminals.terminals import Terminals
 from toolbox.process.terminals.waiting import Waits
-from toolbox.process.terminals.wire import (
-    ConnectQuery,
-    CreateQuery,
-    CreateRequest,
-    CreateResponse,
-    Deleted,
-    ResizeRequest,
-    ScreenResponse,
-    SessionInfo,
-    SessionList,
-    SessionPath,
-    WaitRequest,
-    WaitResponse,
-)
 
 TAG = "process"
 CREATE_ERRORS = (InvalidBody, BadRequest, Conflict, TooManyRequests, InternalError, Unavailable)
@@ -66,35 +50,35 @@ class PtyApi:
         self._waits = waits
 
     @endpoint("POST", "/process/pty", tag=TAG, status=201, errors=CREATE_ERRORS)
-    async def create_pty_session(self, body: CreateRequest) -> CreateResponse:
+    async def create_pty_session(self, body: wire.CreateRequest) -> wire.CreateResponse:
         """Create a terminal."""
         terminal = await self._terminals.create(body)
-        return CreateResponse(session_id=terminal.id)
+        return wire.CreateResponse(session_id=terminal.id)
 
     @endpoint("GET", "/process/pty", tag=TAG)
-    async def list_pty_sessions(self) -> SessionList:
+    async def list_pty_sessions(self) -> wire.SessionList:
         """List all terminals."""
-        return SessionList(sessions=[terminal.info() for terminal in self._terminals])
+        return wire.SessionList(sessions=[terminal.info() for terminal in self._terminals])
 
     @endpoint("GET", "/process/pty/{sessionId}", tag=TAG, errors=(ProcessNotFound,))
-    async def get_pty_session(self, path: SessionPath) -> SessionInfo:
+    async def get_pty_session(self, path: wire.SessionPath) -> wire.SessionInfo:
         """Describe a terminal."""
         return self._terminals.get(path.session_id).info()
 
     @endpoint("DELETE", "/process/pty/{sessionId}", tag=TAG, errors=(ProcessNotFound,))
-    async def delete_pty_session(self, path: SessionPath) -> Deleted:
+    async def delete_pty_session(self, path: wire.SessionPath) -> wire.Deleted:
         """Kill a terminal with everything that was started in it."""
         await self._terminals.delete(path.session_id)
-        return Deleted(message="PTY session deleted")
+        return wire.Deleted(message="PTY session deleted")
 
     @endpoint("POST", "/process/pty/{sessionId}/resize", tag=TAG, errors=(InvalidBody, Gone))
-    async def resize_pty_session(self, path: SessionPath, body: ResizeRequest) -> SessionInfo:
+    async def resize_pty_session(self, path: wire.SessionPath, body: wire.ResizeRequest) -> wire.SessionInfo:
         """Change the size of a terminal."""
         terminal = await self._terminals.resize(path.session_id, body.cols, body.rows)
         return terminal.info()
 
     @endpoint("GET", "/process/pty/{sessionId}/screen", tag=TAG, errors=(ProcessNotFound,))
-    async def show_pty_screen(self, path: SessionPath) -> ScreenResponse:
+    async def show_pty_screen(self, path: wire.SessionPath) -> wire.ScreenResponse:
         """Return the screen of a terminal: its text, cursor and title."""
         return await self._screens.show(self._terminals.get(path.session_id))
 
@@ -104,16 +88,16 @@ class PtyApi:
         tag=TAG,
         errors=(InvalidBody, BadRequest, ProcessNotFound, TooManyRequests),
     )
-    async def wait_for_pty(self, path: SessionPath, body: WaitRequest, request: Request) -> WaitResponse:
+    async def wait_for_pty(self, path: wire.SessionPath, body: wire.WaitRequest, request: Request) -> wire.WaitResponse:
         """Wait until a terminal shows a text, has no output for a while, or has ended; return its screen."""
         terminal = self._terminals.get(path.session_id)
         return await while_connected(request, self._waits.wait(terminal, body))
 
     @websocket("/process/pty/create-connect", tag=TAG, errors=(*CREATE_ERRORS, NotFound), subprotocols=SUBPROTOCOLS)
-    async def create_and_connect(self, query: CreateQuery, headers: SourceHeaders, ws: WsSession) -> None:
+    async def create_and_connect(self, query: wire.CreateQuery, headers: SourceHeaders, ws: WsSession) -> None:
         """Create a terminal and connect to it; variables are sent base64-encoded as a sub-protocol."""
         try:
-            request = CreateRequest(
+            request = wire.CreateRequest(
                 id=query.id, cwd=query.cwd, cols=query.cols, rows=query.rows, envs=requested_envs(ws.protocols)
             )
             terminal = await self._terminals.create(request)
@@ -122,10 +106,10 @@ class PtyApi:
                 raise
             await refuse(ws, error)
             return
-        await _connection(ws, terminal).serve(ConnectQuery())
+        await TerminalConnection(ws, terminal).serve(wire.ConnectQuery())
 
     @websocket("/process/pty/{sessionId}/connect", tag=TAG, errors=(BadRequest, NotFound), subprotocols=SUBPROTOCOLS)
-    async def connect_pty_session(self, path: SessionPath, query: ConnectQuery, ws: WsSession) -> None:
+    async def connect_pty_session(self, path: wire.SessionPath, query: wire.ConnectQuery, ws: WsSession) -> None:
         """Connect to a terminal: its scrollback comes first, then new output.
 
         ``since`` starts at an offset (``offset`` of the terminal is the newest), ``replay=0`` omits the scrollback.
@@ -139,8 +123,4 @@ class PtyApi:
         except ToolboxError as error:
             await refuse(ws, error)
             return
-        await _connection(ws, terminal).serve(query)
-
-
-def _connection(ws: WsSession, terminal: Terminal) -> TerminalConnection:
-    return TerminalConnection(ws, terminal, functools.partial(serve, ws, last_words=LAST_WORDS))
+        await TerminalConnection(ws, terminal).serve(query)

@@ -11,14 +11,15 @@ import binascii
 import contextlib
 import logging
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
 from toolbox import wire
 from toolbox.errors import BadRequest, ToolboxError
 from toolbox.host.child import ExitStatus
+from toolbox.http.websocket import WsSession, serve
 from toolbox.process.subprotocols import EXIT_CONTROL, INTERNAL, PTY_ENVS, close_code, exit_reason
 from toolbox.process.terminals.terminal import Terminal
 from toolbox.process.terminals.viewer import Skip, Viewer
@@ -32,29 +33,6 @@ MAX_ENVS = 64 * 1024
 # How long after a disconnect the client's last input may take to be written.
 LAST_WORDS = 1.0
 _COMMAND: Any = Command
-
-
-class Socket(Protocol):
-    """The part of a WebSocket session that a connection uses."""
-
-    protocols: list[str]
-
-    async def send_text(self, text: str) -> None:
-        """Send a text frame."""
-
-    async def send_bytes(self, data: bytes) -> None:
-        """Send binary frames."""
-
-    async def close(self, code: int, reason: str) -> None:
-        """Send a close frame."""
-
-    def __aiter__(self) -> AsyncIterator[str | bytes]:
-        """Yield what the client sends, until it disconnects."""
-        ...
-
-
-# Run a sender and a receiver until either ends (``http.websocket.serve``).
-Join = Callable[[Coroutine[Any, Any, None], Coroutine[Any, Any, None]], Awaitable[None]]
 
 
 def requested_envs(protocols: Sequence[str]) -> dict[str, str]:
@@ -74,7 +52,7 @@ def requested_envs(protocols: Sequence[str]) -> dict[str, str]:
     return envs
 
 
-async def refuse(socket: Socket, error: ToolboxError) -> None:
+async def refuse(socket: WsSession, error: ToolboxError) -> None:
     """Send an error to a client whose WebSocket is open, and close it."""
     message = wire.text(error.message)
     text = f"Failed to connect to PTY session: {message}"
@@ -85,10 +63,9 @@ async def refuse(socket: Socket, error: ToolboxError) -> None:
 class TerminalConnection:
     """Connect one WebSocket to one terminal."""
 
-    def __init__(self, socket: Socket, terminal: Terminal, join: Join) -> None:
+    def __init__(self, socket: WsSession, terminal: Terminal) -> None:
         self._socket = socket
         self._terminal = terminal
-        self._join = join
         self._in_band = IN_BAND in socket.protocols
         self._knows_exit = self._in_band or EXIT_CONTROL in socket.protocols
 
@@ -103,7 +80,7 @@ class TerminalConnection:
     async def _carry(self, query: ConnectQuery) -> None:
         async with self._terminal.viewing(query.since, replay=query.wanted) as viewer:
             await self._send_control("replay", offset=viewer.offset)
-            await self._join(self._show(viewer), self._type())
+            await serve(self._socket, self._show(viewer), self._type(), last_words=LAST_WORDS)
 
     async def _show(self, viewer: Viewer) -> None:
         async with contextlib.aclosing(viewer.output()) as output:

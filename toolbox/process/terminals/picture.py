@@ -9,8 +9,10 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import msgspec
 import pyte  # noqa: TID253 - this is the leaf, and it is loaded in a thread
+
+from toolbox.process.terminals.terminal import Resize
+from toolbox.process.terminals.wire import Cursor
 
 # Bytes drawn between two releases of the GIL: about a millisecond.
 PIECE = 512
@@ -25,26 +27,6 @@ _FOREIGN = re.compile(
 _UNFINISHED = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*|[PX^_\]][^\x07\x1b]*\x1b?)?\Z")
 # A longer sequence is not waited for.
 LONGEST = 4096
-
-
-class Size(msgspec.Struct, frozen=True):
-    """A change of the size between two pieces of output."""
-
-    cols: int
-    rows: int
-
-
-class Drawn(msgspec.Struct, frozen=True):
-    """The screen of a terminal."""
-
-    text: str
-    row: int
-    col: int
-    hidden: bool
-    title: str
-    cols: int
-    rows: int
-    alternate: bool
 
 
 class _Screen(pyte.Screen):
@@ -114,10 +96,10 @@ class Picture:
         self._stream: Any = pyte.ByteStream(_Tolerant(self._screen))
         self._rest = b""
 
-    def play(self, steps: Iterable[bytes | Size]) -> Drawn:
-        """Draw output and changes of the size in order; return the resulting screen."""
+    def play(self, steps: Iterable[bytes | Resize]) -> dict[str, Any]:
+        """Draw output and changes of the size in order; return the fields of the screen."""
         for step in steps:
-            if isinstance(step, Size):
+            if isinstance(step, Resize):
                 self._screen.resize(step.rows, step.cols)
             else:
                 self._draw(step)
@@ -133,16 +115,16 @@ class Picture:
             self._stream.feed(clean[start : start + PIECE])
             time.sleep(0)  # releases the GIL for the event loop; pyte is pure Python and holds it
 
-    def _drawn(self) -> Drawn:
+    def _drawn(self) -> dict[str, Any]:
         screen = self._screen
         lines = [line.rstrip() for line in screen.display]
-        return Drawn(
-            text="\n".join(lines).rstrip("\n"),
-            row=screen.cursor.y,
-            col=min(screen.cursor.x, screen.columns - 1),
-            hidden=screen.cursor.hidden,
-            title=screen.title,
-            cols=screen.columns,
-            rows=screen.lines,
-            alternate=screen.saved is not None,
-        )
+        return {
+            "text": "\n".join(lines).rstrip("\n"),
+            "cursor": Cursor(
+                row=screen.cursor.y, col=min(screen.cursor.x, screen.columns - 1), hidden=screen.cursor.hidden
+            ),
+            "title": screen.title,
+            "cols": screen.columns,
+            "rows": screen.lines,
+            "alternate": screen.saved is not None,
+        }

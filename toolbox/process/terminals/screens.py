@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from toolbox.host.worker_pool import WorkerPool
 from toolbox.process.terminals.terminal import Resize, Terminal
-from toolbox.process.terminals.viewer import boundary, first_offset
-from toolbox.process.terminals.wire import Cursor, ScreenResponse
+from toolbox.process.terminals.viewer import boundary
+from toolbox.process.terminals.wire import ScreenResponse
+from toolbox.runs.output import first_available
 
 if TYPE_CHECKING:
-    from toolbox.process.terminals.picture import Drawn, Picture, Size
+    from toolbox.process.terminals.picture import Picture
 
 # How much output is drawn at most: half a second of drawing.
 MOST = 256 * 1024
@@ -48,18 +49,10 @@ class Screens:
             if drawing.picture is None:
                 before = [each for each in terminal.sizes if each.offset <= start]
                 sizes.insert(0, before[-1] if before else terminal.sizes[0])
-            drawn = await self.workers.run(_play, drawing, [(chunk.offset, chunk.data) for chunk in data], sizes)
+            blocks = [(chunk.offset, chunk.data) for chunk in data]
+            drawn = await self.workers.run(_play, drawing, blocks, sizes)
             drawing.offset = end
-        return ScreenResponse(
-            text=drawn.text,
-            cursor=Cursor(row=drawn.row, col=drawn.col, hidden=drawn.hidden),
-            title=drawn.title,
-            cols=drawn.cols,
-            rows=drawn.rows,
-            alternate=drawn.alternate,
-            offset=end,
-            active=terminal.active,
-        )
+        return ScreenResponse(**drawn, offset=end, active=terminal.active)
 
     async def close(self) -> None:
         """End the thread."""
@@ -67,7 +60,7 @@ class Screens:
 
     async def _start(self, terminal: Terminal, drawing: _Drawing, end: int) -> int:
         """Return where to draw from: where the picture ends, or near the end of the output on a new picture."""
-        first = first_offset(terminal.output)
+        first = first_available(terminal.output)
         if drawing.picture is not None and drawing.offset >= first and end - drawing.offset <= MOST:
             return drawing.offset
         drawing.picture = None
@@ -75,7 +68,7 @@ class Screens:
         return await boundary(terminal.output, oldest) if oldest else 0
 
 
-def _play(drawing: _Drawing, data: list[tuple[int, bytes]], sizes: list[Resize]) -> Drawn:
+def _play(drawing: _Drawing, data: list[tuple[int, bytes]], sizes: list[Resize]) -> dict[str, Any]:
     from toolbox.process.terminals.picture import Picture
 
     if drawing.picture is None:
@@ -84,17 +77,14 @@ def _play(drawing: _Drawing, data: list[tuple[int, bytes]], sizes: list[Resize])
     return drawing.picture.play(_steps(data, sizes))
 
 
-def _steps(data: list[tuple[int, bytes]], sizes: list[Resize]) -> list[bytes | Size]:
+def _steps(data: list[tuple[int, bytes]], sizes: list[Resize]) -> list[bytes | Resize]:
     """Merge output and changes of the size, ordered by offset; a change splits the output around it."""
-    from toolbox.process.terminals.picture import Size
-
-    steps: list[bytes | Size] = []
+    steps: list[bytes | Resize] = []
     for offset, block in data:
         done = 0
         while sizes and sizes[0].offset < offset + len(block):
             cut = max(sizes[0].offset - offset, done)
-            steps += (block[done:cut], Size(sizes[0].cols, sizes[0].rows))
+            steps += (block[done:cut], sizes.pop(0))
             done = cut
-            del sizes[0]
         steps.append(block[done:])
-    return [*steps, *(Size(each.cols, each.rows) for each in sizes)]
+    return [*steps, *sizes]

@@ -22,10 +22,11 @@ from toolbox.host.procs import Procs
 from toolbox.host.pty import Pair, Pty, open_pair
 from toolbox.process.terminals.pace import Pace
 from toolbox.process.terminals.process import TerminalProcess
-from toolbox.process.terminals.viewer import Viewer, first_offset
+from toolbox.process.terminals.viewer import Viewer
 from toolbox.process.terminals.wire import SessionInfo
 from toolbox.runs import bounds
 from toolbox.runs.exit_info import ExitInfo
+from toolbox.runs.output import first_available
 from toolbox.runs.registry import Controls, Entry, Keep, Kind, Registry
 from toolbox.runs.run import Run, TimeLimit
 from toolbox.wire import text, timestamp
@@ -115,7 +116,7 @@ class Terminal:
             active=self.active,
             lazy_start=self.plan.lazy,
             offset=self.output.size,
-            first_offset=first_offset(self.output),
+            first_offset=first_available(self.output),
             process_id=self.entry.id if self.entry is not None else None,
         )
 

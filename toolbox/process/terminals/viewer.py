@@ -9,6 +9,7 @@ import msgspec
 
 from toolbox.host.output_log import OutputLog
 from toolbox.process.terminals.pace import Pace
+from toolbox.runs.output import first_available
 
 # A viewer whose offset is not kept any more continues this far from the end; at the oldest byte it would lag at once.
 FRESH = 256 * 1024
@@ -20,11 +21,6 @@ class Skip(msgspec.Struct, frozen=True):
     """Output up to ``offset`` is skipped."""
 
     offset: int
-
-
-def first_offset(output_log: OutputLog) -> int:
-    """Return the offset of the oldest byte that is kept."""
-    return output_log.gap[1] if output_log.gap is not None else 0
 
 
 async def boundary(output_log: OutputLog, offset: int) -> int:
@@ -46,7 +42,7 @@ class Viewer:
 
     async def start(self, since: int | None, *, replay: bool) -> None:
         """Start at ``since`` if it is still kept, else at the oldest line; without ``replay`` at the end."""
-        first = first_offset(self._output_log)
+        first = first_available(self._output_log)
         if not replay:
             self.offset = self._output_log.size
         elif since is not None and since >= first:

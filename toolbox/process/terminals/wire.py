@@ -117,11 +117,8 @@ class CloseReason(Wire, kw_only=True):
     error: str | None = None
 
 
-class ResizeCommand(Wire, kw_only=True, tag="resize"):
+class ResizeCommand(ResizeRequest, kw_only=True, tag="resize"):
     """Change the size."""
-
-    cols: Size
-    rows: Size
 
 
 class SignalCommand(Wire, kw_only=True, tag="signal"):

@@ -8,33 +8,37 @@ import pytest
 
 from toolbox.errors import BadRequest
 from toolbox.process.terminals.matching import Matcher, plain
-from toolbox.process.terminals.picture import Drawn, Picture, Size
+from toolbox.process.terminals.picture import Picture
+from toolbox.process.terminals.terminal import Resize
+from toolbox.process.terminals.wire import Cursor, ScreenResponse
 
 
-def draw(*steps: bytes | Size, cols: int = 20, rows: int = 5) -> Drawn:
-    return Picture(cols, rows).play(steps)
+def draw(*steps: bytes | Resize, cols: int = 20, rows: int = 5) -> ScreenResponse:
+    return ScreenResponse(**Picture(cols, rows).play(steps), offset=0, active=True)
 
 
 def test_text_cursor_and_title() -> None:
     seen = draw(b"one\r\ntwo\x1b]0;a title\x07\x1b[?25l")
-    assert seen == Drawn("one\ntwo", 1, 3, True, "a title", 20, 5, False)
+    cursor = Cursor(row=1, col=3, hidden=True)
+    assert (seen.text, seen.cursor, seen.title) == ("one\ntwo", cursor, "a title")
+    assert (seen.cols, seen.rows, seen.alternate) == (20, 5, False)
 
 
 def test_lines_scroll_and_wide_characters_count_twice() -> None:
     seen = draw(b"\r\n".join(b"%d" % number for number in range(9)) + "\r\n文b".encode())
     assert seen.text == "5\n6\n7\n8\n文b"
-    assert (seen.row, seen.col) == (4, 3)
+    assert (seen.cursor.row, seen.cursor.col) == (4, 3)
 
 
 def test_full_screen_program_leaves_the_text_before_it() -> None:
     inside = draw(b"$ vi\r\n\x1b[?1049h\x1b[2J\x1b[1;1Hin vi")
     assert (inside.text, inside.alternate) == ("in vi", True)
     after = draw(b"$ vi\r\n\x1b[?1049h\x1b[2J\x1b[1;1Hin vi", b"\x1b[?1049l$ ")
-    assert (after.text, after.alternate, after.row, after.col) == ("$ vi\n$", False, 1, 2)
+    assert (after.text, after.alternate, after.cursor.row, after.cursor.col) == ("$ vi\n$", False, 1, 2)
 
 
 def test_size_changes_between_pieces() -> None:
-    seen = draw(b"123456789\r\n", Size(30, 4), b"x" * 25)
+    seen = draw(b"123456789\r\n", Resize(0, 30, 4), b"x" * 25)
     assert (seen.text, seen.cols, seen.rows) == ("123456789\n" + "x" * 25, 30, 4)
 
 
@@ -69,10 +73,10 @@ def test_any_bytes_can_be_drawn() -> None:
     alphabet = b"\x1b\x1b\x1b[[]?;:0123456789hlmHJKrABCDPXsu\x07\x9b\xff\xe6\x96\x87 ab\r\n"
     for _ in range(300):
         data = bytes(chance.choices(alphabet, k=300))
-        seen = draw(data, Size(chance.randint(1, 50), chance.randint(1, 50)), data)
+        seen = draw(data, Resize(0, chance.randint(1, 50), chance.randint(1, 50)), data)
         assert len(seen.text.split("\n")) <= seen.rows
-        assert 0 <= seen.row < seen.rows
-        assert 0 <= seen.col < seen.cols
+        assert 0 <= seen.cursor.row < seen.rows
+        assert 0 <= seen.cursor.col < seen.cols
 
 
 def test_picture_does_not_depend_on_how_output_is_cut() -> None:

@@ -11,7 +11,8 @@ import pytest
 from toolbox.host.output_log import OutputLog, Retention
 from toolbox.host.spool import Spool
 from toolbox.process.terminals.pace import WINDOW, Pace
-from toolbox.process.terminals.viewer import FRESH, Skip, Viewer, boundary, first_offset
+from toolbox.process.terminals.viewer import FRESH, Skip, Viewer, boundary
+from toolbox.runs.output import first_available
 
 MIB = 1024 * 1024
 LINES = b"0123456789abcde\n"
@@ -56,7 +57,7 @@ async def test_start(output_log: OutputLog, since: int | None, replay: bool, sta
 
 async def test_start_where_the_head_is_lost(output_log: OutputLog) -> None:
     fill(output_log, 3 * MIB)
-    assert first_offset(output_log) == 2 * MIB
+    assert first_available(output_log) == 2 * MIB
     output_log.append(b"xyz")
     viewer = Viewer(output_log, Pace(output_log))
     await viewer.start(5, replay=True)
