@@ -192,7 +192,7 @@ class Daemon:
         self.exec = add(ExecComponent(self.context, max_output=settings.max_output_bytes))
         self.terminals = add(TerminalsComponent(self.context, grace=kill_grace))
         self.code = add(CodeComponent(self.context, max_output=settings.max_output_bytes))
-        self.processes = add(ProcessesComponent(self.context, self.terminals.terminals.launch))
+        self.processes = add(ProcessesComponent(self.context, self.terminals.terminals))
         self.entrypoint = add(
             Entrypoint(
                 self.context,

@@ -69,7 +69,7 @@ class Served:
         context = ProcessContext(self.procs, env, Shells(env.get), self.spool, self.registry, workdir=str(home))
         self.entrypoint = Entrypoint(context, (), on_output=_ignore, grace=0)
         terminals = TerminalsComponent(context, grace=0)
-        processes = ProcessesComponent(context, terminals.terminals.launch)
+        processes = ProcessesComponent(context, terminals.terminals)
         exec_, code = ExecComponent(context, max_output=2**20), CodeComponent(context, max_output=2**20)
         sessions = SessionsComponent(
             context,

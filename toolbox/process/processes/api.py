@@ -7,7 +7,7 @@ from typing import cast
 
 from aiohttp import web
 
-from toolbox import wire
+from toolbox import wire as codec
 from toolbox.errors import (
     BadRequest,
     Conflict,
@@ -29,23 +29,10 @@ from toolbox.http.disconnect import while_connected
 from toolbox.http.endpoint import MIB, Request, endpoint, websocket
 from toolbox.http.streams import SSE, event_stream
 from toolbox.http.websocket import WsSession, serve
+from toolbox.process.processes import wire
 from toolbox.process.processes.attach import Attachment, control
 from toolbox.process.processes.logs import Events
 from toolbox.process.processes.processes import Processes
-from toolbox.process.processes.wire import (
-    AttachQuery,
-    CreateProcessRequest,
-    ListQuery,
-    LogsHeaders,
-    LogsQuery,
-    Process,
-    ProcessLogPage,
-    ProcessPath,
-    ProcessResult,
-    ResizeRequest,
-    StdinRequest,
-    WaitQuery,
-)
 from toolbox.process.subprotocols import EXIT_CONTROL, SUBPROTOCOLS
 from toolbox.runs.wire import SignalRequest
 
@@ -62,43 +49,38 @@ class ProcessesApi:
         self._processes = service
 
     @endpoint("POST", "/processes", tag=TAG, status=201, errors=STARTING, body_limit=64 * MIB)
-    async def create_process(self, body: CreateProcessRequest) -> Process:
+    async def create_process(self, body: wire.CreateProcessRequest) -> wire.Process:
         """Start a process and return at once; it outlives the connection."""
         return await self._processes.create(body)
 
     @endpoint("GET", "/processes", tag=TAG, errors=(BadRequest,))
-    async def list_processes(self, query: ListQuery) -> list[Process]:
+    async def list_processes(self, query: wire.ListQuery) -> list[wire.Process]:
         """List running and recently ended processes, the oldest first."""
         return self._processes.select(query)
 
     @endpoint("GET", "/processes/{id}", tag=TAG, errors=(ProcessNotFound,))
-    async def get_process(self, path: ProcessPath) -> Process:
+    async def get_process(self, path: wire.ProcessPath) -> wire.Process:
         """Describe a process; of an ended one also the processes it left in the background."""
         return await self._processes.get(path.id)
 
     @endpoint("DELETE", "/processes/{id}", tag=TAG, status=204, errors=(ProcessNotFound, ProtectedProcess, Conflict))
-    async def delete_process(self, path: ProcessPath) -> None:
+    async def delete_process(self, path: wire.ProcessPath) -> None:
         """Delete a process that has ended, with its output."""
         self._processes.delete(path.id)
 
     @endpoint("GET", "/processes/{id}/logs", tag=TAG, errors=READING, quiet=True, head=False)
     async def get_process_logs(
-        self, path: ProcessPath, query: LogsQuery, headers: LogsHeaders, request: Request
-    ) -> ProcessLogPage:
+        self, path: wire.ProcessPath, query: wire.LogsQuery, headers: wire.LogsHeaders, request: Request
+    ) -> wire.ProcessLogPage:
         """Read output from a cursor on.
 
         With ``follow=true`` the answer is a stream of server-sent events: ``state``, ``log``, ``warning`` where output
         was lost, and ``eof`` after the last ``state``; its ids are cursors. A stream without ``eof`` was cut off.
         """
-        if query.follow:
-            return cast("ProcessLogPage", await self._follow(path, query, headers, request))
-        return await while_connected(request, self._processes.page(path.id, query))
-
-    async def _follow(
-        self, path: ProcessPath, query: LogsQuery, headers: LogsHeaders, request: web.BaseRequest
-    ) -> web.StreamResponse:
+        if not query.follow:
+            return await while_connected(request, self._processes.page(path.id, query))
         events = self._processes.follow(path.id, query, headers.last_event_id)
-        return await while_connected(request, _send(request, events))
+        return cast("wire.ProcessLogPage", await while_connected(request, _send(request, events)))
 
     @endpoint(
         "POST",
@@ -115,7 +97,7 @@ class ProcessesApi:
             StdinUnavailable,
         ),
     )
-    async def write_process_stdin(self, path: ProcessPath, body: StdinRequest) -> None:
+    async def write_process_stdin(self, path: wire.ProcessPath, body: wire.StdinRequest) -> None:
         """Write to standard input, or close it with ``eof``; answered once all of it is written."""
         await self._processes.write(path.id, body)
 
@@ -126,7 +108,7 @@ class ProcessesApi:
         status=204,
         errors=(*ACTING, UnsupportedOperation),
     )
-    async def signal_process(self, path: ProcessPath, body: SignalRequest) -> None:
+    async def signal_process(self, path: wire.ProcessPath, body: SignalRequest) -> None:
         """Send a signal, and a second one after ``escalateAfterMs`` if the process still runs."""
         await self._processes.signal(path.id, body)
 
@@ -136,19 +118,19 @@ class ProcessesApi:
         tag=TAG,
         errors=(InvalidBody, ProcessNotFound, ProcessEnded, UnsupportedOperation),
     )
-    async def resize_process(self, path: ProcessPath, body: ResizeRequest) -> Process:
+    async def resize_process(self, path: wire.ProcessPath, body: wire.ResizeRequest) -> wire.Process:
         """Change the size of a terminal."""
         return await self._processes.resize(path.id, body)
 
     @endpoint("GET", "/processes/{id}/wait", tag=TAG, errors=(BadRequest, ProcessNotFound), quiet=True, head=False)
-    async def wait_process(self, path: ProcessPath, query: WaitQuery, request: Request) -> ProcessResult:
+    async def wait_process(self, path: wire.ProcessPath, query: wire.WaitQuery, request: Request) -> wire.ProcessResult:
         """Wait for the exit of a process; ``timed_out`` without an exit code means that it still runs."""
         return await while_connected(request, self._processes.wait(path.id, query.timeout_ms))
 
     @websocket("/processes/{id}/attach", tag=TAG, errors=READING, subprotocols=SUBPROTOCOLS)
-    async def attach_process(self, path: ProcessPath, query: AttachQuery, ws: WsSession) -> None:
+    async def attach_process(self, path: wire.ProcessPath, query: wire.AttachQuery, ws: WsSession) -> None:
         """Attach to a process: its output as binary frames; frames of the client are written to its input."""
-        attachment = Attachment(self._processes.attachable(path.id), query.cursor)
+        attachment = Attachment(self._processes.find(path.id), query.cursor)
         await ws.accept()
         await serve(ws, _show(ws, attachment), attachment.feed(aiter(ws)))
 
@@ -163,7 +145,7 @@ async def _show(ws: WsSession, attachment: Attachment) -> None:
     facts, code = await attachment.exit()
     if controls:
         await ws.send_text(control("exited", **facts))
-    await ws.close(code, wire.encode(facts).decode())
+    await ws.close(code, codec.encode(facts).decode())
 
 
 async def _send(request: web.BaseRequest, events: Events) -> web.StreamResponse:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from toolbox.process.processes.api import ProcessesApi
-from toolbox.process.processes.launcher import Launcher, OpenTerminal
+from toolbox.process.processes.launcher import Launcher
 from toolbox.process.processes.processes import Processes
+from toolbox.process.terminals.terminals import Terminals
 from toolbox.runs.context import ProcessContext
 
 
 class ProcessesComponent:
-    """Own everything behind ``/processes``; ``open_terminal`` starts processes of kind ``pty``."""
+    """Own everything behind ``/processes``; ``terminals`` starts those of kind ``pty``."""
 
-    def __init__(self, context: ProcessContext, open_terminal: OpenTerminal | None = None) -> None:
-        self._launcher = Launcher(context, open_terminal)
+    def __init__(self, context: ProcessContext, terminals: Terminals | None = None) -> None:
+        self._launcher = Launcher(context, terminals)
         self.processes = Processes(context.registry, self._launcher, context.procs)
         self.apis = (ProcessesApi(self.processes),)
 

@@ -14,16 +14,12 @@ from toolbox.runs.registry import Entry
 
 def process(entry: Entry, left: list[survivors.Survivor] | None = None) -> Process:
     """Describe one process."""
-    return Process(**{**fields(entry), "details": entry.details(left)})
+    return Process(**fields(entry, left))
 
 
-def fields(entry: Entry) -> dict[str, Any]:
+def fields(entry: Entry, left: list[survivors.Survivor] | None = None) -> dict[str, Any]:
     """Return the fields of a description."""
-    return {**_identity(entry), **_request(entry), **_life(entry), **_output(entry)}
-
-
-def _identity(entry: Entry) -> dict[str, Any]:
-    return {
+    facts: dict[str, Any] = {
         "id": entry.id,
         "kind": entry.kind.value,
         "state": "running" if entry.running else "terminal",
@@ -31,11 +27,6 @@ def _identity(entry: Entry) -> dict[str, Any]:
         "name": entry.name or None,
         "session_id": entry.session_id or None,
         "system": True if entry.protected else None,
-    }
-
-
-def _request(entry: Entry) -> dict[str, Any]:
-    return {
         "argv": [wire.text(item) for item in entry.argv] or None,
         "shell_command": wire.text(entry.command) or None,
         "resolved_shell": entry.shell or None,
@@ -47,28 +38,21 @@ def _request(entry: Entry) -> dict[str, Any]:
         "terminal": None if entry.size is None else Terminal(cols=entry.size[0], rows=entry.size[1]),
         "keep_logs": entry.keep.value,
         "limits": entry.limits,
+        "pid": entry.pid,
+        "started_at": None if entry.started is None else moment(entry.started),
+        "first_available_cursor": str(output.first_available(entry.output)),
+        "last_cursor": str(entry.output.size),
+        "truncated_head": entry.output.gap is not None,
+        "details": entry.details(left),
     }
-
-
-def _life(entry: Entry) -> dict[str, Any]:
-    facts: dict[str, Any] = {"pid": entry.pid, "started_at": None if entry.started is None else moment(entry.started)}
     if entry.exit is not None:
         facts |= {
             "exited_at": moment(entry.exit.ended),
             "exit_code": entry.exit.code,
             "signal": entry.exit.signal,
             "reason": entry.exit.reason.value,
-            "details": entry.details(),
         }
     return facts
-
-
-def _output(entry: Entry) -> dict[str, Any]:
-    return {
-        "first_available_cursor": str(output.first_available(entry.output)),
-        "last_cursor": str(entry.output.size),
-        "truncated_head": entry.output.gap is not None,
-    }
 
 
 def moment(seconds: float) -> str:

@@ -6,8 +6,7 @@ import asyncio
 import itertools
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
 from toolbox import wire
 from toolbox.errors import BadRequest, InvalidBody, StartFailed, UnsupportedOperation
@@ -16,6 +15,7 @@ from toolbox.host.launch import PIPE, Stdin
 from toolbox.host.output_log import Retention
 from toolbox.host.shells import Shell
 from toolbox.process.processes.wire import CreateProcessRequest, Terminal
+from toolbox.process.terminals.terminals import Terminals
 from toolbox.runs import bounds
 from toolbox.runs.context import ProcessContext
 from toolbox.runs.exit_info import ExitInfo
@@ -29,32 +29,13 @@ LOG_BYTES = 64 * 1024 * 1024
 SHOWN = 64 * 1024
 
 
-class OpenTerminal(Protocol):
-    """Start a program on a terminal and register it; ``argv`` None means the usual shell."""
-
-    async def __call__(
-        self,
-        *,
-        argv: Sequence[str] | None,
-        cwd: str,
-        env: Mapping[str, str],
-        cols: int,
-        rows: int,
-        name: str,
-        session_id: str,
-        time_limit: TimeLimit,
-    ) -> Entry:
-        """Return its entry."""
-        ...
-
-
 class Launcher:
     """Start the process that a request describes."""
 
-    def __init__(self, context: ProcessContext, open_terminal: OpenTerminal | None = None) -> None:
+    def __init__(self, context: ProcessContext, terminals: Terminals | None = None) -> None:
         self._context = context
         self._runs = RunSet("process")
-        self._open_terminal = open_terminal
+        self._terminals = terminals
 
     async def start(self, request: CreateProcessRequest) -> Entry:
         """Start a process and return its entry."""
@@ -152,7 +133,7 @@ class Launcher:
         return found
 
     async def _start_terminal(self, request: CreateProcessRequest) -> Entry:
-        if self._open_terminal is None:
+        if self._terminals is None:
             raise UnsupportedOperation("terminals are not available")
         if request.limits is not None or request.user is not None:
             raise UnsupportedOperation("a terminal takes neither limits nor user")
@@ -161,7 +142,7 @@ class Launcher:
         if request.shell_command is not None:
             shell = await self._shell(request.shell)
             argv = [shell.path, *(["-l"] if request.login else []), "-c", request.shell_command]
-        entry = await self._open_terminal(
+        entry = await self._terminals.launch(
             argv=argv,
             cwd=self._context.resolve(request.cwd or ""),
             env={**(request.env or {}), **({"TERM": size.term} if size.term else {})},

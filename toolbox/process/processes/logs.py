@@ -9,30 +9,21 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import datetime as dt
 from collections.abc import AsyncGenerator
 from typing import Literal
 
 import msgspec
 
-from toolbox import wire
 from toolbox.errors import Unavailable
 from toolbox.host.output_log import Channel, Chunk
-from toolbox.process.processes import describe
-from toolbox.process.processes.wire import (
-    EofEvent,
-    ProcessLogFrame,
-    ProcessLogPage,
-    StateEvent,
-    WarningEvent,
-)
+from toolbox.process.processes import describe, wire
 from toolbox.runs import output
 from toolbox.runs.registry import Entry
 
 PAGE_FRAMES = 1000
 PAGE_BYTES = 1024 * 1024
 
-Event = ProcessLogFrame | StateEvent | WarningEvent | EofEvent
+Event = wire.ProcessLogFrame | wire.StateEvent | wire.WarningEvent | wire.EofEvent
 Events = AsyncGenerator[tuple[str, Event], None]
 
 _CHANNELS: dict[Channel, Literal["stdout", "stderr", "pty", "system"]] = {
@@ -43,13 +34,13 @@ _CHANNELS: dict[Channel, Literal["stdout", "stderr", "pty", "system"]] = {
 }
 
 
-async def page(entry: Entry, cursor: str | None, *, limit: int, text: bool) -> ProcessLogPage:
+async def page(entry: Entry, cursor: str | None, *, limit: int, text: bool) -> wire.ProcessLogPage:
     """Return recorded output from a cursor on, at most ``limit`` frames."""
     with entry.hold():
         framer = Framer(text=text)
         offset = output.read_cursor(entry.output, cursor)
         size, ended = entry.output.size, not entry.running
-        frames: list[ProcessLogFrame] = []
+        frames: list[wire.ProcessLogFrame] = []
         stop = min(size, offset + PAGE_BYTES)
         async for chunk in entry.output.chunks(offset, stop):
             if chunk.offset > offset:
@@ -63,7 +54,7 @@ async def page(entry: Entry, cursor: str | None, *, limit: int, text: bool) -> P
             frames += framer.flush()
         frames = frames[:limit]
         after = frames[-1].cursor if frames else str(offset - framer.waiting)
-        return ProcessLogPage(
+        return wire.ProcessLogPage(
             frames=frames,
             next_cursor=after,
             eof=ended and int(after) >= size,
@@ -93,7 +84,7 @@ async def follow(entry: Entry, cursor: str | None, *, text: bool) -> Events:
         if output.lost_until(entry.output, offset):
             raise Unavailable("daemon is shutting down, the output is gone")
         yield "state", _state(entry, offset)
-        yield "eof", EofEvent(cursor=str(offset))
+        yield "eof", wire.EofEvent(cursor=str(offset))
 
 
 class Framer:
@@ -108,7 +99,7 @@ class Framer:
         """Return how many bytes are held back."""
         return 0 if self._start is None else len(self._start.data)
 
-    def feed(self, chunk: Chunk) -> list[ProcessLogFrame]:
+    def feed(self, chunk: Chunk) -> list[wire.ProcessLogFrame]:
         """Return the frames that are complete."""
         if not self._text:
             return [_frame(chunk, text=False)]
@@ -127,7 +118,7 @@ class Framer:
             frames.append(_frame(msgspec.structs.replace(chunk, data=chunk.data[:cut]), text=True))
         return frames
 
-    def flush(self) -> list[ProcessLogFrame]:
+    def flush(self) -> list[wire.ProcessLogFrame]:
         """Return a frame of the bytes that are held back, whose rest will not arrive."""
         start, self._start = self._start, None
         return [] if start is None else [_frame(start, text=True)]
@@ -144,13 +135,13 @@ def _unfinished(data: bytes) -> int:
     return 0
 
 
-def _frame(chunk: Chunk, *, text: bool) -> ProcessLogFrame:
+def _frame(chunk: Chunk, *, text: bool) -> wire.ProcessLogFrame:
     data = _as_text(chunk.data) if text else None
-    return ProcessLogFrame(
+    return wire.ProcessLogFrame(
         channel=_CHANNELS[chunk.channel],
         cursor=str(chunk.end),
         seq=chunk.offset,
-        timestamp=wire.timestamp(dt.datetime.fromtimestamp(chunk.time, dt.UTC)),
+        timestamp=describe.moment(chunk.time),
         data=base64.b64encode(chunk.data).decode() if data is None else data,
         encoding="base64" if data is None else "text",
     )
@@ -163,24 +154,24 @@ def _as_text(data: bytes) -> str | None:
         return None
 
 
-def _omission(offset: int, chunk: Chunk) -> ProcessLogFrame:
-    return ProcessLogFrame(
+def _omission(offset: int, chunk: Chunk) -> wire.ProcessLogFrame:
+    return wire.ProcessLogFrame(
         channel="system",
         cursor=str(chunk.offset),
         seq=offset,
-        timestamp=wire.timestamp(dt.datetime.fromtimestamp(chunk.time, dt.UTC)),
+        timestamp=describe.moment(chunk.time),
         data=f"[{chunk.offset - offset} bytes omitted]",
         encoding="text",
     )
 
 
-def _warning(offset: int, chunk: Chunk) -> WarningEvent:
-    return WarningEvent(
+def _warning(offset: int, chunk: Chunk) -> wire.WarningEvent:
+    return wire.WarningEvent(
         message=f"{chunk.offset - offset} bytes of output are not kept any more",
         cursor=str(offset),
         first_available_cursor=str(chunk.offset),
     )
 
 
-def _state(entry: Entry, offset: int) -> StateEvent:
-    return StateEvent(**describe.fields(entry), cursor=str(offset))
+def _state(entry: Entry, offset: int) -> wire.StateEvent:
+    return wire.StateEvent(**describe.fields(entry), cursor=str(offset))

@@ -7,7 +7,6 @@ import base64
 import binascii
 import signal
 
-from toolbox import wire
 from toolbox.errors import (
     BadRequest,
     Conflict,
@@ -19,21 +18,12 @@ from toolbox.errors import (
 )
 from toolbox.host.procs import Procs
 from toolbox.host.survivors import Survivor
-from toolbox.process.processes import describe, logs
+from toolbox.process.processes import describe, logs, wire
 from toolbox.process.processes.launcher import Launcher
-from toolbox.process.processes.wire import (
-    CreateProcessRequest,
-    ListQuery,
-    LogsQuery,
-    Process,
-    ProcessLogPage,
-    ProcessResult,
-    ResizeRequest,
-    StdinRequest,
-)
 from toolbox.runs import output
 from toolbox.runs.registry import Entry, Kind, Registry
 from toolbox.runs.wire import SignalRequest
+from toolbox.wire import text
 
 
 class Processes:
@@ -45,15 +35,19 @@ class Processes:
         self._launcher = launcher
         self._escalations: set[asyncio.Task[None]] = set()
 
-    async def create(self, request: CreateProcessRequest) -> Process:
+    async def create(self, request: wire.CreateProcessRequest) -> wire.Process:
         """Start a process."""
         return describe.process(await self._launcher.start(request))
 
-    def select(self, query: ListQuery) -> list[Process]:
+    def select(self, query: wire.ListQuery) -> list[wire.Process]:
         """Describe the processes that match a query, the oldest first."""
         return [describe.process(entry) for entry in self._registry if _chosen(entry, query)]
 
-    async def get(self, process_id: str) -> Process:
+    def find(self, process_id: str) -> Entry:
+        """Return the entry of one process."""
+        return self._registry.get(process_id)
+
+    async def get(self, process_id: str) -> wire.Process:
         """Describe one process; of an ended one also the processes it left in the background."""
         entry = self._registry.get(process_id)
         return describe.process(entry, await self._survivors(entry))
@@ -66,21 +60,21 @@ class Processes:
             raise Conflict(f"process is running: {process_id}")
         self._registry.discard(entry)
 
-    async def page(self, process_id: str, query: LogsQuery) -> ProcessLogPage:
+    async def page(self, process_id: str, query: wire.LogsQuery) -> wire.ProcessLogPage:
         """Return recorded output."""
         entry = self._registry.get(process_id)
         return await logs.page(
             entry, query.cursor, limit=query.limit or logs.PAGE_FRAMES, text=query.encoding != "base64"
         )
 
-    def follow(self, process_id: str, query: LogsQuery, last: str | None) -> logs.Events:
+    def follow(self, process_id: str, query: wire.LogsQuery, last: str | None) -> logs.Events:
         """Return events as they occur; an unknown process or cursor raises at once."""
         entry = self._registry.get(process_id)
         cursor = last or query.cursor
         output.read_cursor(entry.output, cursor)
         return logs.follow(entry, cursor, text=query.encoding != "base64")
 
-    async def write(self, process_id: str, request: StdinRequest) -> None:
+    async def write(self, process_id: str, request: wire.StdinRequest) -> None:
         """Write to standard input, and close it on ``eof``; return once all of it is written."""
         entry = _running(self._registry.get(process_id))
         _refuse_protected(entry)
@@ -109,7 +103,7 @@ class Processes:
             self._escalations.add(task)
             task.add_done_callback(self._escalations.discard)
 
-    async def resize(self, process_id: str, request: ResizeRequest) -> Process:
+    async def resize(self, process_id: str, request: wire.ResizeRequest) -> wire.Process:
         """Change the size of a terminal."""
         entry = self._registry.get(process_id)
         if entry.kind is not Kind.PTY or entry.controls.resize is None:
@@ -118,20 +112,16 @@ class Processes:
         entry.size = (request.cols, request.rows)
         return describe.process(entry)
 
-    async def wait(self, process_id: str, timeout_ms: int | None) -> ProcessResult:
+    async def wait(self, process_id: str, timeout_ms: int | None) -> wire.ProcessResult:
         """Wait for the exit; without one within the timeout the reason is ``timed_out``."""
         entry = self._registry.get(process_id)
         try:
             async with asyncio.timeout(None if timeout_ms is None else timeout_ms / 1000):
                 end = await entry.wait()
         except TimeoutError:
-            return ProcessResult(reason="timed_out")
+            return wire.ProcessResult(reason="timed_out")
         details = entry.details(await self._survivors(entry))
-        return ProcessResult(reason=end.reason.value, exit_code=end.code, signal=end.signal, details=details)
-
-    def attachable(self, process_id: str) -> Entry:
-        """Return an entry to attach to."""
-        return self._registry.get(process_id)
+        return wire.ProcessResult(reason=end.reason.value, exit_code=end.code, signal=end.signal, details=details)
 
     async def _survivors(self, entry: Entry) -> list[Survivor] | None:
         return None if entry.running or entry.pid is None else await self._procs.exit_reporter.survivors(entry.pid)
@@ -153,7 +143,7 @@ def signal_number(given: str | int) -> int:
         number = signal.Signals[name].value if name in signal.Signals.__members__ else 0
     # 32 and 33 belong to the C library.
     if not 0 < number < signal.NSIG or number in (32, 33):
-        raise BadRequest(f"bad request: unknown signal: {wire.text(str(given))}")
+        raise BadRequest(f"bad request: unknown signal: {text(str(given))}")
     return number
 
 
@@ -166,7 +156,7 @@ async def _escalate(entry: Entry, number: int, delay: float) -> None:
             await entry.controls.signal(number)
 
 
-def _decoded(request: StdinRequest) -> bytes:
+def _decoded(request: wire.StdinRequest) -> bytes:
     data = request.data or ""
     if request.encoding != "base64":
         return data.encode()
@@ -187,7 +177,7 @@ def _refuse_protected(entry: Entry) -> None:
         raise ProtectedProcess(f"process belongs to the sandbox: {entry.id}")
 
 
-def _chosen(entry: Entry, query: ListQuery) -> bool:
+def _chosen(entry: Entry, query: wire.ListQuery) -> bool:
     wanted = (
         (query.state, "running" if entry.running else "terminal"),
         (query.kind, entry.kind.value),

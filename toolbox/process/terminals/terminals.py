@@ -88,9 +88,9 @@ class Terminals:
         env: Mapping[str, str],
         cols: int,
         rows: int,
-        name: str = "",
-        session_id: str = "",
-        time_limit: TimeLimit = TimeLimit(),  # noqa: B008 - immutable
+        name: str,
+        session_id: str,
+        time_limit: TimeLimit,
     ) -> Entry:
         """Start a program on a terminal of its own, the usual shell without ``argv``; for ``/processes``."""
         terminal_id = name or secrets.token_hex(16)
