@@ -25,7 +25,7 @@ class OtherDomain:
         self._context = context
         self._runs = RunSet("other")
         self._helpers: list[SupervisedChild[MessageStream]] = []
-        self.pool = Pool("other helper", self._make, self._retire, keep=1)
+        self.pool = Pool("other helper", self._make, self._retire, alive=_is_ready, keep=1)
 
     async def run(self, *argv: str) -> Run:
         """Start a program, as a run like all others."""
@@ -63,3 +63,7 @@ class OtherDomain:
 
     async def _retire(self, helper: SupervisedChild[MessageStream]) -> None:
         await helper.close()
+
+
+def _is_ready(helper: SupervisedChild[MessageStream]) -> bool:
+    return helper.state.state == "ready"
