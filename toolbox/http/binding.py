@@ -63,7 +63,10 @@ def _texts(kind: Any, values: dict[str, list[str]]) -> Any:
 
 
 def _headers(kind: Any, request: Request) -> Any:
-    values = {name: request.headers.getall(name) for name, _ in _plan(kind) if name in request.headers}
+    values = {}
+    for name, _ in _plan(kind):
+        if name in request.headers:
+            values[name] = request.headers.getall(name)
     return _texts(kind, values) if values else _empty(kind)
 
 

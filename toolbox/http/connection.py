@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from typing import Any
 
@@ -89,15 +90,12 @@ class HttpRequest(web.BaseRequest):
             response.headers.setdefault(name, value)
 
 
-def _make_request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> HttpRequest:
-    return HttpRequest(message, payload, protocol, writer, task, asyncio.get_running_loop())
-
-
 class ConnectionServer(web.Server):
     """aiohttp's low-level server with ``HttpConnection`` and ``HttpRequest``."""
 
     def __init__(self, handler: Any, **settings: Any) -> None:
-        super().__init__(handler, request_factory=_make_request, **settings)
+        factory = functools.partial(HttpRequest, loop=asyncio.get_running_loop())
+        super().__init__(handler, request_factory=factory, **settings)
         self._settings = settings
 
     def __call__(self) -> web.RequestHandler:
