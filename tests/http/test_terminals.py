@@ -19,6 +19,7 @@ from yarl import URL
 
 from tests.terminal_client import CONNECTED, EXIT_CONTROL, IN_BAND, Served, Tty, connected, gone, new, same, serve
 from toolbox.process.terminals.wire import CreateRequest
+from toolbox.runs.run import TimeLimit
 
 Session = aiohttp.ClientSession
 VERSION = "X-Daytona-SDK-Version~0.218.0"
@@ -575,7 +576,14 @@ async def test_entry_of_a_terminal(api: Session, served: Served) -> None:
 
 async def test_program_on_a_terminal_of_its_own(served: Served) -> None:
     entry = await served.component.terminals.launch(
-        argv=["sh", "-c", "stty size; exit 7"], cwd="", env={"A": "b"}, cols=30, rows=9, name="prog"
+        argv=["sh", "-c", "stty size; exit 7"],
+        cwd="",
+        env={"A": "b"},
+        cols=30,
+        rows=9,
+        name="prog",
+        session_id="",
+        time_limit=TimeLimit(),
     )
     assert (await entry.wait()).code == 7
     assert [chunk.data async for chunk in entry.output.chunks()] == [b"9 30\r\n"]

@@ -102,9 +102,11 @@ class Commands:
                 min(request.timeout, _FOREVER) if request.timeout else None, (request.kill_grace_ms or 0) / 1000
             ),
             split=split or bool(request.split_output),
-            retention=self._usual if request.max_output_bytes is None else _retention(request.max_output_bytes),
+            retention=self._usual
+            if request.max_output_bytes is None
+            else Retention.capped(min(request.max_output_bytes or OUTPUT_CEILING, OUTPUT_CEILING)),
             details=bool(request.details),
-            limits=bounds.wanted(request.limits, self._context.limits) if request.limits else self._context.limits,
+            limits=bounds.wanted(request.limits, self._context.limits),
         )
 
     async def start(self, command: Command, *, two_pipes: bool = False) -> Run:
@@ -185,10 +187,6 @@ class Commands:
             merge=merge,
             limits=command.limits,
         )
-
-
-def _retention(wanted: int) -> Retention:
-    return Retention.capped(min(wanted, OUTPUT_CEILING) if wanted else OUTPUT_CEILING)
 
 
 async def _output_events(output: OutputLog) -> AsyncGenerator[tuple[str, OutputEvent], None]:

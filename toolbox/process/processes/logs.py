@@ -74,7 +74,9 @@ async def follow(entry: Entry, cursor: str | None, *, text: bool) -> Events:
             async for chunk in chunks:
                 frames = framer.feed(chunk)
                 if chunk.offset > offset:
-                    yield "warning", _warning(offset, chunk)
+                    lost = f"{chunk.offset - offset} bytes of output are not kept any more"
+                    first = str(chunk.offset)
+                    yield "warning", wire.WarningEvent(message=lost, cursor=str(offset), first_available_cursor=first)
                 for frame in frames:
                     yield "log", frame
                 offset = chunk.end
@@ -136,7 +138,10 @@ def _unfinished(data: bytes) -> int:
 
 
 def _frame(chunk: Chunk, *, text: bool) -> wire.ProcessLogFrame:
-    data = _as_text(chunk.data) if text else None
+    data = None
+    if text:
+        with contextlib.suppress(UnicodeDecodeError):
+            data = chunk.data.decode()
     return wire.ProcessLogFrame(
         channel=_CHANNELS[chunk.channel],
         cursor=str(chunk.end),
@@ -147,13 +152,6 @@ def _frame(chunk: Chunk, *, text: bool) -> wire.ProcessLogFrame:
     )
 
 
-def _as_text(data: bytes) -> str | None:
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return None
-
-
 def _omission(offset: int, chunk: Chunk) -> wire.ProcessLogFrame:
     return wire.ProcessLogFrame(
         channel="system",
@@ -162,14 +160,6 @@ def _omission(offset: int, chunk: Chunk) -> wire.ProcessLogFrame:
         timestamp=describe.moment(chunk.time),
         data=f"[{chunk.offset - offset} bytes omitted]",
         encoding="text",
-    )
-
-
-def _warning(offset: int, chunk: Chunk) -> wire.WarningEvent:
-    return wire.WarningEvent(
-        message=f"{chunk.offset - offset} bytes of output are not kept any more",
-        cursor=str(offset),
-        first_available_cursor=str(chunk.offset),
     )
 
 

@@ -39,14 +39,13 @@ class CommandProcess:
         return self._status is None
 
     async def settle(self) -> ExitStatus:
-        """Run the command, once, to the end of its output.
+        """Run the command to the end of its output.
 
         Its requests are answered then; the registry records the end a moment later, with what the command used.
         """
-        if self._status is None:
-            self._status = await self._shell.run(self._command, self._record)
-            self._command.end(self._status.code)
-        return self._status
+        self._status = status = await self._shell.run(self._command, self._record)
+        self._command.end(status.code)
+        return status
 
     async def report(self) -> ExitReport:
         """Return the resource usage of the command and the limits it hit."""

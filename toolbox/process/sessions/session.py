@@ -6,22 +6,22 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 
 from toolbox.errors import ProcessNotFound, SessionEnded, TooManyRequests
 from toolbox.host import tree
-from toolbox.host.exit_report import ExitReporter
-from toolbox.host.output_log import OutputLog
+from toolbox.host.output_log import OutputLog, Retention
 from toolbox.host.worker_pool import WorkerPool
 from toolbox.process.sessions import wire
 from toolbox.process.sessions.archive import Folder
 from toolbox.process.sessions.command import SessionCommand
-from toolbox.process.sessions.log import Log
+from toolbox.process.sessions.log import HALF, Log
 from toolbox.process.sessions.process import CommandProcess
 from toolbox.process.sessions.shell import SessionShell
 from toolbox.process.sessions.wire import Record
+from toolbox.runs.context import ProcessContext
 from toolbox.runs.exit_info import ExitInfo
-from toolbox.runs.registry import Controls, Entry, Kind, Registry
+from toolbox.runs.registry import Controls, Entry, Kind
 from toolbox.runs.run import Run
 
 log = logging.getLogger(__name__)
@@ -38,24 +38,14 @@ class Session:
     """Run commands in one shell, one after the other."""
 
     def __init__(
-        self,
-        session_id: str,
-        folder: Folder,
-        workers: WorkerPool,
-        registry: Registry,
-        reporter: ExitReporter,
-        *,
-        shell: SessionShell | None,
-        output_log: Callable[[], OutputLog],
+        self, session_id: str, folder: Folder, context: ProcessContext, workers: WorkerPool, shell: SessionShell | None
     ) -> None:
         self.id = session_id
         self.commands: dict[str, SessionCommand] = {}
         self.folder = folder
-        self._shell = shell
+        self._context = context
         self._workers = workers
-        self._registry = registry
-        self._reporter = reporter
-        self._output_log = output_log
+        self._shell = shell
         self._queue: asyncio.Queue[SessionCommand] = asyncio.Queue(MAX_QUEUED)
         self._tasks: set[asyncio.Task[None]] = set()
         if shell is not None:
@@ -97,6 +87,9 @@ class Session:
             raise SessionEnded("session process has exited")
         return self._shell
 
+    def _output_log(self) -> OutputLog:
+        return self._context.spool.output_log(Retention(head=HALF, tail=HALF))
+
     def submit(self, text: str, *, background: bool, echo: bool) -> SessionCommand:
         """Queue a command."""
         shell = self.require_shell()
@@ -104,7 +97,7 @@ class Session:
             raise TooManyRequests(f"session has {MAX_QUEUED} commands waiting")
         command = SessionCommand(text, self._output_log(), background=background, echo=echo)
         command.log = Log(self.folder.log_path(command.id), self._workers, command.output, lambda: command.ended)
-        command.entry = self._registry.add(self._entry(shell, command))
+        command.entry = self._context.registry.add(self._entry(shell, command))
         self.commands[command.id] = command
         self._queue.put_nowait(command)
         self._own(self._keep(command), "session log")
@@ -176,7 +169,7 @@ class Session:
     async def _run(self, shell: SessionShell, command: SessionCommand) -> None:
         assert command.entry is not None
         record = functools.partial(self.folder.record, Record(command=command.id, text=command.text))
-        process = CommandProcess(shell, command, record, self._reporter, self._workers)
+        process = CommandProcess(shell, command, record, self._context.procs.exit_reporter, self._workers)
         run = Run(command.entry, process)
         run.release()  # the session owns the log
         await run.live()
@@ -196,7 +189,7 @@ class Session:
         """Write the log of a command to disk; then release its memory."""
         await command.log.keep(command.finished)
         if command.entry is not None:
-            self._registry.discard(command.entry)
+            self._context.registry.discard(command.entry)
         command.drop_io()
         await self._workers.run(self.folder.record, Record(command=command.id, exit=command.exit_code))
 

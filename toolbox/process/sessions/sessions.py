@@ -8,11 +8,9 @@ import pathlib
 from collections.abc import Awaitable, Callable
 
 from toolbox.errors import BadRequest, Conflict, InvalidBody, ProcessNotFound, TooManyRequests, Unavailable
-from toolbox.host.output_log import OutputLog, Retention
 from toolbox.host.worker_pool import WorkerPool
 from toolbox.process.sessions import archive, wire
 from toolbox.process.sessions.command import SessionCommand
-from toolbox.process.sessions.log import HALF
 from toolbox.process.sessions.session import Session
 from toolbox.process.sessions.shell import SessionShell
 from toolbox.runs.context import ProcessContext
@@ -68,37 +66,15 @@ class Sessions:
     async def _start(self, session_id: str, *, at_home: bool) -> Session:
         shell = await self._context.shells.choose()
         folder = await self.workers.run(archive.Folder.make, self._root)
-        cwd = self._context.environment.get("HOME", self._context.workdir) if at_home else self._context.workdir
+        context = self._context
+        cwd = context.environment.get("HOME", context.workdir) if at_home else context.workdir
         try:
-            running = await SessionShell.start(
-                self._context.procs,
-                shell,
-                folder.path,
-                self.workers,
-                env=self._context.environment.merged(),
-                cwd=cwd,
-                limits=self._context.limits,
-            )
+            running = await SessionShell.start(context, shell, folder.path, self.workers, cwd)
         except BaseException:
             await self.workers.run(folder.remove)
             raise
         log.info("session started", extra={"session": session_id, "pid": running.child.pid})
-        return self._session(session_id, folder, running)
-
-    def _session(self, session_id: str, folder: archive.Folder, shell: SessionShell | None) -> Session:
-        context = self._context
-        return Session(
-            session_id,
-            folder,
-            self.workers,
-            context.registry,
-            context.procs.exit_reporter,
-            shell=shell,
-            output_log=self._output_log,
-        )
-
-    def _output_log(self) -> OutputLog:
-        return self._context.spool.output_log(Retention(head=HALF, tail=HALF))
+        return Session(session_id, folder, context, self.workers, running)
 
     async def all(self) -> list[Session]:
         """List the sessions, the oldest first."""
@@ -186,7 +162,7 @@ class Sessions:
         for folder, records in await self.workers.run(archive.restorable, self._root):
             session_id = records[0].session
             if session_id:
-                session = self._session(session_id, folder, None)
+                session = Session(session_id, folder, self._context, self.workers, None)
                 session.restore(records)
                 self._sessions.setdefault(session_id, session)
 

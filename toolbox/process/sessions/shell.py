@@ -7,19 +7,18 @@ import functools
 import os
 import pathlib
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from toolbox.host.child import Child, ExitStatus
 from toolbox.host.exit_report import Counters, shell_counters
 from toolbox.host.launch import Launch
-from toolbox.host.limits import Limits
 from toolbox.host.pipes import drained
-from toolbox.host.procs import Procs
 from toolbox.host.shells import Shell
 from toolbox.host.worker_pool import WorkerPool
 from toolbox.process.sessions import driver
 from toolbox.process.sessions.command import Pipes, SessionCommand
+from toolbox.runs.context import ProcessContext
 
 _OPENED_TRIES, _OPENED_SECONDS = 500, 0.01
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -50,21 +49,19 @@ class SessionShell:
 
     @classmethod
     async def start(
-        cls,
-        procs: Procs,
-        shell: Shell,
-        folder: pathlib.Path,
-        workers: WorkerPool,
-        *,
-        env: Mapping[str, str],
-        cwd: str,
-        limits: Limits | None = None,
+        cls, context: ProcessContext, shell: Shell, folder: pathlib.Path, workers: WorkerPool, cwd: str
     ) -> SessionShell:
-        """Start a shell; ``folder`` exists and is used by nothing else. Limits apply to all commands together."""
+        """Start a shell; ``folder`` exists and is used by nothing else. The limits hold for all commands together."""
         pipes = await workers.run(_open_control_pipes, folder)
         try:
-            launch = Launch(driver.arguments(shell, folder), env=env, cwd=cwd, executable=shell.path, limits=limits)
-            child = await procs.spawn_raw(launch)
+            launch = Launch(
+                driver.arguments(shell, folder),
+                env=context.environment.merged(),
+                cwd=cwd,
+                executable=shell.path,
+                limits=context.limits,
+            )
+            child = await context.procs.spawn_raw(launch)
         except BaseException:
             _close_all(pipes)
             raise

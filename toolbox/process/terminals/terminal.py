@@ -9,7 +9,7 @@ import datetime as dt
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -17,17 +17,17 @@ from toolbox.errors import BadRequest, Gone, InternalError, ToolboxError, TooMan
 from toolbox.host.child import Child, ExitStatus
 from toolbox.host.launch import Launch
 from toolbox.host.limits import Limits
-from toolbox.host.output_log import OutputLog
-from toolbox.host.procs import Procs
+from toolbox.host.output_log import Retention
 from toolbox.host.pty import Pair, Pty, open_pair
 from toolbox.process.terminals.pace import Pace
 from toolbox.process.terminals.process import TerminalProcess
 from toolbox.process.terminals.viewer import Viewer
 from toolbox.process.terminals.wire import SessionInfo
 from toolbox.runs import bounds
+from toolbox.runs.context import ProcessContext
 from toolbox.runs.exit_info import ExitInfo
 from toolbox.runs.output import first_available
-from toolbox.runs.registry import Controls, Entry, Keep, Kind, Registry
+from toolbox.runs.registry import Controls, Entry, Keep, Kind
 from toolbox.runs.run import Run, TimeLimit
 from toolbox.wire import text, timestamp
 
@@ -37,6 +37,9 @@ MAX_VIEWERS = 64
 # How many changes of the size are kept for drawing the screen.
 MAX_RESIZES = 256
 END_OF_INPUT = b"\x04"
+SCROLLBACK = 1024 * 1024
+# Their inherited values would be the size of another terminal.
+_SIZE_VARIABLES = ("COLUMNS", "LINES")
 
 
 class TerminalPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,26 +66,18 @@ class Resize(msgspec.Struct, frozen=True):
     rows: int
 
 
-# Return the arguments and variables to start with.
-Resolve = Callable[[TerminalPlan], Awaitable[tuple[Sequence[str], dict[str, str]]]]
-
-
 class Terminal:
     """Own a shell from its start, which may be lazy, to the end of its output."""
 
-    def __init__(
-        self, plan: TerminalPlan, output_log: OutputLog, procs: Procs, registry: Registry, command: Resolve
-    ) -> None:
+    def __init__(self, plan: TerminalPlan, context: ProcessContext) -> None:
         self.plan = plan
-        self.output = output_log
+        self.output = context.spool.output_log(Retention(head=0, tail=SCROLLBACK))
         self.exit: ExitStatus | None = None
         self.created = dt.datetime.now(dt.UTC)
         self.sizes: collections.deque[Resize] = collections.deque([Resize(0, plan.cols, plan.rows)], MAX_RESIZES)
         self.entry: Entry | None = None
-        self._procs = procs
-        self._registry = registry
-        self._command = command
-        self._pace = Pace(output_log)
+        self._context = context
+        self._pace = Pace(self.output)
         self._starting = asyncio.Lock()
         self._process: TerminalProcess | None = None
         self._run: Run | None = None
@@ -126,7 +121,7 @@ class Terminal:
             if self._closed:
                 raise Gone(f"PTY session {self.id} is terminated")
             if self._process is None:
-                argv, environ = await self._command(self.plan)
+                argv, environ = await self._command()
                 process = await self._spawn(argv, environ)
                 try:
                     self.entry = self._register(process.child, argv)
@@ -136,6 +131,14 @@ class Terminal:
                     raise
                 self._process = process
                 self._own_run(self.entry, process, on_end)
+
+    async def _command(self) -> tuple[Sequence[str], dict[str, str]]:
+        """Return the arguments and the current variables."""
+        inherited = self._context.environment.merged()
+        for name in _SIZE_VARIABLES:
+            inherited.pop(name, None)
+        argv = self.plan.argv or [(await self._context.shells.choose()).path, "-i", "-l"]
+        return argv, {**inherited, **self.plan.envs}
 
     def _own_run(self, entry: Entry, process: TerminalProcess, on_end: Callable[[Terminal], None]) -> None:
         async def at_end(end: ExitInfo) -> None:
@@ -220,7 +223,7 @@ class Terminal:
                 self._repaint(complete=replay and viewer.offset == 0)
                 yield viewer
             finally:
-                viewer.close()
+                self._pace.left(viewer)
 
     @contextlib.contextmanager
     def holding(self) -> Iterator[None]:
@@ -252,7 +255,7 @@ class Terminal:
             limits=self.plan.limits,
         )
         try:
-            child = await self._procs.spawn_raw(launch)
+            child = await self._context.procs.spawn_raw(launch)
         except BaseException as error:
             _close(pair)
             if isinstance(error, OSError):
@@ -261,7 +264,7 @@ class Terminal:
         return TerminalProcess(child, Pty(pair, self.output, self._pace))
 
     def _register(self, child: Child, argv: Sequence[str]) -> Entry:
-        return self._registry.add(
+        return self._context.registry.add(
             Entry(
                 kind=Kind.PTY,
                 output=self.output,

@@ -11,19 +11,14 @@ import msgspec
 from toolbox import wire
 from toolbox.errors import BadRequest, Conflict, Gone, InvalidBody, ProcessNotFound, TooManyRequests, Unavailable
 from toolbox.host import env
-from toolbox.host.output_log import Retention
 from toolbox.process.terminals.terminal import Terminal, TerminalPlan
 from toolbox.process.terminals.wire import COLS, ROWS, CreateRequest
 from toolbox.runs.context import ProcessContext
 from toolbox.runs.registry import Entry
 from toolbox.runs.run import TimeLimit
 
-MIB = 1024 * 1024
-SCROLLBACK = MIB
 MAX_TERMINALS = 256
 TERM = "xterm-256color"
-# Their inherited values would be the size of another terminal.
-_SIZE_VARIABLES = ("COLUMNS", "LINES")
 # Not an id: the route ``/process/pty/create-connect`` has it in the same place.
 _RESERVED = "create-connect"
 
@@ -126,9 +121,7 @@ class Terminals:
             raise Conflict(f"PTY session with id '{plan.id}' already exists")
         if len(self._table) >= MAX_TERMINALS:
             raise TooManyRequests(f"PTY sessions: there are {MAX_TERMINALS} already, delete one first")
-        output_log = self._context.spool.output_log(Retention(head=0, tail=SCROLLBACK))
-        terminal = Terminal(plan, output_log, self._context.procs, self._context.registry, self._command)
-        self._table[plan.id] = terminal
+        terminal = self._table[plan.id] = Terminal(plan, self._context)
         return terminal
 
     def _remove(self, terminal: Terminal) -> None:
@@ -157,11 +150,3 @@ class Terminals:
             session_id=request.id,
             limits=self._context.limits,
         )
-
-    async def _command(self, plan: TerminalPlan) -> tuple[Sequence[str], dict[str, str]]:
-        """Return the arguments and the current variables."""
-        inherited = self._context.environment.merged()
-        for name in _SIZE_VARIABLES:
-            inherited.pop(name, None)
-        argv = plan.argv or [(await self._context.shells.choose()).path, "-i", "-l"]
-        return argv, {**inherited, **plan.envs}

@@ -33,7 +33,7 @@ async def boundary(output_log: OutputLog, offset: int) -> int:
 
 
 class Viewer:
-    """Read the output of one terminal; must be closed, or back-pressure pauses the terminal for ever."""
+    """Read the output of one terminal; call ``Pace.left`` after it, or back-pressure pauses the terminal for ever."""
 
     def __init__(self, output_log: OutputLog, pace: Pace) -> None:
         self.offset = 0
@@ -66,7 +66,3 @@ class Viewer:
             self.offset = await boundary(self._output_log, max(self._output_log.size - FRESH, 0))
             self._pace.moved(self, self.offset)
             yield Skip(self.offset)
-
-    def close(self) -> None:
-        """Remove the viewer from the back-pressure of the terminal."""
-        self._pace.left(self)
