@@ -162,7 +162,10 @@ class Session:
             shell.close()
         end = ExitInfo.of(await shell.child.wait(), await shell.child.report())
         while not self._queue.empty():
-            self._never_ran(self._queue.get_nowait(), end)
+            never_ran = self._queue.get_nowait()
+            never_ran.end(end.code)
+            if never_ran.entry is not None:
+                never_ran.entry.finish(end._replace(usage=None))
         seconds = round(time.time() - shell.child.started, 3)
         log.info("session ended", extra={"session": self.id, "exit_code": end.code, "seconds": seconds})
 
@@ -178,12 +181,6 @@ class Session:
             log.warning("session command failed to run: %s: %s", self.id, error)
             command.output.append(f"command was not run: {error}\n".encode())
             command.end(1)
-
-    def _never_ran(self, command: SessionCommand, end: ExitInfo) -> None:
-        """End a command that was still queued when the shell exited."""
-        command.end(end.code)
-        if command.entry is not None:
-            command.entry.finish(end._replace(usage=None))
 
     async def _keep(self, command: SessionCommand) -> None:
         """Write the log of a command to disk; then release its memory."""

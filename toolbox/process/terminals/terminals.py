@@ -108,12 +108,6 @@ class Terminals:
         self._table.clear()
 
     async def _make(self, plan: TerminalPlan) -> Terminal:
-        terminal = self._add(plan)
-        if not terminal.plan.lazy:
-            await self.start(terminal)
-        return terminal
-
-    def _add(self, plan: TerminalPlan) -> Terminal:
         # No await between check and insertion, so the second of two requests with one id gets the conflict.
         if self._closing:
             raise Unavailable("daemon is shutting down")
@@ -122,6 +116,8 @@ class Terminals:
         if len(self._table) >= MAX_TERMINALS:
             raise TooManyRequests(f"PTY sessions: there are {MAX_TERMINALS} already, delete one first")
         terminal = self._table[plan.id] = Terminal(plan, self._context)
+        if not plan.lazy:
+            await self.start(terminal)
         return terminal
 
     def _remove(self, terminal: Terminal) -> None:
