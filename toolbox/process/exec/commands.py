@@ -106,7 +106,7 @@ class Commands:
             if request.max_output_bytes is None
             else Retention.capped(min(request.max_output_bytes or OUTPUT_CEILING, OUTPUT_CEILING)),
             details=bool(request.details),
-            limits=bounds.wanted(request.limits, self._context.limits),
+            limits=bounds.wanted(request.limits, self._context.limits) if request.limits else self._context.limits,
         )
 
     async def start(self, command: Command, *, two_pipes: bool = False) -> Run:

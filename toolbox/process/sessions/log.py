@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 
 from toolbox.host.output_log import Chunk, OutputLog
 from toolbox.host.worker_pool import WorkerPool
-from toolbox.process.sessions.records import PAGE, RecordReader, append
+from toolbox.process.sessions.records import PAGE, RecordReader, RecordWriter
 from toolbox.process.sessions.wire import LogsQuery
 
 log = logging.getLogger(__name__)
@@ -117,19 +117,22 @@ class Log:
         """
         output = self._output
         assert output is not None
+        writer = RecordWriter(self._path)
         try:
-            offset = await self._copy(output.follow(), HALF)
+            offset = await self._copy(output.follow(), writer, HALF)
             await finished.wait()
-            await self._copy(output.chunks(offset), None)
+            await self._copy(output.chunks(offset), writer, None)
             self._truncated = output.dropped > 0
         except OSError as error:
             log.warning("session log cannot be written: %s: %s", self._path, error)
             return
+        finally:
+            await self._workers.run(writer.close)
         self._output = None
         await self._idle.wait()
         await output.close()
 
-    async def _copy(self, source: AsyncGenerator[Chunk, None], limit: int | None) -> int:
+    async def _copy(self, source: AsyncGenerator[Chunk, None], writer: RecordWriter, limit: int | None) -> int:
         offset, waiting, size = 0, list[Chunk](), 0
         async with contextlib.aclosing(source) as chunks:
             async for chunk in chunks:
@@ -137,10 +140,10 @@ class Log:
                 size += len(chunk.data)
                 offset = chunk.end
                 if size >= PAGE or limit is not None:
-                    await self._workers.run(append, self._path, waiting)
+                    await self._workers.run(writer.write, waiting)
                     waiting, size = [], 0
                 if limit is not None and offset >= limit:
                     break
         if waiting:
-            await self._workers.run(append, self._path, waiting)
+            await self._workers.run(writer.write, waiting)
         return offset

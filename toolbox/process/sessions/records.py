@@ -14,11 +14,28 @@ _HEAD = struct.Struct(">BQI")
 PAGE = 256 * 1024
 
 
-def append(path: pathlib.Path, chunks: list[Chunk]) -> None:
-    """Append chunks to a log file; blocks."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    with open(fd, "ab") as file:  # noqa: PTH123 - a descriptor
-        file.writelines(_HEAD.pack(chunk.channel, chunk.offset, len(chunk.data)) + chunk.data for chunk in chunks)
+class RecordWriter:
+    """Append chunks to a file; everything here blocks."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        self._path = path
+        self._fd = -1
+
+    def write(self, chunks: list[Chunk]) -> None:
+        """Append chunks."""
+        if self._fd < 0:
+            self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        data = memoryview(
+            b"".join(_HEAD.pack(chunk.channel, chunk.offset, len(chunk.data)) + chunk.data for chunk in chunks)
+        )
+        while data:
+            data = data[os.write(self._fd, data) :]
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
 
 class RecordReader:
