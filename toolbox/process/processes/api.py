@@ -7,7 +7,6 @@ from typing import cast
 
 from aiohttp import web
 
-from toolbox import wire as codec
 from toolbox.errors import (
     BadRequest,
     Conflict,
@@ -28,12 +27,12 @@ from toolbox.errors import (
 from toolbox.http.disconnect import while_connected
 from toolbox.http.endpoint import MIB, Request, endpoint, websocket
 from toolbox.http.streams import SSE, event_stream
-from toolbox.http.websocket import WsSession, serve
+from toolbox.http.websocket import WsSession
 from toolbox.process.processes import wire
-from toolbox.process.processes.attach import Attachment, control
+from toolbox.process.processes.attach import attach
 from toolbox.process.processes.logs import Events
 from toolbox.process.processes.processes import Processes
-from toolbox.process.subprotocols import EXIT_CONTROL, SUBPROTOCOLS
+from toolbox.process.subprotocols import SUBPROTOCOLS
 from toolbox.runs.wire import SignalRequest
 
 TAG = "processes"
@@ -130,22 +129,7 @@ class ProcessesApi:
     @websocket("/processes/{id}/attach", tag=TAG, errors=READING, subprotocols=SUBPROTOCOLS)
     async def attach_process(self, path: wire.ProcessPath, query: wire.AttachQuery, ws: WsSession) -> None:
         """Attach to a process: its output as binary frames; frames of the client are written to its input."""
-        attachment = Attachment(self._processes.find(path.id), query.cursor)
-        await ws.accept()
-        await serve(ws, _show(ws, attachment), attachment.feed(aiter(ws)))
-
-
-async def _show(ws: WsSession, attachment: Attachment) -> None:
-    controls = EXIT_CONTROL in ws.protocols
-    if controls:
-        await ws.send_text(control("connected"))
-    async with contextlib.aclosing(attachment.output()) as output:
-        async for data in output:
-            await ws.send_bytes(data)
-    facts, code = await attachment.exit()
-    if controls:
-        await ws.send_text(control("exited", **facts))
-    await ws.close(code, codec.encode(facts).decode())
+        await attach(ws, self._processes.find(path.id), query.cursor)
 
 
 async def _send(request: web.BaseRequest, events: Events) -> web.StreamResponse:

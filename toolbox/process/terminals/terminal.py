@@ -18,7 +18,7 @@ from toolbox.host.child import Child, ExitStatus
 from toolbox.host.launch import Launch
 from toolbox.host.limits import Limits
 from toolbox.host.output_log import Retention
-from toolbox.host.pty import Pair, Pty, open_pair
+from toolbox.host.pty import Pty, open_pair
 from toolbox.process.terminals.pace import Pace
 from toolbox.process.terminals.process import TerminalProcess
 from toolbox.process.terminals.viewer import Viewer
@@ -257,7 +257,8 @@ class Terminal:
         try:
             child = await self._context.procs.spawn_raw(launch)
         except BaseException as error:
-            _close(pair)
+            os.close(pair.master)
+            os.close(pair.slave)
             if isinstance(error, OSError):
                 raise _start_error(error, self.plan.cwd) from error
             raise
@@ -289,11 +290,6 @@ class Terminal:
                 ),
             )
         )
-
-
-def _close(pair: Pair) -> None:
-    os.close(pair.master)
-    os.close(pair.slave)
 
 
 def _start_error(error: OSError, cwd: str) -> BadRequest | InternalError:
