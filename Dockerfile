@@ -58,5 +58,5 @@ WORKDIR /home/daytona
 EXPOSE 2280
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s \
     CMD curl -fsS "http://127.0.0.1:${TOOLBOX_PORT:-2280}/healthz" >/dev/null || exit 1
-# Arguments after the image name run as the entrypoint session.
-ENTRYPOINT ["/usr/bin/tini", "--", "/opt/toolbox/bin/toolbox", "serve", "--host", "0.0.0.0"]
+# Arguments after the image name run as the entrypoint session; settings are variables.
+ENTRYPOINT ["/usr/bin/tini", "--", "/opt/toolbox/bin/toolbox", "serve", "--host", "0.0.0.0", "--"]

@@ -57,7 +57,7 @@ def serving(folder: pathlib.Path, *entrypoint: str, inside: Sequence[str] = (), 
     home.mkdir(parents=True)
     workdir.mkdir()
     command = [*inside, sys.executable, "-I", "-m", "toolbox", "serve", "--port", "0", "--workdir", str(workdir)]
-    command += entrypoint
+    command += ["--", *entrypoint] if entrypoint else []
     started = time.perf_counter()
     with (home / "daemon.err").open("wb") as errors:
         process = subprocess.Popen(

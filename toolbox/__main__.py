@@ -7,41 +7,32 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 import sys
 
 from toolbox import settings as settings_module
 from toolbox.host import reaper
 
 COMMANDS = ("serve", "config", "openapi", "version", "doctor", "entrypoint")
-USAGE = f"""usage: toolbox [{"|".join(COMMANDS)}] [options] [-- command [argument ...]]
-
-  serve     run the daemon (default); a command after the options runs as the entrypoint session
-  config    show every setting with its value and source (secrets redacted)
-  openapi   print the OpenAPI document
-  doctor    check the programs, modules and limits of this machine; print fixes
-  version   print the version
-  entrypoint logs [--no-follow]
-            print the output of the entrypoint of the running daemon
-
-options of serve, config and entrypoint logs:
-"""
 
 
 def main() -> int:
     """Run a command and return the exit status."""
     argv = sys.argv[1:]
-    if set(argv[:1]) & {"-h", "--help", "help"}:
-        sys.stdout.write(USAGE + _options())
-        return 0
     # Installed as "daytona", the name of the reference daemon, all arguments are the entrypoint command, as there.
     # "entrypoint logs" is the exception, because the reference daemon has that command too.
     as_daytona = os.path.basename(sys.argv[0]) == "daytona" and argv[:2] != ["entrypoint", "logs"]  # noqa: PTH119 - pathlib costs 8 ms here
-    command = argv[0] if argv and not argv[0].startswith("-") and not as_daytona else "serve"
-    rest = argv[1:] if argv[:1] == [command] and not as_daytona else argv
-    if command not in COMMANDS:
-        sys.stderr.write(f"toolbox: unknown command {command!r}\n{USAGE}{_options()}")
-        return 2
+    if as_daytona and argv and not argv[0].startswith("-"):
+        argv = ["--", *argv]
+    command, rest = (argv[0], argv[1:]) if argv and argv[0] in COMMANDS else ("serve", argv)
     try:
+        if argv and command != argv[0] and not argv[0].startswith("-") and argv[0] != "help":
+            from toolbox import usage
+
+            raise settings_module.SettingsError([usage.unknown_command(argv[0])])
+        asked = _asked(argv)
+        if asked:
+            return _answer(asked, argv)
         if command == "serve":
             return _serve(rest)
         from toolbox import cli
@@ -52,20 +43,40 @@ def main() -> int:
         return 2
 
 
-def _options() -> str:
-    rows = [(s.flag + ("" if s.switch else " VALUE"), s.help, s.env) for s in settings_module.SETTINGS if s.flag]
-    return "".join(f"  {flag:22} {text} ({env})\n" for flag, text, env in rows)
+def _asked(argv: list[str]) -> str:
+    """Return ``help`` or ``version`` if an option before ``--`` asks for it."""
+    ours = argv[: argv.index("--")] if "--" in argv else argv
+    if ours[:1] == ["help"] or {"-h", "--help"} & set(ours):
+        return "help"
+    return "version" if {"-V", "--version"} & set(ours) else ""
+
+
+def _answer(asked: str, argv: list[str]) -> int:
+    from toolbox import cli, usage
+
+    if asked == "version":
+        return cli.run("version", [])
+    named = [word for word in argv[1:2] if argv[0] == "help" and not word.startswith("-")] or argv[:1]
+    if named[0] not in usage.COMMANDS:
+        if argv[0] == "help":
+            raise settings_module.SettingsError([usage.unknown_command(named[0])])
+        named = []
+    whole = not named or named[0] == "help"
+    sys.stdout.write(usage.general() if whole else usage.of(named[0]))
+    return 0
 
 
 def _serve(argv: list[str]) -> int:
     settings = settings_module.from_process(argv)
+    _check_workdir(settings)
     reaper.become_init_if_pid1()
     reaper.set_subreaper()
     try:
         listener = bind(settings)
-    except OSError as error:
-        where = settings.unix_socket or f"{settings.host}:{settings.port}"
-        sys.stderr.write(f"toolbox: cannot listen on {where}: {(error.strerror or str(error)).lower()}\n")
+    except (OSError, UnicodeError) as error:  # UnicodeError: a host name that IDNA cannot encode
+        from toolbox import port_owner
+
+        sys.stderr.write(f"toolbox: {port_owner.cannot_listen(settings, error)}\n")
         return 1
     port = settings.unix_socket or listener.getsockname()[1]
     # Scripts wait for this line of the reference daemon; "socket" is ours, for a Unix socket.
@@ -74,6 +85,20 @@ def _serve(argv: list[str]) -> int:
     from toolbox import daemon
 
     return daemon.run(settings, listener)
+
+
+def _check_workdir(settings: settings_module.Settings) -> None:
+    """Raise ``SettingsError`` if the base of relative paths is no directory that can be entered."""
+    if not settings.workdir and settings.home_as_workdir:
+        return
+    source = settings.sources["workdir"]
+    name = {"flag": "--workdir", "environment": "TOOLBOX_WORKDIR"}.get(source, "current directory")
+    try:
+        path = settings.workdir or os.getcwd()  # noqa: PTH109 - pathlib costs 8 ms here
+        os.stat(f"{path}/.")  # noqa: PTH116 - as above; "/." fails for a file and for a directory without x
+    except OSError as error:
+        reason = (error.strerror or "cannot be used").lower()
+        raise settings_module.SettingsError([f"{name}: {settings.workdir or 'removed'}: {reason}"]) from error
 
 
 def bind(settings: settings_module.Settings) -> socket.socket:
@@ -107,7 +132,9 @@ def _remove_stale(path: str) -> None:
         try:
             probe.connect(path)
         except ConnectionRefusedError:
-            os.unlink(path)  # noqa: PTH108 - pathlib costs 8 ms here
+            # A regular file refuses too; it is not ours to remove, and the bind fails.
+            if stat.S_ISSOCK(os.lstat(path).st_mode):
+                os.unlink(path)  # noqa: PTH108 - pathlib costs 8 ms here
         except FileNotFoundError:
             return
 

@@ -7,6 +7,7 @@ import sys
 
 from toolbox import __version__, settings
 from toolbox.settings import SETTINGS, SettingsError, redacted
+from toolbox.suggestions import did_you_mean, unexpected
 
 
 def run(command: str, argv: list[str]) -> int:
@@ -22,18 +23,18 @@ def run(command: str, argv: list[str]) -> int:
 
 
 def _config(argv: list[str]) -> int:
-    as_json = "--json" in argv
-    current = settings.from_process([word for word in argv if word != "--json"])
+    current = settings.from_process(argv, ("--json",))
+    _refuse(list(current.entrypoint))
     rows = [
         {"setting": row.env, "value": redacted(row, getattr(current, row.name)), "source": current.sources[row.name]}
         for row in SETTINGS
     ]
-    if as_json:
+    if current.switches:
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
     else:
         width = max(len(row.env) for row in SETTINGS)
         sys.stdout.write("".join(f"{row['setting']:{width}}  {row['source']:11}  {row['value']}\n" for row in rows))
-    for warning in current.warnings:
+    for warning in settings.warnings_of(current):
         sys.stderr.write(f"warning: {warning}\n")
     return 0
 
@@ -57,20 +58,22 @@ def _version(argv: list[str]) -> int:
 def _doctor(argv: list[str]) -> int:
     from toolbox import doctor
 
-    return doctor.run(argv, settings.from_process([]))
+    _refuse([word for word in argv if word != "--json"], "--json")
+    return doctor.run(settings.from_process([]), as_json="--json" in argv)
 
 
 def _entrypoint(argv: list[str]) -> int:
     from toolbox import entrypoint_logs
 
     if argv[:1] != ["logs"]:
-        raise SettingsError([entrypoint_logs.HELP])
-    options = [word for word in argv[1:] if word != "--no-follow"]
-    current = settings.from_process(options)
+        wrong = [f"{argv[0]}: unknown command{did_you_mean(argv[0], ['logs'])}"] if argv else []
+        raise SettingsError([*wrong, entrypoint_logs.HELP])
+    current = settings.from_process(argv[1:], ("--no-follow",))
     _refuse(list(current.entrypoint))
-    return entrypoint_logs.run(current, follow=options == argv[1:])
+    return entrypoint_logs.run(current, follow=not current.switches)
 
 
-def _refuse(argv: list[str]) -> None:
+def _refuse(argv: list[str], *switches: str) -> None:
+    """Refuse what is left of a command line that takes nothing more than ``switches``."""
     if argv:
-        raise SettingsError([f"{word}: unexpected argument" for word in argv])
+        raise SettingsError([unexpected(word, [*switches, "--help", "--version"]) for word in argv])

@@ -37,7 +37,7 @@ from toolbox.process.sessions.component import SessionsComponent
 from toolbox.process.terminals.component import TerminalsComponent
 from toolbox.runs.context import ProcessContext
 from toolbox.runs.registry import Registry
-from toolbox.settings import Settings, SettingsError, token_in
+from toolbox.settings import Settings, SettingsError, token_in, warnings_of
 from toolbox.system.api import Identity
 from toolbox.system.component import SystemComponent
 
@@ -286,8 +286,8 @@ def _log_file(settings: Settings) -> logs.RotatingFile | None:
 
 
 def _announce(settings: Settings, listener: socket.socket, fresh_token: str) -> None:
-    for warning in settings.warnings:
-        log.warning("setting is malformed: %s", warning)
+    for warning in warnings_of(settings):
+        log.warning("setting ignored: %s", warning)
     if fresh_token:
         port = listener.getsockname()[1]
         # To the terminal only, once: the log must not hold a credential.

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterable, Iterator
 
 from toolbox.host.kernel_files import own_cgroups, read_number
-from toolbox.settings import Settings, SettingsError
+from toolbox.settings import Settings
 
 MIN_FILES = 1024
 MIN_SPACE = 512 * 1024 * 1024
@@ -195,13 +195,10 @@ def _limits() -> Iterator[Finding]:
             )
 
 
-def run(argv: list[str], settings: Settings) -> int:
-    """Print the findings, as JSON with ``--json``; return 1 if a required one is missing."""
-    unknown = [word for word in argv if word != "--json"]
-    if unknown:
-        raise SettingsError([f"{word}: unexpected argument, doctor takes only --json" for word in unknown])
+def run(settings: Settings, *, as_json: bool) -> int:
+    """Print the findings, as text or JSON; return 1 if a required one is missing."""
     findings = examine(settings)
-    if argv:
+    if as_json:
         sys.stdout.write(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2) + "\n")
     else:
         sys.stdout.write("".join(_lines(findings)))

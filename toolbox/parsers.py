@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
+_DURATION = re.compile(r"(\d{1,18}(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)", re.ASCII)
+# 18 digits: more than any limit needs, and within 64 bits.
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
+_NUMBER = re.compile(r"[+-]?([0-9]{1,18}(\.[0-9]*)?|\.[0-9]+)")
 
 
 def boolean(text: str) -> bool:
@@ -26,13 +29,29 @@ def boolean(text: str) -> bool:
     raise ValueError("expected true or false")
 
 
+def integer(text: str) -> int:
+    """Parse a whole number in ASCII digits."""
+    clean = text.strip()
+    # int() also takes 1_000 and digits of other scripts, and its message is about literals and bases.
+    if not _INTEGER.fullmatch(clean):
+        raise ValueError("expected a whole number")
+    return int(clean)
+
+
+def number(text: str) -> float:
+    """Parse a finite decimal number."""
+    clean = text.strip()
+    if not _NUMBER.fullmatch(clean):  # float() also takes nan, inf and 1_0
+        raise ValueError("expected a number")
+    return float(clean)
+
+
 def duration(text: str) -> float:
     """Parse a Go duration (``1m30s``, ``100ms``) or a number of seconds; return seconds."""
     clean = text.strip()
-    try:
+    if _NUMBER.fullmatch(clean):
         return float(clean)
-    except ValueError:
-        parts = _DURATION.findall(clean)
+    parts = _DURATION.findall(clean)
     if not parts or "".join(number + unit for number, unit in parts) != clean:
         raise ValueError("expected a duration such as 5s, 1500ms or 1m")
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
@@ -57,7 +76,7 @@ def at_least(kind: Callable[[str], float], low: float) -> Callable[[str], float]
 
     def read(text: str) -> float:
         value = kind(text)
-        if not value >= low:  # not "value < low", which is False for NaN
+        if value < low:
             raise ValueError(f"expected at least {low:g}")
         return value
 
@@ -68,9 +87,9 @@ def between(low: int, high: int) -> Callable[[str], int]:
     """Return a parser for integers of a range, both ends included."""
 
     def read(text: str) -> int:
-        value = int(text)
+        value = integer(text)
         if not low <= value <= high:
-            raise ValueError(f"expected {low} to {high}")
+            raise ValueError(f"expected a whole number from {low} to {high}")
         return value
 
     return read
@@ -78,10 +97,9 @@ def between(low: int, high: int) -> Callable[[str], int]:
 
 def port(text: str) -> int:
     """Parse a TCP port; 0 is valid."""
-    value = int(text)
-    if not 0 <= value <= 65535:
+    if not _INTEGER.fullmatch(text.strip()) or not 0 <= int(text) <= 65535:
         raise ValueError("expected a port from 0 to 65535")
-    return value
+    return int(text)
 
 
 def log_level(text: str) -> str:

@@ -30,7 +30,7 @@ class SettingsError(Exception):
 class Setting:
     """One row of the table: attribute, environment variable, help text, parser, default, flag."""
 
-    __slots__ = ("default", "env", "flag", "help", "name", "parse", "secret", "switch")
+    __slots__ = ("default", "env", "flag", "help", "name", "parse", "secret", "short", "switch")
 
     def __init__(
         self,
@@ -41,6 +41,7 @@ class Setting:
         default: str = "",
         *,
         flag: bool = False,
+        short: str = "",
         secret: bool = False,
     ) -> None:
         self.name = name
@@ -49,13 +50,14 @@ class Setting:
         self.parse = parse
         self.default = default
         self.flag = f"--{name.replace('_', '-')}" if flag else ""
+        self.short = short
         self.secret = secret
         self.switch = parse is parsers.boolean
 
 
 SETTINGS = (
     Setting("host", "TOOLBOX_HOST", "address to listen on", default="127.0.0.1", flag=True),
-    Setting("port", "TOOLBOX_PORT", "TCP port; 0 picks a free one", parsers.port, "2280", flag=True),
+    Setting("port", "TOOLBOX_PORT", "TCP port; 0 picks a free one", parsers.port, "2280", flag=True, short="-p"),
     Setting("unix_socket", "TOOLBOX_UNIX_SOCKET", "path of a Unix socket to listen on instead", flag=True),
     Setting("token", "TOOLBOX_TOKEN", "token required from every request", secret=True),
     Setting("token_file", "TOOLBOX_TOKEN_FILE", "file to read the token from", flag=True),
@@ -88,28 +90,28 @@ SETTINGS = (
         "max_output_bytes",
         "TOOLBOX_MAX_OUTPUT_BYTES",
         "output limit of one exec response, in bytes; head and tail are kept",
-        parsers.at_least(int, 1024),
+        parsers.at_least(parsers.integer, 1024),
         str(16 * 1024 * 1024),
     ),
     Setting(
         "command_memory",
         "TOOLBOX_COMMAND_MEMORY_BYTES",
         "memory limit of one command, session, terminal or code run with its process tree, in bytes; 0: none",
-        parsers.at_least(int, 0),
+        parsers.at_least(parsers.integer, 0),
         "0",
     ),
     Setting(
         "command_pids",
         "TOOLBOX_COMMAND_PIDS",
         "limit of processes and threads of one command, session, terminal or code run; 0: none",
-        parsers.at_least(int, 0),
+        parsers.at_least(parsers.integer, 0),
         "0",
     ),
     Setting(
         "command_cpus",
         "TOOLBOX_COMMAND_CPUS",
         "processors of one command, session, terminal or code run, also in `nproc`; 0: all",
-        parsers.at_least(float, 0),
+        parsers.at_least(parsers.number, 0),
         "0",
     ),
     Setting(
@@ -149,21 +151,21 @@ SETTINGS = (
         "log_max_mb",
         "DAYTONA_DAEMON_LOG_MAX_SIZE_MB",
         "size at which the log file is rotated, MB",
-        parsers.at_least(int, 1),
+        parsers.at_least(parsers.integer, 1),
         "100",
     ),
     Setting(
         "log_backups",
         "DAYTONA_DAEMON_LOG_MAX_BACKUPS",
         "number of rotated log files to keep",
-        parsers.at_least(int, 1),
+        parsers.at_least(parsers.integer, 1),
         "5",
     ),
     Setting(
         "log_age_days",
         "DAYTONA_DAEMON_LOG_MAX_AGE_DAYS",
         "days to keep rotated log files",
-        parsers.at_least(int, 1),
+        parsers.at_least(parsers.integer, 1),
         "14",
     ),
     Setting("log_compress", "DAYTONA_DAEMON_LOG_COMPRESS", "compress rotated log files", parsers.boolean, "true"),
@@ -230,11 +232,13 @@ class Settings:
     recordings_dir: str
     environment: str
     entrypoint: tuple[str, ...]
+    switches: frozenset[str]
     home: str
     child_env: dict[str, str]
     colour: bool
     sources: dict[str, str]
     warnings: tuple[str, ...]
+    unknown: tuple[str, ...]
 
     def __init__(self, values: dict[str, object]) -> None:
         self.__dict__.update(values)
@@ -248,17 +252,26 @@ class Settings:
         return not self.unix_socket and not _is_loopback(self.host)
 
 
+def warnings_of(settings: Settings) -> list[str]:
+    """Return a line for each variable that is malformed or unknown; imports what suggests names only if needed."""
+    if not settings.unknown:
+        return list(settings.warnings)
+    from toolbox.suggestions import unknown_variables
+
+    return [*settings.warnings, *unknown_variables(settings.unknown, [setting.env for setting in SETTINGS])]
+
+
 def _is_loopback(host: str) -> bool:
     return host in ("localhost", "::1") or (host.startswith("127.") and host.count(".") == 3)
 
 
-def read(environ: dict[str, str], argv: list[str]) -> Settings:
+def read(environ: dict[str, str], argv: list[str], switches: tuple[str, ...] = ()) -> Settings:
     """Build the settings: flags override the environment, which overrides defaults.
 
-    For a malformed environment variable the default is used and ``warnings`` gets a line; a malformed flag raises
-    ``SettingsError``.
+    ``switches`` are options without a value that a command has beside the settings. For a malformed environment
+    variable the default is used and ``warnings`` gets a line; a malformed flag raises ``SettingsError``.
     """
-    flags, rest, problems = _flags(argv)
+    flags, rest, problems = _flags(argv, switches)
     values: dict[str, object] = {}
     sources: dict[str, str] = {}
     warnings: list[str] = []
@@ -271,7 +284,15 @@ def read(environ: dict[str, str], argv: list[str]) -> Settings:
     # https://no-color.org: any value but the empty one. A terminal without escape sequences has no TERM, or "dumb".
     values["colour"] = not environ.get("NO_COLOR") and environ.get("TERM", "dumb") != "dumb"
     values["sandbox_id"] = values["sandbox_id"] or socket.gethostname() or "local"
+    values["switches"] = frozenset(switches) & flags.keys()
+    values["unknown"] = _unknown(environ)
     return Settings({**values, "entrypoint": tuple(rest), "sources": sources, "warnings": tuple(warnings)})
+
+
+def _unknown(environ: dict[str, str]) -> tuple[str, ...]:
+    """Return the variables that look like settings of the daemon but are none."""
+    known = {setting.env for setting in SETTINGS}
+    return tuple(sorted(name for name in environ if name.upper().startswith(PRIVATE_PREFIX) and name not in known))
 
 
 def _value(
@@ -282,42 +303,58 @@ def _value(
         try:
             return parse(flags[setting.name]), "flag"
         except ValueError as error:
-            problems.append(f"{setting.flag}: {error}")
+            problems.append(f"{setting.flag}: {error}, got {flags[setting.name]!r:.80}")
             return None, "flag"
     if setting.env in environ:
         try:
             return parse(environ[setting.env]), "environment"
         except ValueError as error:
-            warnings.append(f"{setting.env}: {error}, using {setting.default!r}")
+            using = setting.default or "the default"
+            warnings.append(f"{setting.env}: {error}, got {environ[setting.env]!r:.80}; using {using}")
     return parse(setting.default), "default"
 
 
-def _flags(argv: list[str]) -> tuple[dict[str, str], list[str], list[str]]:
-    """Split the command line into flags, the entrypoint command, and problems."""
-    known = {setting.flag: setting for setting in SETTINGS if setting.flag}
+def _flags(argv: list[str], switches: tuple[str, ...]) -> tuple[dict[str, str], list[str], list[str]]:
+    """Split the command line into flags, the command after ``--``, and problems."""
+    known = {name: setting for setting in SETTINGS for name in (setting.flag, setting.short) if name}
     found: dict[str, str] = {}
     problems: list[str] = []
     rest = list(argv)
-    while rest and rest[0].startswith("--"):
-        name, equals, value = rest.pop(0).partition("=")
-        if name == "--":
+    while rest:
+        word = rest.pop(0)
+        if word == "--":
             break
+        name, equals, value = word.partition("=")
+        if word[:2] in known and word[2:].isdigit():  # -p80
+            name, equals, value = word[:2], "=", word[2:]
         setting = known.get(name)
-        if setting is None:
-            problems.append(f"{name}: unknown option, one of {' '.join(sorted(known))}")
-        elif setting.switch:
-            found[setting.name] = value if equals else "true"
-        elif equals or rest:
-            found[setting.name] = value if equals else rest.pop(0)
+        if setting and not setting.switch and not equals and rest and not rest[0].startswith("--"):
+            equals, value = "=", rest.pop(0)
+        problem = _problem(name, setting, equals, switches, [*known, *switches])
+        if problem:
+            problems.append(problem)
+            if not setting and name.startswith("-") and rest and not rest[0].startswith("-"):
+                rest.pop(0)  # most likely its value
         else:
-            problems.append(f"{name}: needs a value")
+            found[setting.name if setting else name] = value if equals else "true"
     return found, rest, problems
 
 
-def from_process(argv: list[str]) -> Settings:
+def _problem(name: str, setting: Setting | None, equals: str, switches: tuple[str, ...], known: list[str]) -> str:
+    if setting:
+        return "" if equals or setting.switch else f"{name}: needs a value"
+    if name in switches:
+        return f"{name}: takes no value" if equals else ""
+    from toolbox.suggestions import unexpected
+
+    hint = "" if switches or name.startswith("-") else "; a command to run comes after --"
+    return unexpected(name, [*known, "--help", "--version"]) + hint
+
+
+def from_process(argv: list[str], switches: tuple[str, ...] = ()) -> Settings:
     """Read the environment of this process, then remove the credentials from it: children must not inherit them."""
     environ = dict(os.environ)
-    settings = read(environ, argv)
+    settings = read(environ, argv, switches)
     for name in ("TOOLBOX_TOKEN", "TOOLBOX_SIGNING_KEY"):
         if name in environ:
             _scrub(name)
@@ -329,8 +366,10 @@ def token_in(path: str) -> str:
     try:
         with open(path, encoding="utf-8") as file:  # noqa: PTH123 - pathlib costs 8 ms here
             token = file.read().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError([f"--token-file {path}: {error}"]) from error
+    except UnicodeDecodeError as error:
+        raise SettingsError([f"--token-file {path}: not UTF-8 text"]) from error
+    except OSError as error:
+        raise SettingsError([f"--token-file {path}: {(error.strerror or 'cannot be read').lower()}"]) from error
     if not token:
         raise SettingsError([f"--token-file {path}: file is empty"])
     return token

@@ -10,7 +10,7 @@ import pytest
 
 from toolbox import doctor
 from toolbox.doctor import Finding
-from toolbox.settings import SettingsError, read
+from toolbox.settings import read
 
 
 @pytest.fixture
@@ -94,19 +94,14 @@ def test_status_is_1_if_a_required_program_is_missing(
 ) -> None:
     for name in ["sh"] * shell:
         program(bin_folder, name)
-    assert doctor.run([], read({"PATH": str(bin_folder)}, [])) == status
+    assert doctor.run(read({"PATH": str(bin_folder)}, []), as_json=False) == status
     shown = capsys.readouterr().out
     assert ("MISSING  sh" in shown) is not shell
     assert "missing  git: not found\n         for clone" in shown
 
 
 def test_json_contains_every_finding(bin_folder: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
-    doctor.run(["--json"], read({"PATH": str(bin_folder)}, []))
+    doctor.run(read({"PATH": str(bin_folder)}, []), as_json=True)
     rows = json.loads(capsys.readouterr().out)
     assert {"name", "ok", "detail", "needed_for", "fix", "required"} == set(rows[0])
     assert [row["name"] for row in rows if row["required"]] == ["sh"]
-
-
-def test_unknown_argument_is_refused() -> None:
-    with pytest.raises(SettingsError, match="--jsn"):
-        doctor.run(["--jsn"], read({}, []))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import http.client
 import json
 import os
 import pathlib
+import pwd
 import re
 import signal
 import socket
@@ -18,7 +20,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from toolbox import __version__
+from toolbox import __version__, port_owner
+from toolbox.settings import read
 
 TOOLBOX = [sys.executable, "-I", "-m", "toolbox"]
 
@@ -76,10 +79,86 @@ def test_help_lists_commands_and_flags(argv: list[str]) -> None:
     assert {"doctor", "--token-file", "TOOLBOX_PORT"} <= set(shown.stdout.replace("(", " ").replace(")", " ").split())
 
 
+NAMED = ["serve", "config", "openapi", "doctor", "version", "entrypoint"]
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_every_command_has_help_in_each_form(name: str) -> None:
+    forms = [command(name, "--help"), command(name, "-h"), command("help", name)]
+    assert {form.returncode for form in forms} == {0}
+    assert len({form.stdout for form in forms}) == 1
+    assert forms[0].stdout.startswith(f"usage: toolbox {name}")
+    assert not forms[0].stderr
+
+
+def test_help_after_other_options_and_of_a_subcommand() -> None:
+    assert command("serve", "--port", "0", "-h").stdout == command("help", "serve").stdout
+    assert "--no-follow" in command("entrypoint", "logs", "--help").stdout
+
+
+@pytest.mark.parametrize("argv", [["--version"], ["-V"], ["serve", "--version"]])
+def test_version_options(argv: list[str]) -> None:
+    assert command(*argv).stdout == command("version").stdout
+
+
+def test_help_after_the_dashes_belongs_to_the_entrypoint() -> None:
+    with serving("--port", "0", "--", "sh", "-c", 'echo "got $1"', "sh", "--help") as daemon:
+        assert daemon.process.stdout is not None
+        assert daemon.process.stdout.readline() == "got --help\n"
+        daemon.stop()
+
+
+def test_workdir_that_was_removed_or_is_closed_is_an_error(tmp_path: pathlib.Path) -> None:
+    code = (
+        "import os, sys; os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone'); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *TOOLBOX, "serve", "--port", "0"], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "toolbox: current directory: removed: no such file or directory\n"
+    done = command("serve", "-p0", env={"TOOLBOX_WORKDIR": str(tmp_path / "nope")})
+    assert done.returncode == 2
+    assert done.stderr.startswith("toolbox: TOOLBOX_WORKDIR: ")
+
+
+def test_unknown_variable_is_in_the_log_and_in_config() -> None:
+    with serving("--port", "0", env={"TOOLBOX_PROT": "1"}) as daemon:
+        assert daemon.get("/version")[0] == 200
+        _, errors = daemon.stop()
+    assert "TOOLBOX_PROT: unknown variable, did you mean TOOLBOX_PORT?" in errors
+    assert "TOOLBOX_PROT: unknown variable" in command("config", env={"TOOLBOX_PROT": "1"}).stderr
+
+
+def test_bind_imports_nothing_but_what_it_needs() -> None:
+    code = (
+        "import sys, toolbox.__main__ as m, toolbox.settings as s; s.from_process(['--port', '0', '--', 'x']);"
+        "print({'difflib', 'argparse', 'pathlib', 'json', 'toolbox.usage', 'toolbox.suggestions'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.append({os.getcwd()!r}); {code}"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TOOLBOX_PROT": "1", "TOOLBOX_PORT": "x"},
+    )
+    assert done.stdout == "set()\n", done.stderr
+
+
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
-        (["dctor"], "unknown command 'dctor'"),
+        (["dctor"], "unknown command 'dctor', did you mean doctor?"),
+        (["npm", "start"], "toolbox serve -- npm"),
+        (["help", "nope"], "unknown command 'nope'"),
+        (["serve", "sleep", "5"], "sleep: unexpected argument"),
+        (["config", "--jsn"], "did you mean --json?"),
+        (["config", "--", "sleep"], "sleep: unexpected argument"),
+        (["doctor", "--jsn"], "did you mean --json?"),
+        (["openapi", "--hepl"], "did you mean --help?"),
+        (["entrypoint", "log"], "did you mean logs?"),
+        (["entrypoint", "logs", "--no-folow"], "did you mean --no-follow?"),
+        (["--workdir", "/does/not/exist"], "--workdir: /does/not/exist: no such file or directory"),
+        (["--workdir", "/etc/passwd"], "--workdir: /etc/passwd: not a directory"),
         (["serve", "--prot", "1"], "--prot: unknown option"),
         (["--port", "x"], "--port:"),
         (["serve", "--token-file", "/does/not/exist"], "no such file"),
@@ -127,6 +206,28 @@ def test_taken_port_is_explained() -> None:
         result = command("serve", "--port", str(taken.getsockname()[1]))
     assert result.returncode == 1
     assert "address already in use" in result.stderr
+    assert f"(pid {os.getpid()}); --port 0 picks a free port" in result.stderr
+
+
+def test_owner_of_another_user_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(port_owner, "_holders", lambda _: iter(()))
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
+        settings = read({}, ["--port", str(taken.getsockname()[1])])
+        message = port_owner.cannot_listen(settings, OSError(errno.EADDRINUSE, "Address already in use"))
+    assert f"used by a process of user {pwd.getpwuid(os.getuid()).pw_name}" in message
+
+
+@pytest.mark.parametrize("host", ["a" * 80, "a..b", "not-there.invalid"])
+def test_wrong_host_is_explained(host: str) -> None:
+    done = command("serve", "--host", host, "--port", "0")
+    assert done.returncode == 1
+    assert re.fullmatch(rf"toolbox: cannot listen on {host}:0: [a-z -]+\n", done.stderr)
+
+
+def test_unix_socket_that_is_a_file_stays(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    assert command("serve", "--unix-socket", str(tmp_path / "file")).returncode == 1
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "mine"
 
 
 def test_exposed_address_makes_a_token_and_prints_it_once() -> None:
@@ -191,7 +292,7 @@ def test_unix_socket_is_private_and_replaces_a_stale_one(tmp_path: pathlib.Path)
             assert client.recv(64).startswith(b"HTTP/1.1 200")
         again = command("serve", "--unix-socket", str(path))
         assert again.returncode == 1
-        assert "in use" in again.stderr
+        assert f"in use, used by python (pid {daemon.process.pid})" in again.stderr
 
 
 @pytest.mark.parametrize(

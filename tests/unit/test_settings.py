@@ -7,8 +7,9 @@ import re
 
 import pytest
 
-from toolbox.parsers import duration
-from toolbox.settings import SETTINGS, Settings, SettingsError, read, redacted
+from toolbox.parsers import duration, labels, names
+from toolbox.settings import SETTINGS, Setting, Settings, SettingsError, read, redacted
+from toolbox.suggestions import unknown_variables
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs" / "configuration.md"
 
@@ -62,14 +63,79 @@ def test_all_flag_problems_are_reported_at_once() -> None:
 @pytest.mark.parametrize(
     ("argv", "command"),
     [
-        (["--port", "1", "sleep", "--help"], ("sleep", "--help")),
+        (["--port", "1", "--", "sleep", "--help"], ("sleep", "--help")),
         (["--insecure-no-auth", "--", "--weird"], ("--weird",)),
-        (["--insecure-no-auth=false", "a b", "c'd"], ("a b", "c'd")),
+        (["--insecure-no-auth=false", "--", "a b", "c'd", "--"], ("a b", "c'd", "--")),
         ([], ()),
     ],
 )
-def test_what_follows_the_flags_is_the_entrypoint(argv: list[str], command: tuple[str, ...]) -> None:
+def test_what_follows_the_dashes_is_the_entrypoint(argv: list[str], command: tuple[str, ...]) -> None:
     assert read({}, argv).entrypoint == command
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["sleep", "5"], "sleep: unexpected argument"),
+        (["--port", "1", "sleep"], "a command to run comes after --"),
+        (["--PORT", "1"], "did you mean --port?"),
+        (["-port", "1"], "did you mean --port?"),
+        (["--token_file", "x"], "did you mean --token-file?"),
+        (["workdir", "/"], "did you mean --workdir?"),
+        (["--hlep"], "did you mean --help?"),
+        (["-x"], "-x: unknown option; --help lists what there is"),
+        (["--port", "--", "sleep"], "--port: needs a value"),
+        (["--workdir", "--port", "1"], "--workdir: needs a value"),
+        (["--json"], "--json: unknown option"),
+    ],
+)
+def test_what_is_no_option_is_an_error_with_a_suggestion(argv: list[str], says: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read({}, argv)
+    assert says in caught.value.problems[0]
+
+
+@pytest.mark.parametrize("argv", [["-p", "7"], ["-p7"], ["-p=7"], ["--port=7"], ["--port", "8", "-p", "7"]])
+def test_port_has_a_short_option(argv: list[str]) -> None:
+    assert read({}, argv).port == 7
+
+
+TYPED = [row for row in SETTINGS if row.parse not in (str, names, labels)]
+
+
+@pytest.mark.parametrize("text", ["x", "nan", "inf", "1e999", "0x10", "1_0", "٣", "9" * 5000, "-7", "\udcff"])
+@pytest.mark.parametrize("setting", TYPED, ids=lambda row: row.env)
+def test_malformed_values_are_explained_without_words_of_python(setting: Setting, text: str) -> None:
+    settings = read({setting.env: text}, [])
+    (warning,) = settings.warnings
+    assert settings.sources[setting.name] == "default"
+    assert re.match(rf"{setting.env}: expected [a-z0-9][^\n]{{4,80}}, got '", warning)
+    assert not re.search(r"literal|base 10|convert|float|int\b|Errno|string|codec", warning)
+
+
+def test_unknown_variables_are_found_but_no_others() -> None:
+    environ = {
+        "TOOLBOX_PROT": "1",
+        "toolbox_port": "1",
+        "TOOLBOX_PORT": "1",
+        "MY_TOOLBOX_X": "1",
+        "DAYTONA_API_KEY": "k",
+    }
+    assert read(environ, []).unknown == ("TOOLBOX_PROT", "toolbox_port")
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("TOOLBOX_PROT", "did you mean TOOLBOX_PORT?"),
+        ("toolbox_port", "did you mean TOOLBOX_PORT?"),
+        ("TOOLBOX_LOGLEVEL", "did you mean LOG_LEVEL?"),
+        ("TOOLBOX_XYZ", "TOOLBOX_XYZ: unknown variable"),
+    ],
+)
+def test_unknown_variables_get_a_suggestion(name: str, says: str) -> None:
+    (warning,) = unknown_variables([name], [setting.env for setting in SETTINGS])
+    assert warning.endswith(says)
 
 
 def test_children_never_see_the_daemons_settings() -> None:
