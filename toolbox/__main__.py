@@ -6,6 +6,7 @@ From then on the kernel queues a client that connects, instead of refusing it wh
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import stat
 import sys
@@ -69,6 +70,7 @@ def _answer(asked: str, argv: list[str]) -> int:
 def _serve(argv: list[str]) -> int:
     settings = settings_module.from_process(argv)
     _check_workdir(settings)
+    _survive_user_signals()
     reaper.become_init_if_pid1()
     reaper.set_subreaper()
     try:
@@ -84,7 +86,29 @@ def _serve(argv: list[str]) -> int:
 
     from toolbox import daemon
 
-    return daemon.run(settings, listener)
+    status = daemon.run(settings, listener)
+    _abandon_broken_streams()
+    return status
+
+
+def _abandon_broken_streams() -> None:
+    """Drop streams whose reader is gone, such as a closed terminal: flushing them at exit would make the status 120."""
+    for name in ("stdout", "stderr"):
+        try:
+            getattr(sys, name).flush()
+        except OSError:
+            setattr(sys, name, None)
+
+
+def _survive_user_signals() -> None:
+    """Do nothing on signals that end a process by default and that nothing here uses.
+
+    A handler, not SIG_IGN: commands would inherit that. Set first, so that there is no moment without it.
+    """
+    timers = (signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO)
+    real_time = range(signal.SIGRTMIN, signal.SIGRTMAX + 1)
+    for number in (signal.SIGUSR1, signal.SIGUSR2, *timers, *real_time):
+        signal.signal(number, lambda *_: None)
 
 
 def _check_workdir(settings: settings_module.Settings) -> None:

@@ -303,7 +303,8 @@ def _announce(settings: Settings, listener: socket.socket, fresh_token: str) -> 
 async def _serve(daemon: Daemon, listener: socket.socket, lines: logs.LogPipeline) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    ending = _ending_signals()
+    for number in ending:
         loop.add_signal_handler(number, _on_signal, stop, number)
     daemon.procs.start_reaping()
     lines.add(daemon.system.telemetry.handler)
@@ -318,11 +319,24 @@ async def _serve(daemon: Daemon, listener: socket.socket, lines: logs.LogPipelin
         async with asyncio.timeout(STOP_SECONDS):
             await daemon.close()
     log.info("stopped")
+    # Closing the loop restores the default actions: one more signal would turn status 0 into a death by signal.
+    for number in ending:
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_IGN)
     return 0
+
+
+def _ending_signals() -> list[signal.Signals]:
+    """Return the signals that drain the daemon; SIGHUP only if ``nohup`` has not asked to ignore it."""
+    ending = [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGPWR]
+    return ending if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else [*ending, signal.SIGHUP]
 
 
 def _on_signal(stop: asyncio.Event, number: int) -> None:
     if stop.is_set():
-        os._exit(128 + number)
+        # A terminal that closes sends SIGHUP more than once: from the kernel, and from the shell.
+        if number != signal.SIGHUP:
+            os._exit(128 + number)
+        return
     log.info("stopping on %s", signal.Signals(number).name)
     stop.set()

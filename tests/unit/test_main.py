@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import pathlib
+import pty
 import pwd
 import re
 import signal
@@ -16,7 +17,8 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -49,6 +51,13 @@ class Served:
         connection.close()
         return result
 
+    def post(self, path: str, body: object) -> dict[str, object]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+        answer = json.loads(connection.getresponse().read())
+        connection.close()
+        return answer
+
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         self.process.send_signal(number)
         _, errors = self.process.communicate(timeout=15)
@@ -56,10 +65,10 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(*argv: str, env: dict[str, str] | None = None) -> Iterator[Served]:
+def serving(*argv: str, env: dict[str, str] | None = None, inside: Sequence[str] = ()) -> Iterator[Served]:
     environ = {**os.environ, "DAYTONA_DAEMON_LOG_FILE_PATH": "", **(env or {})}
     process = subprocess.Popen(
-        [*TOOLBOX, "serve", *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ
+        [*inside, *TOOLBOX, "serve", *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ
     )
     try:
         yield Served(process, process.stdout.readline() if process.stdout else "")
@@ -317,6 +326,104 @@ def test_second_signal_ends_at_once() -> None:
         daemon.process.send_signal(signal.SIGINT)
         daemon.process.send_signal(signal.SIGINT)
         assert daemon.process.wait(10) in (0, 130)
+
+
+ENDING = [signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGPWR]
+IGNORED = [signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO]
+
+
+def slow_request(daemon: Served) -> socket.socket:
+    """Send a command that would run for a minute, and return once it runs."""
+    client = socket.create_connection(("127.0.0.1", daemon.port), timeout=15)
+    body = b'{"command": "echo begun; sleep 60"}'
+    head = b"POST /process/execute HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    client.sendall(head + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    while "begun; sleep" not in daemon.get("/processes")[1]:
+        time.sleep(0.05)
+    return client
+
+
+def all_of(client: socket.socket) -> bytes:
+    with client:
+        return b"".join(iter(lambda: client.recv(65536), b""))
+
+
+@pytest.mark.parametrize("number", ENDING, ids=lambda number: number.name)
+def test_signal_that_ends_the_daemon_drains_it(number: signal.Signals) -> None:
+    with serving("--port", "0") as daemon:
+        client = slow_request(daemon)
+        daemon.process.send_signal(number)
+        answer = all_of(client)
+        assert daemon.process.wait(15) == 0
+    # The command was ended with the daemon, and its client was told so.
+    assert answer.startswith(b"HTTP/1.1 503")
+    assert b"SERVICE_UNAVAILABLE" in answer
+
+
+def test_second_hang_up_does_not_cut_the_drain_short() -> None:
+    with serving("--port", "0") as daemon:
+        client = slow_request(daemon)
+        for _ in range(3):
+            daemon.process.send_signal(signal.SIGHUP)
+            time.sleep(0.02)
+        assert all_of(client).startswith(b"HTTP/1.1 503")
+        assert daemon.process.wait(15) == 0
+
+
+def test_hang_up_is_ignored_below_nohup() -> None:
+    with serving("--port", "0", inside=["nohup"]) as daemon:
+        assert daemon.get("/version")[0] == 200
+        daemon.process.send_signal(signal.SIGHUP)
+        assert daemon.get("/version")[0] == 200
+        assert daemon.stop()[0] == 0
+
+
+def test_signals_without_a_meaning_are_ignored_from_the_start_on() -> None:
+    with serving("--port", "0") as daemon:
+        numbers = [*IGNORED, signal.SIGRTMIN, signal.SIGRTMIN + 3, signal.SIGRTMAX]
+        for number in numbers:  # the daemon imports its modules now
+            daemon.process.send_signal(number)
+        assert daemon.get("/version")[0] == 200
+        for number in numbers:
+            daemon.process.send_signal(number)
+        assert daemon.get("/version")[0] == 200
+        # A command must find the default action, not an ignored signal.
+        answer = daemon.post("/process/execute", {"command": "grep -E '^Sig(Ign|Cgt)' /proc/self/status"})
+        ignored, caught = (int(line.split()[1], 16) for line in answer["result"].splitlines())
+        assert not (ignored | caught) & sum(1 << (number - 1) for number in numbers)
+        assert daemon.stop()[0] == 0
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="a PID namespace needs root")
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM], ids=lambda number: number.name)
+def test_signals_pass_through_the_init(number: signal.Signals) -> None:
+    inside = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    with serving("--port", "0", inside=inside) as daemon:
+        assert daemon.get("/version")[0] == 200
+        path = pathlib.Path(f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/children")
+        init = int(path.read_text(encoding="ascii"))
+        os.kill(init, signal.SIGUSR1)
+        os.kill(init, signal.SIGUSR2)
+        assert daemon.get("/version")[0] == 200
+        os.kill(init, number)
+        assert daemon.process.wait(15) == 0
+
+
+def test_terminal_that_closes_ends_the_daemon_with_a_drain(tmp_path: pathlib.Path) -> None:
+    log = tmp_path / "log"
+    pid, controller = pty.fork()
+    if not pid:
+        os.execve(
+            sys.executable,
+            [*TOOLBOX, "serve", "--port", "0"],
+            {**os.environ, "DAYTONA_DAEMON_LOG_FILE_PATH": str(log)},
+        )
+    while b"ready" not in os.read(controller, 4096):
+        pass
+    os.close(controller)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert "stopping on SIGHUP" in log.read_text(encoding="utf-8")
+    assert "stopped" in log.read_text(encoding="utf-8")
 
 
 def test_malformed_environment_is_reported_and_survived() -> None:
