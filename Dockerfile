@@ -17,7 +17,7 @@ RUN mkdir -p /opt/toolbox/python/bin /opt/toolbox/python/lib \
 COPY requirements/run.lock /src/requirements/
 RUN /opt/toolbox/venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-compile \
         --require-hashes -r /src/requirements/run.lock
-COPY pyproject.toml README.md /src/
+COPY pyproject.toml README.md LICENSE /src/
 COPY toolbox /src/toolbox
 # Without bytecode every start is four times slower on a read-only root. unchecked-hash: imports read no source files.
 RUN /opt/toolbox/venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-compile --no-deps \

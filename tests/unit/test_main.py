@@ -10,7 +10,6 @@ import json
 import os
 import pathlib
 import pty
-import pwd
 import re
 import signal
 import socket
@@ -218,12 +217,22 @@ def test_taken_port_is_explained() -> None:
     assert f"(pid {os.getpid()}); --port 0 picks a free port" in result.stderr
 
 
-def test_owner_of_another_user_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(port_owner, "_holders", lambda _: iter(()))
+@pytest.mark.skipif(os.getuid() != 0, reason="changes the user")
+def test_owner_of_another_user_is_named() -> None:
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
         settings = read({}, ["--port", str(taken.getsockname()[1])])
-        message = port_owner.cannot_listen(settings, OSError(errno.EADDRINUSE, "Address already in use"))
-    assert f"used by a process of user {pwd.getpwuid(os.getuid()).pw_name}" in message
+        reader, writer = os.pipe()
+        child = os.fork()  # a subprocess of that user could not read this checkout
+        if not child:
+            taken.close()  # a holder that can be seen
+            os.setuid(65534)
+            busy = OSError(errno.EADDRINUSE, "Address already in use")
+            os.write(writer, port_owner.cannot_listen(settings, busy).encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+    os.close(writer)
+    with open(reader, "rb") as pipe:
+        assert b"used by a process of user root" in pipe.read()
 
 
 @pytest.mark.parametrize("host", ["a" * 80, "a..b", "not-there.invalid"])
