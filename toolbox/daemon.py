@@ -254,12 +254,15 @@ def run(settings: Settings, listener: socket.socket) -> int:
     """Serve until a signal; return the exit status."""
     try:
         token, fresh = read_token(settings)
-        lines = logs.start(settings.log_level, _log_file(settings), colour=settings.colour)
+        file = _log_file(settings)
+        lines = logs.start(settings.log_level, file, colour=settings.colour)
     except SettingsError:
         listener.close()
         raise
     try:
         _announce(settings, listener, token if fresh else "")
+        if sys.stderr.isatty():
+            _welcome(settings, listener, fresh_token=fresh, log_file=file.baseFilename if file else "")
         # Built before the loop runs: it looks at folders, which may block.
         daemon = Daemon(settings, token)
         return asyncio.run(_serve(daemon, listener, lines))
@@ -298,6 +301,14 @@ def _announce(settings: Settings, listener: socket.socket, fresh_token: str) -> 
         sys.stderr.flush()
     elif settings.exposed and settings.insecure_no_auth:
         log.warning("no authentication: everybody who reaches this address has full control (--insecure-no-auth)")
+
+
+def _welcome(settings: Settings, listener: socket.socket, *, fresh_token: bool, log_file: str) -> None:
+    from toolbox import welcome
+
+    port = 0 if settings.unix_socket else listener.getsockname()[1]
+    sys.stderr.write(welcome.lines(settings, port, fresh_token=fresh_token, log_file=log_file))
+    sys.stderr.flush()
 
 
 async def _serve(daemon: Daemon, listener: socket.socket, lines: logs.LogPipeline) -> int:

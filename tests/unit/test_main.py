@@ -323,10 +323,79 @@ def test_log_on_a_terminal_is_text(env: dict[str, str], start: str) -> None:
     argv = [*TOOLBOX, "serve", "--port", "0"]
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=device, env=environ) as process:
         os.close(device)
-        shown = os.read(controller, 4096).decode()
+        shown = until_ready(controller)
         process.terminate()
     os.close(controller)
-    assert re.match(re.escape(start) + r"\d\d:\d\d:\d\d\.\d{3}.* ready", shown)
+    assert re.search("^" + re.escape(start) + r"\d\d:\d\d:\d\d\.\d{3}.* ready", shown, re.MULTILINE)
+
+
+def until_ready(controller: int) -> str:
+    """Read a terminal up to the log line that says the daemon is ready."""
+    shown = ""
+    while " ready: " not in shown:
+        shown += os.read(controller, 4096).decode().replace("\r\n", "\n")
+    return shown
+
+
+@contextlib.contextmanager
+def at_a_terminal(*argv: str, env: dict[str, str]) -> Iterator[dict[str, str]]:
+    """Serve with standard error on a terminal; yield the rows it shows first."""
+    controller, device = os.openpty()
+    environ = {**os.environ, "DAYTONA_DAEMON_LOG_FILE_PATH": "", "NO_COLOR": "1", **env}
+    argv = (*TOOLBOX, "serve", "--port", "0", *argv)
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=device, env=environ) as process:
+        os.close(device)
+        try:
+            rows = re.findall(r"^  (\S.{0,17}?) {2,}(.*)$", until_ready(controller), re.MULTILINE)
+            yield dict(rows)
+        finally:
+            process.terminate()
+    os.close(controller)
+
+
+@pytest.mark.parametrize("form", ["plain", "any", "v6", "any-v6", "token", "token-file", "unix"])
+def test_terminal_shows_a_request_that_works(form: str, tmp_path: pathlib.Path) -> None:
+    secret = tmp_path / "it's a token"
+    secret.write_text("s3cret", encoding="utf-8")
+    token = {"TOOLBOX_TOKEN": "s3cret"}
+    argv, env = {
+        "plain": ([], {}),
+        "any": (["--host", "0.0.0.0"], token),
+        "v6": (["--host", "::1"], {}),
+        "any-v6": (["--host", "::"], token),
+        "token": ([], token),
+        "token-file": (["--token-file", str(secret)], {}),
+        "unix": (["--unix-socket", str(tmp_path / "a b")], {}),
+    }[form]
+    with at_a_terminal(*argv, env=env) as rows:
+        request = rows["to try it"]
+        assert "s3cret" not in request
+        done = subprocess.run(["sh", "-c", f"{request} -s"], capture_output=True, text=True, env={**os.environ, **env})
+        assert json.loads(done.stdout)["result"] == "hello\n"
+        page = rows.get("API, in a browser", "")
+        assert page == ("" if form == "unix" else f"{rows['listening on']}/docs")
+        assert rows["log"] == "here only"
+
+
+def test_terminal_shows_the_log_file_and_no_page_that_is_hidden(tmp_path: pathlib.Path) -> None:
+    log = tmp_path / "daemon.log"
+    with at_a_terminal(env={"DAYTONA_DAEMON_LOG_FILE_PATH": str(log), "ENVIRONMENT": "production"}) as rows:
+        assert rows["log"] == f"{log}, and here"
+        assert "API, in a browser" not in rows
+    with at_a_terminal(env={"DAYTONA_DAEMON_LOG_FILE_PATH": "/proc/nothing.log"}) as rows:
+        assert rows["log"] == "here only"
+
+
+def test_terminal_shows_one_curl_line_with_a_fresh_token() -> None:
+    with at_a_terminal("--host", "0.0.0.0", env={}) as rows:
+        assert "to try it" not in rows
+        assert rows["listening on"].startswith("http://127.0.0.1:")
+
+
+def test_nothing_is_shown_without_a_terminal() -> None:
+    with serving("--port", "0") as daemon:
+        assert daemon.get("/version")[0] == 200
+        assert "to try it" not in daemon.stop()[1]
 
 
 def test_second_signal_ends_at_once() -> None:
