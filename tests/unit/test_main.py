@@ -109,6 +109,21 @@ def test_version_options(argv: list[str]) -> None:
     assert command(*argv).stdout == command("version").stdout
 
 
+@pytest.mark.parametrize("words", [["sh", "-c", 'echo "$0"', "--help"], ["printf", "%s\\n", "--help"]])
+def test_all_arguments_are_the_entrypoint_below_the_name_of_the_reference(
+    words: list[str], tmp_path: pathlib.Path
+) -> None:
+    program = tmp_path / "daytona"
+    program.write_text(f"#!{sys.executable} -I\nimport sys\nfrom toolbox.__main__ import main\nsys.exit(main())\n")
+    program.chmod(0o755)
+    env = {**os.environ, "TOOLBOX_PORT": "0", "DAYTONA_DAEMON_LOG_FILE_PATH": ""}
+    with subprocess.Popen([program, *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=env) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(b"Starting toolbox server on port ")
+        assert process.stdout.readline() == b"--help\n"
+        process.terminate()
+
+
 def test_help_after_the_dashes_belongs_to_the_entrypoint() -> None:
     with serving("--port", "0", "--", "sh", "-c", 'echo "got $1"', "sh", "--help") as daemon:
         assert daemon.process.stdout is not None
