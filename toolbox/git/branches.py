@@ -8,7 +8,7 @@ from toolbox.errors import GitBranchExists, GitBranchNotFound, GitMergeConflict,
 from toolbox.git import validate
 from toolbox.git.cli import GitCall
 from toolbox.git.metadata import Unsupported
-from toolbox.git.repository import Repo, unfinished
+from toolbox.git.repository import unfinished
 from toolbox.git.service import GitService
 from toolbox.git.wire import DeleteBranchQuery, GitBranchRequest, GitDeleteBranchRequest, ListBranchResponse
 
@@ -20,13 +20,9 @@ class Branches(GitService):
         """Return the local branches by name."""
         found = await self._context.metadata.branches(self._context.repos.resolve(path))
         if found is None:
-            found = await self._list_with_git(await self._context.repos.open(path))
+            repo = await self._context.repos.open(path)
+            found = await self._branch_names(repo), await self._current_branch(repo)
         return ListBranchResponse(branches=found[0], current=found[1])
-
-    async def _list_with_git(self, repo: Repo) -> tuple[list[str], str]:
-        output = await self._git(repo, "for-each-ref", "--format=%(refname)", "refs/heads")
-        listed = [line.removeprefix("refs/heads/") for line in output.text.splitlines()]
-        return sorted(listed), await self._current_branch(repo)
 
     async def create(self, request: GitBranchRequest) -> None:
         """Make a branch at HEAD and switch to it."""
@@ -35,6 +31,7 @@ class Branches(GitService):
         async with self._context.repos.changing(repo.common):
             if await self._context.workers.run(unfinished, repo) == "merge":
                 raise GitMergeConflict("conflict: cannot switch branch while merging")
+            await self._refuse_branch(repo, name)
             if repo.user is None:
                 with contextlib.suppress(Unsupported):
                     await self._context.metadata.create_branch(repo.path, name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from toolbox.errors import Conflict, NotFound
-from toolbox.git import urls, validate
+from toolbox.git import collisions, urls, validate
 from toolbox.git.credentials import credentials_for
 from toolbox.git.engine.interface import EngineService, Exchange
 from toolbox.git.metadata import Unsupported
@@ -18,13 +18,12 @@ class Remotes(EngineService):
 
     async def list_all(self, path: str) -> ListRemotesResponse:
         """Return remotes by name with their URLs as configured."""
-        try:
-            found = await self._context.metadata.remotes(self._context.repos.resolve(path))
-        except Unsupported:
-            found = await self._list_with_git(await self._context.repos.open(path))
+        found = await self._listed(await self._context.repos.open(path))
         return ListRemotesResponse(remotes=[GitRemote(name=name, url=url) for name, url in found])
 
-    async def _list_with_git(self, repo: Repo) -> list[tuple[str, str]]:
+    async def _listed(self, repo: Repo) -> list[tuple[str, str]]:
+        with contextlib.suppress(Unsupported):
+            return await self._context.metadata.remotes(repo.path)
         names = sorted((await self._git(repo, "remote")).text.splitlines())
         urls = [await self._config_values(repo, f"remote.{name}.url") or [""] for name in names]
         return [(name, found[0]) for name, found in zip(names, urls, strict=True)]
@@ -40,6 +39,8 @@ class Remotes(EngineService):
             before = await self._context.metadata.config_section(config, section)
             if before and not request.overwrite:
                 raise Conflict(f"conflict: remote {name} already exists")
+            if not before:
+                await self._refuse(repo, name)
             # git stores a URL as given, credentials included. Other keys of the remote are kept.
             shown = url.original if "://" in url.original else url.text
             values = {"url": [shown], "fetch": [f"+refs/heads/*:refs/remotes/{name}/*"], "pushurl": []}
@@ -54,6 +55,13 @@ class Remotes(EngineService):
                     previous = {key: before.get(key, []) for key in values}
                     await self._context.metadata.config_replace(config, section, previous)
                 raise
+
+    async def _refuse(self, repo: Repo, name: str) -> None:
+        """Refuse a name below or above that of another remote: their remote-tracking branches would collide."""
+        folded = await self._context.workers.run(collisions.ignores_case, repo)
+        other = collisions.in_the_way(name, [found for found, _ in await self._listed(repo)], ignore_case=folded)
+        if other is not None:
+            raise Conflict(f"conflict: remote '{name}' cannot be added, remote '{other}' exists")
 
     async def remove(self, path: str, name: str) -> None:
         """Remove a remote with its configuration and remote-tracking branches."""

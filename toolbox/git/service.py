@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from toolbox.errors import GitBranchNotFound
-from toolbox.git import validate
+from toolbox.git import collisions, validate
 from toolbox.git.cli import GitCall, Output, PlainFolder
 from toolbox.git.context import GitContext
 from toolbox.git.repository import Repo
@@ -37,6 +37,19 @@ class GitService:
         # Not --short, which writes heads/NAME where a tag has the same name.
         output = await self._context.cli.run(GitCall(repo, ["symbolic-ref", "--quiet", "HEAD"]))
         return output.line.removeprefix("refs/heads/")
+
+    async def _branch_names(self, repo: Repo) -> list[str]:
+        """Return the local branches by name."""
+        found = await self._context.metadata.branches(repo.path)
+        if found is not None:
+            return found[0]
+        output = await self._git(repo, "for-each-ref", "--format=%(refname)", "refs/heads")
+        return sorted(line.removeprefix("refs/heads/") for line in output.text.splitlines())
+
+    async def _refuse_branch(self, repo: Repo, name: str) -> None:
+        """Raise an error that names the branch in the way of a new one."""
+        folded = await self._context.workers.run(collisions.ignores_case, repo)
+        collisions.refuse_branch(name, await self._branch_names(repo), ignore_case=folded)
 
     async def _config_value(self, repo: Repo, key: str) -> str:
         """Return the last value of a key over all scopes; empty if it is not set."""

@@ -68,6 +68,8 @@ def _make_parents(folder: str) -> list[str]:
     while not os.path.lexists(folder):
         missing.insert(0, folder)
         folder = os.path.dirname(folder)
+    if not os.path.isdir(folder):
+        raise Conflict(f"conflict: '{folder}' already exists and is not a directory")
     user = owner(os.stat(folder))
     for path in missing:
         os.mkdir(path)

@@ -177,8 +177,10 @@ def config_section(file: str, prefix: str) -> dict[str, list[str]]:
     """Return the values of all keys that begin with ``prefix``, by the rest of the key."""
     found: dict[str, list[str]] = {}
     for entry in _config(file):
-        if entry.name.startswith(prefix):
-            found.setdefault(entry.name.removeprefix(prefix), []).append(entry.value or "")
+        key = entry.name.removeprefix(prefix)
+        # A dot: the key of another section, such as ``remote.a.b.url`` for the prefix ``remote.a.``.
+        if entry.name.startswith(prefix) and "." not in key:
+            found.setdefault(key, []).append(entry.value or "")
     return found
 
 

@@ -29,6 +29,8 @@ class Worktrees(GitService):
             exists = await self._resolve(repo, f"refs/heads/{validate.branch(request.branch)}")
             argv = [folder, request.branch] if exists else ["-b", request.branch, folder, start]
         async with self._context.repos.changing(repo.common):
+            if argv[0] == "-b":
+                await self._refuse_branch(repo, argv[1])
             await self._git(repo, "worktree", "add", "-q", *argv)
         made = await self._context.repos.open(folder)
         return next(one for one in (await self.list_all(folder)).worktrees if one.path == made.path)

@@ -9,6 +9,7 @@ import pygit2  # noqa: TID253 - only imported in the engine's own process
 from pygit2.enums import CheckoutNotify, CheckoutStrategy, FileStatus, ResetMode  # noqa: TID253
 
 from toolbox.errors import Conflict, FileMissing, GitBranchNotFound, GitDirtyWorktree, GitMergeConflict, Unprocessable
+from toolbox.git.collisions import refuse_branch
 from toolbox.git.engine.libgit2.repositories import ADVICE, current, refuse_filters, writable
 
 _INDEX = (
@@ -142,6 +143,7 @@ def _from_remote(repo: pygit2.Repository, name: str) -> pygit2.Branch | None:
         raise Conflict(f"conflict: '{name}' matches several remote branches: {', '.join(map(str, found))}")
     if not found:
         return None
+    refuse_branch(name, repo.branches.local)
     remote = repo.branches.remote[f"{found[0]}/{name}"]
     commit = remote.peel(pygit2.Commit)
     to_commit(repo, commit)

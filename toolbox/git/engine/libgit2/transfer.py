@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -10,6 +13,7 @@ import pygit2  # noqa: TID253 - only imported in the engine's own process
 from pygit2.enums import CredentialType, MergeAnalysis  # noqa: TID253
 
 from toolbox.errors import (
+    Conflict,
     GitAuthFailed,
     GitBranchNotFound,
     GitMergeConflict,
@@ -17,9 +21,12 @@ from toolbox.errors import (
     NotFound,
     Unprocessable,
 )
+from toolbox.git.collisions import in_the_way
 from toolbox.git.engine.libgit2.files import resolve, to_commit
 from toolbox.git.engine.libgit2.repositories import ADVICE, current, opened, refuse_filters, writable
 from toolbox.git.urls import scope_of
+
+_REFERENCE = re.compile(r"refs/[^']+(?=')")
 
 
 class Guard(pygit2.RemoteCallbacks):
@@ -137,7 +144,21 @@ def _remote(repo: pygit2.Repository, name: str) -> pygit2.Remote:
 def fetch(path: str, remote: str, refspecs: list[str], **options: Any) -> None:
     """Fetch references, those the remote is configured for if none are named."""
     repo = opened(path)
-    _remote(repo, remote).fetch(refspecs or None, callbacks=Guard(**options), proxy=True)
+    with _collisions_named(repo):
+        _remote(repo, remote).fetch(refspecs or None, callbacks=Guard(**options), proxy=True)
+
+
+@contextlib.contextmanager
+def _collisions_named(repo: pygit2.Repository) -> Iterator[None]:
+    """Name the reference in the way of another; libgit2 names only the one that it could not write."""
+    try:
+        yield
+    except (pygit2.GitError, OSError, ValueError) as error:
+        written = _REFERENCE.search(str(error))
+        other = in_the_way(written[0], repo.references) if written else None
+        if written is None or other in (None, written[0]):
+            raise
+        raise Conflict(f"conflict: '{written[0]}' cannot be created, '{other}' exists") from error
 
 
 def pull(path: str, remote: str, branch: str, **options: Any) -> None:
@@ -146,7 +167,8 @@ def pull(path: str, remote: str, branch: str, **options: Any) -> None:
     name = branch or _upstream(repo, remote)
     spec = f"+refs/heads/{name}:refs/remotes/{remote}/{name}"
     try:
-        _remote(repo, remote).fetch([spec], callbacks=Guard(**options), proxy=True)
+        with _collisions_named(repo):
+            _remote(repo, remote).fetch([spec], callbacks=Guard(**options), proxy=True)
         target = resolve(repo, f"refs/remotes/{remote}/{name}")
     except GitBranchNotFound as error:
         raise GitBranchNotFound(f"not found: couldn't find remote ref {name}") from error

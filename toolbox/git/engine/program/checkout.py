@@ -32,11 +32,13 @@ class ProgramCheckout(GitService):
             return ["--no-guess", name]
         remote = await self._remote_of(repo, name) if valid else None
         if remote is not None:
+            await self._refuse_branch(repo, name)
             return ["-c", name, "--track", f"{remote}/{name}"]
         commit = await self._resolve(repo, name)
         if commit is not None:
             return ["--detach", commit]
         if valid and await self._fetch(repo, name):
+            await self._refuse_branch(repo, name)
             return ["-c", name, "--track", f"origin/{name}"]
         raise GitBranchNotFound(f"not found: '{name}' is no branch, tag or commit here or at the remote")
 
