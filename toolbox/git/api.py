@@ -81,9 +81,9 @@ class GitApi:
         await self._cloning.init(body)
 
     @endpoint("GET", "/git/status", tag=TAG, errors=READ)
-    async def get_status(self, query: wire.RepoQuery, request: Request) -> wire.GitStatus:
+    async def get_status(self, query: wire.StatusQuery, request: Request) -> wire.GitStatus:
         """Return changed files, and the commits ahead of and behind the upstream."""
-        return await while_connected(request, self._working_tree.status(query.path))
+        return await while_connected(request, self._working_tree.status(query.path, filters=bool(query.filters)))
 
     @endpoint("POST", "/git/add", tag=TAG, errors=(*WRITE, FileMissing), body_limit=LONG_LISTS)
     async def add_files(self, body: wire.GitAddRequest) -> None:

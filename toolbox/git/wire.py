@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
-from toolbox.wire import Needed, Wire
+from toolbox.wire import Flag, Needed, Wire
 
 Filled = Annotated[str, msgspec.Meta(min_length=1)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -23,6 +23,12 @@ class RepoQuery(Wire, kw_only=True):
     """Name a repository."""
 
     path: Needed = ""
+
+
+class StatusQuery(RepoQuery, kw_only=True):
+    """Name a repository; ``filters`` runs the filters that the repository itself configures."""
+
+    filters: Flag | None = None
 
 
 class RepoRequest(Request, kw_only=True):

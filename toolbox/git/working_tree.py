@@ -14,10 +14,10 @@ MODES = ("soft", "mixed", "hard", "merge", "keep")
 class WorkingTree(EngineService):
     """Read and change the files and the index of repositories."""
 
-    async def status(self, path: str) -> wire.GitStatus:
+    async def status(self, path: str, *, filters: bool = False) -> wire.GitStatus:
         """Return changed files, the branch, and the operation in progress."""
         repo = await self._open(path)
-        found = await (await self._engines.current()).status(repo)
+        found = await (await self._engines.current()).status(repo, filters=filters)
         found.state = await self._context.workers.run(unfinished, repo)
         return found
 

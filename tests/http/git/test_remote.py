@@ -206,7 +206,7 @@ async def test_read_that_nobody_waits_for_is_ended(served: Git, tree: pathlib.Pa
     (tree / ".gitattributes").write_text("* filter=slow\n")
     (tree / "a.txt").write_text("ONE\n")
     os.utime(tree / "a.txt", (1, 1))
-    leaving = asyncio.create_task(served.session.get("/git/status", params={"path": "r"}))
+    leaving = asyncio.create_task(served.session.get("/git/status", params={"path": "r", "filters": "true"}))
     async with asyncio.timeout(15):
         while not marker.exists():
             await asyncio.sleep(0.02)

@@ -59,8 +59,8 @@ class Engine(Protocol):
 
     name: str
 
-    async def status(self, repo: Repo) -> GitStatus:
-        """Return changed files and the branch, without ``state``."""
+    async def status(self, repo: Repo, *, filters: bool) -> GitStatus:
+        """Return changed files and the branch, without ``state``; ``filters`` runs those of the repository."""
         ...
 
     async def add(self, repo: Repo, files: list[str]) -> None:

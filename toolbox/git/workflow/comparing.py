@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from toolbox.errors import BadRequest, FileMissing, GitBranchNotFound
+from toolbox.git import filters as filtering
 from toolbox.git import paths
 from toolbox.git.cli import GitCall
 from toolbox.git.repository import Repo
@@ -41,11 +42,12 @@ class Comparing(GitService):
             raise BadRequest(f"bad request: unknown format '{wanted[:40]}', one of {', '.join(FORMATS)}")
         repo = await self._context.repos.open(query.path)
         what = await self._what(repo, query)
-        states = await self._git(repo, "diff", "-z", "-M", "--name-status", *_PLAIN, *what)
-        counts = await self._git(repo, "diff", "-z", "-M", "--numstat", *_PLAIN, *what)
+        options = await filtering.disabled(self._context, repo, asked=bool(query.filters))
+        states = await self._git(repo, *options, "diff", "-z", "-M", "--name-status", *_PLAIN, *what)
+        counts = await self._git(repo, *options, "diff", "-z", "-M", "--numstat", *_PLAIN, *what)
         found = wire.GitDiff(files=files(states.text, counts.text))
         if wanted == "patch":
-            await self._patch(repo, query, what, found)
+            await self._patch(repo, query, what, found, options)
         return found
 
     async def _what(self, repo: Repo, query: wire.DiffQuery) -> list[str]:
@@ -58,10 +60,12 @@ class Comparing(GitService):
         names = await self._context.workers.run(paths.inside, repo, query.paths or [])
         return [*(["--cached"] if query.staged else []), *revisions, "--", *map(paths.literal, names)]
 
-    async def _patch(self, repo: Repo, query: wire.DiffQuery, what: list[str], found: wire.GitDiff) -> None:
+    async def _patch(
+        self, repo: Repo, query: wire.DiffQuery, what: list[str], found: wire.GitDiff, options: list[str]
+    ) -> None:
         limit = min(query.limit or PATCH_BYTES, MOST_PATCH_BYTES)
         context = [f"--unified={query.context}"] if query.context is not None else []
-        output = await self._git(repo, "diff", "-M", *_PLAIN, *context, *what)
+        output = await self._git(repo, *options, "diff", "-M", *_PLAIN, *context, *what)
         found.truncated = len(output.stdout) > limit
         found.patch = output.stdout[:limit].decode("utf-8", "replace")
 
@@ -69,7 +73,7 @@ class Comparing(GitService):
         """Return changes since the merge base with another branch: committed, uncommitted and untracked."""
         repo = (await self._context.repos.open(query.path)).with_files()
         base = await self._merge_base(repo, query.base)
-        found = await self.diff(wire.DiffQuery(path=query.path, base=base))
+        found = await self.diff(wire.DiffQuery(path=query.path, base=base, filters=query.filters))
         output = await self._git(repo, "ls-files", "-z", "--others", "--exclude-standard")
         new = [wire.DiffFile(path=name, status="Untracked") for name in output.text.split("\0") if name]
         return wire.GitChanges(base=base, files=[*found.files, *new])
@@ -101,7 +105,8 @@ class Comparing(GitService):
         (name,) = await self._context.workers.run(paths.inside, repo, [query.file])
         revision = [await self._required(repo, query.ref)] if query.ref else []
         span = ["-L", query.lines if "," in query.lines else f"{query.lines},+1"] if query.lines else []
-        argv = ["blame", "--line-porcelain", "--no-textconv", *span, *revision, "--", name]
+        options = await filtering.disabled(self._context, repo, asked=bool(query.filters))
+        argv = [*options, "blame", "--line-porcelain", "--no-textconv", *span, *revision, "--", name]
         missing = FileMissing(f"not found: no such file in the revision: {name}")
         output = await self._context.cli.check(GitCall(repo, argv), ("no such path", missing))
         return wire.GitBlame(lines=await self._context.workers.run(blamed, output.stdout))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from toolbox.errors import BadRequest, Conflict, GitDirtyWorktree, GitMergeConflict, ToolboxError
+from toolbox.git import filters
 from toolbox.git.classify import message
 from toolbox.git.cli import GitCall, Output
 from toolbox.git.service import GitService
@@ -39,7 +40,11 @@ class Patching(GitService):
         switches = {"--index": request.index, "--reverse": request.reverse, "--3way": request.three_way}
         flags = ["--check" if request.check else "--apply", *(name for name, on in switches.items() if on)]
         patch = request.patch.encode("utf-8", "surrogateescape")
-        call = GitCall(repo, ["apply", "-z", "--numstat", "--whitespace=nowarn", *flags, "-"], stdin=_ended(patch))
+        # A test only reads, so it runs no filter of the repository.
+        options = await filters.disabled(self._context, repo, asked=not request.check)
+        call = GitCall(
+            repo, [*options, "apply", "-z", "--numstat", "--whitespace=nowarn", *flags, "-"], stdin=_ended(patch)
+        )
         async with self._context.repos.changing(repo.common):
             output = await self._context.cli.attempt(call)
         if output.code:

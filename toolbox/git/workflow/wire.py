@@ -21,6 +21,7 @@ class DiffQuery(Wire, kw_only=True):
     paths: list[str] | None = None
     context: Annotated[int, msgspec.Meta(ge=0, le=10_000)] | None = None
     limit: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    filters: Flag | None = None
 
 
 class DiffFile(Wire, kw_only=True):
@@ -54,6 +55,7 @@ class ChangesQuery(Wire, kw_only=True):
 
     path: Needed = ""
     base: str | None = None
+    filters: Flag | None = None
 
 
 class GitChanges(Wire, kw_only=True):
@@ -152,6 +154,7 @@ class BlameQuery(Wire, kw_only=True):
     file: Needed = ""
     ref: str | None = None
     lines: str | None = None
+    filters: Flag | None = None
 
 
 class BlameLine(Wire, kw_only=True):

@@ -39,7 +39,7 @@ class Libgit2Engine:
         self._context = context
         self._procs = procs
 
-    async def status(self, repo: Repo) -> GitStatus:
+    async def status(self, repo: Repo, *, filters: bool) -> GitStatus:  # noqa: ARG002 - libgit2 runs none
         """Return changed files and the branch, without ``state``."""
         answer = await self._call("status", repo)
         files = [FileStatus(**file) for file in answer.pop("file_status")]

@@ -6,6 +6,7 @@ import asyncio
 import logging
 
 from toolbox.errors import ToolboxError
+from toolbox.git import filters as filtering
 from toolbox.git.cli import GitCall
 from toolbox.git.context import GitContext
 from toolbox.git.repository import Repo
@@ -77,13 +78,15 @@ class ProgramStatus(GitService):
         if self._refreshing:
             await asyncio.wait(list(self._refreshing.values()))
 
-    async def status(self, repo: Repo) -> GitStatus:
-        """Return changed files and the branch, without ``state``."""
+    async def status(self, repo: Repo, *, filters: bool) -> GitStatus:
+        """Return changed files and the branch, without ``state``; ``filters`` runs those of the repository."""
+        options = await filtering.disabled(self._context, repo, asked=filters)
         clock = asyncio.get_running_loop().time
         started = clock()
         flags = ["--porcelain=v2", "-z", "--branch", "--untracked-files=all", "--find-renames"]
-        output = await self._git(repo, "status", *flags)
-        if clock() - started > _SLOW:
+        output = await self._git(repo, *options, "status", *flags)
+        # With filters turned off a refresh would record files as unchanged that are not.
+        if clock() - started > _SLOW and not options and not filters:
             self._refresh(repo)
         big = len(output.stdout) > _OFF_LOOP
         found = await self._context.workers.run(parse, output.stdout) if big else parse(output.stdout)
