@@ -14,6 +14,11 @@ import msgspec
 from toolbox import errors
 
 MAX_MESSAGE = 4096
+# Texts of libgit2 for a configuration that it cannot read.
+UNUSABLE_CONFIGURATION = (
+    r"failed to parse (?:config file|'.*' as an? )",
+    r"maximum config include depth",
+)
 _PREFIX = {400: "bad request", 401: "unauthorized", 403: "forbidden", 404: "not found", 409: "conflict"}
 
 _ROWS: tuple[tuple[type[errors.ToolboxError], *tuple[str, ...]], ...] = (
@@ -62,6 +67,7 @@ _ROWS: tuple[tuple[type[errors.ToolboxError], *tuple[str, ...]], ...] = (
         r"cannot run ssh",
         r"ssh: (?:command )?not found",
         r"unable to connect to",
+        r"unable to look up",
         r"recv failure",
     ),
     (
@@ -71,6 +77,7 @@ _ROWS: tuple[tuple[type[errors.ToolboxError], *tuple[str, ...]], ...] = (
         r"returned error: (?:404|410)",
         r"does not appear to be a git repository",
         r"repository '[^\n]*' does not exist",
+        r"invalid gitfile format",
     ),
     (
         errors.GitBranchNotFound,
@@ -137,6 +144,17 @@ _ROWS: tuple[tuple[type[errors.ToolboxError], *tuple[str, ...]], ...] = (
         r"is a merge but no -m option",
         r"is a main working tree",
         r"does not have parent \d",
+        r"strange (?:hostname|port|pathname) '[^\n]*' blocked",
+        r"hostname contains invalid characters",
+    ),
+    (
+        errors.Unprocessable,
+        r"bad (?:config|(?:boolean|numeric) config|git config)\b",
+        r"exceeded maximum include depth",
+        r"gpg failed to sign",
+        r"unable to sign the tag",
+        r"user\.signingkey or gpg\.",
+        r"(?:load|get) (?:public|default ssh signing) key",
     ),
     (
         errors.FileMissing,

@@ -61,7 +61,9 @@ def parse(url: str, *, workdir: str = "/") -> RemoteUrl:
     path = os.path.join(workdir, url)
     if url.startswith(("/", ".")) or os.path.exists(path):
         return RemoteUrl(path, url, "")
-    if _SCP.match(url):
+    address = _SCP.match(url)
+    if address:
+        _check_host(address[0][:-1].rpartition("@")[2])
         return RemoteUrl(url, url, "ssh")
     first = url.partition("/")[0]
     if "." in first or first == "localhost":
@@ -75,6 +77,8 @@ def _with_scheme(url: str) -> RemoteUrl:
         host, port = parts.hostname or "", parts.port
     except ValueError as error:
         raise BadRequest("bad request: invalid url") from error
+    if parts.scheme in ("ssh", "git"):
+        _check_host(unquote(host))
     if parts.scheme not in _HTTP:
         return RemoteUrl(_without_password(parts, url), url, parts.scheme)
     if not host:
@@ -88,6 +92,14 @@ def _with_scheme(url: str) -> RemoteUrl:
         unquote(parts.username or ""),
         unquote(parts.password or ""),
     )
+
+
+def _check_host(host: str) -> None:
+    """Refuse a host that ssh would take for an option, and an empty one."""
+    if not host:
+        raise BadRequest("bad request: url has no host")
+    if host.startswith("-"):
+        raise BadRequest(f"bad request: invalid host in url: '{host[:100]}'")
 
 
 def _without_password(parts: SplitResult, url: str) -> str:

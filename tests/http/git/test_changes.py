@@ -113,7 +113,7 @@ async def test_commit_that_cannot_be_signed_fails(served: Git, tree: pathlib.Pat
     (tree / "new").touch()
     await served.post("add", path="r", files=["new"])
     fields = {"author": "A", "email": "a@b.c", "message": "m"}
-    assert "sign" in await served.fails("INTERNAL_SERVER_ERROR", "commit", path="r", **fields)
+    assert "sign" in await served.fails("UNPROCESSABLE_ENTITY", "commit", path="r", **fields)
     assert git(tree, "rev-parse", "HEAD") == head
 
 

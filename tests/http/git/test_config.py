@@ -71,7 +71,7 @@ async def test_what_is_refused(served: Git, tree: pathlib.Path) -> None:
     await served.fails("BAD_REQUEST", "config/user", name="a\nb", email="x")
     await served.fails("INVALID_REQUEST_BODY", "config/user", name="", email="x")
     (served.home / ".gitconfig").write_text("[a\nb = c\n")
-    assert ".gitconfig:1" in await served.fails("INTERNAL_SERVER_ERROR", "config", method="GET", key="a.b")
+    assert ".gitconfig:1" in await served.fails("UNPROCESSABLE_ENTITY", "config", method="GET", key="a.b")
 
 
 async def test_user_is_set_as_a_pair(served: Git, tree: pathlib.Path) -> None:

@@ -156,7 +156,7 @@ CAPTURED = [
     ("error: could not lock config file .git/config: Permission denied\n", "FileAccessDenied"),
     ("error: insufficient permission for adding an object to repository database .git/objects\n", "FileAccessDenied"),
     ("error: unable to write file: No space left on device\n", "StorageFull"),
-    ("error: gpg failed to sign the data\nfatal: failed to write commit object\n", "InternalError"),
+    ("error: gpg failed to sign the data\nfatal: failed to write commit object\n", "Unprocessable"),
     ("", "InternalError"),
 ]
 

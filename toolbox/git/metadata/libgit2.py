@@ -9,18 +9,29 @@ from __future__ import annotations
 import codecs
 import contextlib
 import os
+import re
 from collections.abc import Collection, Iterator
 
 import pygit2  # noqa: TID253 - this module itself is imported late, in a thread
 from pygit2.enums import RepositoryOpenFlag, SortMode  # noqa: TID253
 
-from toolbox.errors import BadRequest, Conflict, GitBranchExists, GitBranchNotFound, InternalError, ToolboxError
+from toolbox.errors import (
+    BadRequest,
+    Conflict,
+    GitBranchExists,
+    GitBranchNotFound,
+    InternalError,
+    ToolboxError,
+    Unprocessable,
+)
+from toolbox.git.classify import UNUSABLE_CONFIGURATION
 from toolbox.git.commits import stamp
 from toolbox.git.metadata.unsupported import Unsupported
 from toolbox.git.wire import GitCommitInfo
 
 # The owner check protects against programs in the configuration; libgit2 runs none.
 pygit2.settings.owner_validation = False
+_CONFIGURATION = re.compile("|".join(UNUSABLE_CONFIGURATION))
 _FOREIGN = (
     "unsupported extension",
     "unsupported mandatory extension",
@@ -37,7 +48,7 @@ def opened(path: str) -> Iterator[pygit2.Repository]:
     except pygit2.GitError as error:
         if any(text in str(error) for text in _FOREIGN):
             raise Unsupported(str(error)) from error
-        raise InternalError(f"repository cannot be opened: {error}") from error
+        raise _unusable(error, "repository cannot be opened: ") from error
     try:
         yield repo
     except (pygit2.GitError, OSError) as error:
@@ -52,7 +63,13 @@ def _meaning(error: Exception) -> ToolboxError:
         return BadRequest(f"bad request: {text}")
     if "failed to lock" in text or ".lock'" in text:
         return Conflict(f"conflict: {text}")
-    return InternalError(text)
+    return _unusable(error, "")
+
+
+def _unusable(error: Exception, text: str) -> ToolboxError:
+    """Return 422 for a configuration that cannot be read; it says which file or value."""
+    kind = Unprocessable if _CONFIGURATION.search(str(error)) else InternalError
+    return kind(f"{text}{error}")
 
 
 def create_branch(path: str, name: str) -> None:
@@ -211,4 +228,4 @@ def _config(file: str) -> pygit2.Config:
     try:
         return pygit2.Config(file)
     except pygit2.GitError as error:
-        raise InternalError(str(error)) from error
+        raise _unusable(error, "") from error

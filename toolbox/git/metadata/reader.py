@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from toolbox.errors import BadGateway
 from toolbox.git.metadata import branch_files
 from toolbox.git.metadata.history_cache import HistoryCache
 from toolbox.git.repository import find
@@ -60,6 +61,12 @@ class Metadata:
 
 def _libgit2() -> Any:
     """Return the module that imports pygit2, which takes tens of milliseconds: called in worker threads only."""
-    from toolbox.git.metadata import libgit2
-
+    try:
+        from toolbox.git.metadata import libgit2
+    except Exception as error:
+        # pygit2 raises its own type, which cannot be imported then.
+        if "certificates" not in str(error):
+            raise
+        advice = "install ca-certificates or set SSL_CERT_FILE"
+        raise BadGateway(f"libgit2 cannot be loaded without certificates of the system: {advice}") from error
     return libgit2

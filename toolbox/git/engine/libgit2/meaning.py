@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from toolbox import errors
-from toolbox.git.classify import prefixed
+from toolbox.git.classify import UNUSABLE_CONFIGURATION, prefixed
 
 _ROWS: tuple[tuple[type[errors.ToolboxError], *tuple[str, ...]], ...] = (
     (
@@ -22,6 +22,8 @@ _ROWS: tuple[tuple[type[errors.ToolboxError], *tuple[str, ...]], ...] = (
         r"repository not found",
         r"could not find repository",
         r"is not owned by",
+        r"failed to resolve path",
+        r"invalid gitfile format",
         r"unsupported url protocol",  # libgit2's text for a missing folder
     ),
     (
@@ -49,6 +51,7 @@ _ROWS: tuple[tuple[type[errors.ToolboxError], *tuple[str, ...]], ...] = (
         r"shallow fetch is not supported",
         r"cannot fetch a specific object",
         r"index.*unsupported",
+        *UNUSABLE_CONFIGURATION,
     ),
     (
         errors.GitPushRejected,

@@ -18,6 +18,7 @@ from toolbox.errors import (
     GitBranchNotFound,
     GitMergeConflict,
     GitRemoteRejected,
+    GitRepoNotFound,
     NotFound,
     Unprocessable,
 )
@@ -96,6 +97,7 @@ def clone(path: str, url: str, branch: str, commit: str, depth: int, **options: 
     """Clone one branch with its tags."""
     if depth and "://" in url and url.startswith("file:"):
         raise Unprocessable(f"shallow clone of a local repository: {ADVICE}")
+    _check_local(url)
     repo = pygit2.init_repository(path)
     remote = repo.remotes.create("origin", url)
     heads = {str(head.name): head for head in remote.list_heads(callbacks=Guard(**options), proxy=True)}
@@ -138,7 +140,16 @@ def _first_checkout(repo: pygit2.Repository, reference: str, branch: str, wanted
 def _remote(repo: pygit2.Repository, name: str) -> pygit2.Remote:
     if name not in repo.remotes.names():
         raise NotFound(f"not found: remote '{name}' is not configured")
-    return repo.remotes[name]
+    remote = repo.remotes[name]
+    _check_local(remote.url or "")
+    return remote
+
+
+def _check_local(url: str) -> None:
+    """Refuse a path that is no folder, for which libgit2 reports an unsupported protocol."""
+    path = url.removeprefix("file://")
+    if path.startswith("/") and not os.path.isdir(path):
+        raise GitRepoNotFound(f"not found: repository '{path}' does not exist")
 
 
 def fetch(path: str, remote: str, refspecs: list[str], **options: Any) -> None:
