@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Se
 import msgspec
 
 from toolbox.errors import GitTransportFailed, ToolboxError, Unavailable
-from toolbox.git import hardening
+from toolbox.git import closed, hardening
 from toolbox.git.classify import classify, locked
 from toolbox.git.credentials import CredentialOptions, HostCredentials, credential_options
 from toolbox.git.redact import redact
@@ -145,6 +145,7 @@ class Cli:
             status = await process.wait()
             if status.code:
                 errors = await _text(process, Channel.STDERR)
+                errors += await self._workers.run(closed.explain, call.where.user, errors)
                 raise classify(redact(errors, call.credentials.secrets))
 
     async def close(self) -> None:
@@ -159,6 +160,8 @@ class Cli:
                 raise Unavailable("daemon is shutting down")
             stdout = await _bytes(process, Channel.STDOUT)
             errors = redact(await _text(process, Channel.STDERR), call.credentials.secrets)
+        if status.code:
+            errors += await self._workers.run(closed.explain, call.where.user, errors)
         if status.code:
             log.debug("git %s failed with %d", call.argv[0], status.code)
         return Output(status.code, stdout, errors, killed=status.signal is not None)

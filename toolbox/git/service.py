@@ -23,6 +23,8 @@ class GitService:
         """Return the full id of a commit, None if it does not exist."""
         argv = ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"]
         output = await self._context.cli.run(GitCall(repo, argv))
+        if output.code and "Permission denied" in output.stderr:  # unreadable is not absent
+            raise output.failure()
         return output.line if output.code == 0 else None
 
     async def _required(self, repo: Repo, revision: str) -> str:
