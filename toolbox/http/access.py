@@ -66,25 +66,21 @@ class Access:
         """Accept a request or raise 401 or 403; an unknown route needs a credential too, so its 404 reveals nothing."""
         if route is not None and route.mark.open:
             return
+        raw_query = request.rel_url.raw_query_string
+        query = parse_query(raw_query) if raw_query else {}
         try:
-            self._check_credential(request, route)
+            if route is not None and route.mark.signed and "signature" in query:
+                self._keys.verify(request.method, query)
+            elif self._token:
+                self._check_token(request, query)
+            else:
+                self._check_browser(request)
         except (Unauthorized, Forbidden) as error:
             # The text of a 403 quotes the client, that of a 401 does not. Neither contains a credential.
             reason = error.message if isinstance(error, Unauthorized) else "host or origin is not allowed"
             peer = "loopback" if is_loopback(request.remote or "") else "remote"
             log.info("credential refused: %s", reason, extra={"peer": peer})
             raise
-
-    def _check_credential(self, request: web.BaseRequest, route: Route | None) -> None:
-        raw_query = request.rel_url.raw_query_string
-        query = parse_query(raw_query) if raw_query else {}
-        if route is not None and route.mark.signed and "signature" in query:
-            self._keys.verify(request.method, query)
-            return
-        if self._token:
-            self._check_token(request, query)
-            return
-        self._check_browser(request)
 
     def _check_token(self, request: web.BaseRequest, query: dict[str, list[str]]) -> None:
         scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")

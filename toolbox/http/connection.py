@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.web_protocol import _ErrInfo
 
 from toolbox import wire
 
@@ -16,6 +20,11 @@ log = logging.getLogger(__name__)
 
 # Long paths are percent-encoded in the query, and terminal variables (64 KiB) are in a header.
 MAX_LINE = 256 * 1024
+# All lines of a request head together: one line of the maximum and the 64 KiB that other servers allow. aiohttp bounds
+# only the single line and their number, which makes 64 MiB for each connection before any token is checked.
+MAX_HEAD = MAX_LINE + 64 * 1024
+# How long the bytes of a refused client are read and ignored.
+LAST_SECONDS = 1.0
 JSON = "application/json; charset=utf-8"
 REPLY_HEADERS = web.RequestKey("reply_headers", dict[str, str])
 
@@ -41,18 +50,65 @@ def envelope_response(request: web.BaseRequest, status: int, code: str, message:
 
 
 class HttpConnection(web.RequestHandler):
-    """aiohttp's connection with two additions: the event ``lost``, and JSON for requests that cannot be parsed."""
+    """aiohttp's connection with a bound on the request head, the event ``lost``, and JSON for unparsable requests."""
 
-    __slots__ = ("lost",)
+    __slots__ = ("_body", "_head_bytes", "lost")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.lost = asyncio.Event()
+        # Bytes of a head that has not ended yet, and the body of the newest request.
+        self._head_bytes = 0
+        self._body: Any = EMPTY_PAYLOAD
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Set ``lost``."""
         self.lost.set()
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, and follow where in a request the connection is; aiohttp's parser does not tell."""
+        count = self._request_count
+        super().data_received(data)
+        if self._request_count != count:
+            if self._head_bytes + len(data) > MAX_HEAD:
+                self._check_heads()
+            # After an upgrade that is refused, aiohttp parses what follows without a call of this method.
+            self._body = None if self._upgraded else self._messages[-1][1]
+            self._head_bytes = 0
+        elif data and not self._upgraded and not self._close and not self._force_close:
+            self._continued(data)
+
+    def _check_heads(self) -> None:
+        # The bytes that completed a head may belong to its body too, so the lines are counted.
+        if any(_head_size(message) > MAX_HEAD for message, _ in self._messages):
+            self._messages.clear()
+            self._refuse(431, f"request head is over {MAX_HEAD} bytes")
+
+    def _continued(self, data: bytes) -> None:
+        """Take bytes that did not complete a head."""
+        if not self._newest_body().is_eof():
+            return
+        # Empty lines before a request are ignored, as RFC 9112 (2.2) asks for.
+        if self._head_bytes or data.strip(b"\r\n"):
+            self._head_bytes += len(data)
+        if self._head_bytes > MAX_HEAD:
+            self._refuse(431, f"request head is over {MAX_HEAD} bytes")
+
+    def _newest_body(self) -> Any:
+        if self._body is None:
+            if self._messages:
+                return self._messages[-1][1]
+            return EMPTY_PAYLOAD if self._current_request is None else self._current_request.content
+        return self._body
+
+    def _refuse(self, status: int, reason: str) -> None:
+        """Answer an error in place of the request that is arriving, ignore what follows, and close."""
+        error = HttpProcessingError(code=status, message=reason)
+        self._messages.append((_ErrInfo(status=status, exc=error, message=reason), EMPTY_PAYLOAD))
+        self._close = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def handle_error(
         self,
@@ -74,12 +130,42 @@ class HttpConnection(web.RequestHandler):
             reason, code = "internal error", "INTERNAL_SERVER_ERROR"
         elif isinstance(exc, LineTooLong):
             status, code, reason = 431, "BAD_REQUEST", f"request line or header field is over {MAX_LINE} bytes"
+        elif exc.code in (408, 431):
+            status, reason = exc.code, exc.message
+            code = "REQUEST_TIMEOUT" if status == 408 else "BAD_REQUEST"
         else:
             first_line = exc.message.strip().partition("\n")[0].rstrip(":").lower()
             status, code, reason = 400, "BAD_REQUEST", f"malformed http request: {first_line}"
-        response = envelope_response(request, status, code, reason)
+        self._close = True
+        body = envelope(status, code, reason, path=request.path, method=request.method)
+        response = _LastResponse(status=status, body=wire.encode(body), headers={"Content-Type": JSON})
         response.force_close()
         return response
+
+
+def _head_size(message: RawRequestMessage | _ErrInfo) -> int:
+    """Return the size of a request's head, without what the parser left out of it."""
+    if isinstance(message, _ErrInfo):
+        return 0
+    fields = sum(len(name) + len(value) + len(": \r\n") for name, value in message.raw_headers)
+    return len(message.method) + len(message.path) + fields
+
+
+class _LastResponse(web.Response):
+    """A response after which the connection ends, and which a client that is still sending receives.
+
+    Closing a socket with unread bytes resets the connection, and the client loses a response it has not read.
+    """
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        request = self._req
+        await super().write_eof(data)
+        if request is None or request.transport is None or not isinstance(request.protocol, HttpConnection):
+            return
+        with contextlib.suppress(OSError, TimeoutError):
+            request.transport.write_eof()
+            async with asyncio.timeout(LAST_SECONDS):
+                await request.protocol.lost.wait()
 
 
 class HttpRequest(web.BaseRequest):

@@ -7,7 +7,6 @@ envelope. Owns the listening sockets, the open WebSockets and the drain.
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import logging
 import re
 import secrets
@@ -116,7 +115,12 @@ class HttpServer:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Respond to one request; called by aiohttp."""
         started_ns, clock = time.time_ns(), time.perf_counter()
-        mark = self._identify(request)
+        given = request.headers.get("X-Request-Id", "")
+        name = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        request[REPLY_HEADERS] = {"Server": "toolbox", "X-Request-Id": name}
+        if self._draining or "Origin" in request.headers:
+            self._add_headers(request)
+        mark = logs.request_id.set(name)
         self.in_flight += 1
         self._idle.clear()
         match: RouteMatch | None = None
@@ -138,16 +142,11 @@ class HttpServer:
             self._finish(Finished(request, template, request.method, status, started_ns, seconds), route)
             logs.request_id.reset(mark)
 
-    def _identify(self, request: web.BaseRequest) -> contextvars.Token[str]:
-        given = request.headers.get("X-Request-Id", "")
-        name = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
-        headers = {"Server": "toolbox", "X-Request-Id": name}
-        if "Origin" in request.headers:
-            headers |= self._access.cors(request)
+    def _add_headers(self, request: web.BaseRequest) -> None:
+        headers = request[REPLY_HEADERS]
+        headers |= self._access.cors(request)
         if self._draining:
             headers["Connection"] = "close"
-        request[REPLY_HEADERS] = headers
-        return logs.request_id.set(name)
 
     async def _answer(
         self, request: web.BaseRequest, match: RouteMatch | None, route: Route | None
