@@ -12,9 +12,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from toolbox import wire
+from toolbox.host.worker_pool import WorkerPool
 from toolbox.http.access import Access
+from toolbox.http.body_reader import BodyReader
 from toolbox.http.connection import MAX_LINE
 from toolbox.http.endpoint import Request, collect, endpoint
+from toolbox.http.proxy import PortProxy
 from toolbox.http.server import HttpServer
 from toolbox.http.signing import SigningKeys
 
@@ -32,6 +35,7 @@ class SizeApi:
 
     def __init__(self) -> None:
         self.release = asyncio.Event()
+        self.workers = WorkerPool("test", 2)
 
     @endpoint("GET", "/size", tag="test")
     async def head(self, request: Request) -> dict[str, int]:
@@ -41,6 +45,22 @@ class SizeApi:
     @endpoint("POST", "/size", tag="test", body_limit=8 * MIB)
     async def body(self, body: Body) -> dict[str, int]:
         return {"size": len(body.text)}
+
+    @endpoint("POST", "/upload", tag="test")
+    async def upload(self, request: Request) -> dict[str, int]:
+        size = 0
+
+        def count(chunk: bytes | memoryview) -> None:
+            nonlocal size
+            size += len(chunk)
+
+        body = BodyReader(request, self.workers)
+        try:
+            for chunk in await body.pipe_to(count):
+                count(chunk)
+        finally:
+            body.close()
+        return {"size": size}
 
     @endpoint("GET", "/slow", tag="test")
     async def slow(self) -> dict[str, int]:
@@ -55,7 +75,10 @@ class Served:
         self.api = SizeApi()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = self._listener.getsockname()
-        self.server = HttpServer(collect(self.api), Access(SigningKeys()), sandbox_id="box", **settings)
+        self.proxy = PortProxy(lambda: self.address[1])
+        self.server = HttpServer(
+            [*collect(self.api), *collect(self.proxy)], Access(SigningKeys()), sandbox_id="box", **settings
+        )
 
     async def __aenter__(self) -> Served:
         await self.server.start([self._listener])
@@ -65,6 +88,8 @@ class Served:
         self.api.release.set()
         await self.server.drain(1)
         await self.server.close()
+        await self.proxy.close()
+        await self.api.workers.close()
 
     @contextlib.asynccontextmanager
     async def connect(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
@@ -204,3 +229,104 @@ async def test_empty_lines_between_requests_are_ignored(served: Served) -> None:
             await send(writer, b"\r\n" * 200_000)
             writer.write(GET + b"\r\n")
             assert (await answer(reader))[0] == 200
+
+
+POST = b"POST /size HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+UPLOAD = POST.replace(b"/size", b"/upload")
+LATE = {"head_seconds": 0.3, "body_seconds": 0.3}
+
+
+@pytest.mark.parametrize("before", [b"", GET + b"\r\n"], ids=["first request", "kept alive"])
+@pytest.mark.parametrize(
+    "start",
+    [b"G", b"GET /size HTTP/1.1\r\n", GET, GET + line(KIB)[:-2], GET + b"\r"],
+    ids=["byte", "request line", "field", "inside a field", "before the last byte"],
+)
+@pytest.mark.parametrize("drip", [False, True], ids=["silent", "drip"])
+async def test_late_head_is_408_and_the_end(before: bytes, start: bytes, drip: bool) -> None:
+    async with Served(**LATE) as served, served.connect() as (reader, writer):
+        if before:
+            writer.write(before)
+            assert (await answer(reader))[0] == 200
+        clock = asyncio.get_running_loop().time()
+        writer.write(start)
+        said = asyncio.create_task(ended(reader))
+        while drip and start.endswith(b"\n") and not said.done():
+            writer.write(b"a")
+            await asyncio.sleep(0.05)
+        assert (await said).split()[1] == b"408"
+        assert 0.25 < asyncio.get_running_loop().time() - clock < 2
+
+
+@pytest.mark.parametrize("start", [b"", b"\r\n"], ids=["silent", "empty line"])
+async def test_connection_without_a_request_ends(start: bytes) -> None:
+    async with Served(**LATE) as served, served.connect() as (reader, writer):
+        writer.write(start)
+        assert (await ended(reader)).split()[1] == b"408"
+
+
+async def test_idle_connection_is_kept_for_its_own_time() -> None:
+    async with (
+        Served(head_seconds=0.1, body_seconds=0.1, keep_alive=0.8) as served,
+        served.connect() as (reader, writer),
+    ):
+        for pause in (0.4, 0.0):
+            writer.write(GET + b"\r\n")
+            assert (await answer(reader))[0] == 200
+            await asyncio.sleep(pause)
+        assert await ended(reader) == b""
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        pytest.param(POST + b"Content-Length: 20\r\n\r\n", id="no byte"),
+        pytest.param(POST + b'Content-Length: 20\r\n\r\n{"text":', id="half"),
+        pytest.param(POST + b'Transfer-Encoding: chunked\r\n\r\n8\r\n{"text":', id="half chunk"),
+        pytest.param(POST + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n", id="no last chunk"),
+        pytest.param(UPLOAD + b"Content-Length: 200000\r\n\r\n" + b"a" * 1000, id="small upload"),
+        pytest.param(UPLOAD + b"Content-Length: 5000000\r\n\r\n" + b"a" * 2_000_000, id="large upload"),
+        pytest.param(UPLOAD + b"Content-Length: 5000000\r\n\r\n", id="large upload without a byte"),
+        pytest.param(
+            b"GET /size HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+            + POST
+            + b"Content-Length: 20\r\n\r\n{",
+            id="behind an upgrade",
+        ),
+    ],
+)
+async def test_stalled_body_is_408_and_the_end(request_bytes: bytes) -> None:
+    async with Served(**LATE) as served, served.connect() as (reader, writer):
+        await send(writer, request_bytes)
+        said = await ended(reader)
+        assert said.split(b"HTTP/1.")[-1].split()[1] == b"408"
+        assert b"Connection: close" in said
+        assert not served.server.in_flight
+
+
+async def test_stalled_body_through_the_proxy_is_408() -> None:
+    async with Served(**LATE) as upstream, Served(**LATE) as served, served.connect() as (reader, writer):
+        upstream.server._body_seconds = 5
+        path = b"/proxy/%d/size" % upstream.address[1]
+        await send(writer, POST.replace(b"/size", path) + b"Content-Length: 20\r\n\r\n{")
+        assert (await ended(reader)).split()[1] == b"408"
+
+
+@pytest.mark.parametrize("size", [20, 1_500_000], ids=["small", "large"])
+async def test_slow_body_that_goes_on_is_taken(size: int) -> None:
+    async with Served(**LATE) as served, served.connect() as (reader, writer):
+        writer.write(UPLOAD + b"Content-Length: %d\r\n\r\n" % size)
+        for _ in range(10):
+            writer.write(b"a" * (size // 10))
+            await asyncio.sleep(0.1)
+        assert await answer(reader) == (200, {"size": size})
+
+
+async def test_slow_handler_has_no_deadline() -> None:
+    async with Served(head_seconds=0.1, body_seconds=0.1) as served, served.connect() as (reader, writer):
+        writer.write(b"GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await asyncio.sleep(0.5)
+        served.api.release.set()
+        assert (await answer(reader))[0] == 200
+        writer.write(GET + b"\r\n")
+        assert (await answer(reader))[0] == 200

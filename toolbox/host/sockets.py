@@ -65,15 +65,17 @@ class BulkSocket:
         data = os.pread(fd, min(BLOCK, end - offset), offset)
         return self._socket.send(data) if data else 0
 
-    async def receive(self, count: int, sink: Sink) -> None:
+    async def receive(self, count: int, sink: Sink, *, patience: float | None = None) -> None:
         """Pass exactly ``count`` bytes to ``sink``, in a thread; raise ``EOFError`` if the peer closes before.
 
+        Raise ``TimeoutError`` once nothing has arrived for ``patience`` seconds.
         ``received`` counts the bytes read from the socket, also when ``sink`` raised.
         """
         end = self.received + count
         while self.received < end:
             if await self._workers.run(self._receive, end, sink):
-                await self._ready(write=False)
+                async with asyncio.timeout(patience):
+                    await self._ready(write=False)
 
     def _receive(self, end: int, sink: Sink) -> bool:
         """Receive what there is; tell whether the socket would block."""

@@ -15,7 +15,7 @@ from typing import TypeVar
 from aiohttp import web
 
 from toolbox import wire
-from toolbox.errors import FileReadFailed, RangeNotSatisfiable, ToolboxError
+from toolbox.errors import FileReadFailed, RangeNotSatisfiable, RequestTimeout, ToolboxError
 from toolbox.host.files import BLOCK, Source
 from toolbox.host.paths import decode, show
 from toolbox.host.sockets import BulkSocket
@@ -64,7 +64,7 @@ class Bodies:
             return await self._workers.run(_complete, receiver, last)
         except BaseException as error:
             raised = await self._workers.run(receiver.abort, error)
-            if not isinstance(error, (asyncio.CancelledError, ConnectionError)):
+            if not isinstance(error, (asyncio.CancelledError, ConnectionError, RequestTimeout)):
                 await body.drain()
             if raised is error:
                 raise

@@ -12,10 +12,10 @@ import logging
 
 from aiohttp import ClientPayloadError, http_exceptions, web
 
-from toolbox.errors import BadRequest
+from toolbox.errors import BadRequest, RequestTimeout
 from toolbox.host.sockets import BLOCK, BulkSocket, Sink
 from toolbox.host.worker_pool import WorkerPool
-from toolbox.http.connection import REPLY_HEADERS
+from toolbox.http.connection import REPLY_HEADERS, HttpConnection
 
 log = logging.getLogger(__name__)
 
@@ -73,13 +73,18 @@ class BodyReader:
         self._rest = self._outstanding()
         self._content.feed_eof()  # also resumes a paused transport
         transport.pause_reading()
-        self._request.protocol.close()  # no keep-alive
+        protocol = self._request.protocol
+        protocol.close()  # no keep-alive
         headers = self._request.get(REPLY_HEADERS)
         if headers is not None:
             headers["Connection"] = "close"
         self._bulk = BulkSocket(transport, self._workers)
         await self._workers.run(feed, sink, chunks)
-        await self._bulk.receive(self._rest, sink)
+        seconds = protocol.body_seconds if isinstance(protocol, HttpConnection) else None
+        try:
+            await self._bulk.receive(self._rest, sink, patience=seconds)
+        except TimeoutError as error:
+            raise RequestTimeout(f"request body did not arrive: no byte for {seconds:g} s") from error
 
     async def drain(self) -> None:
         """Read and discard the rest, within limits: many clients read no response before they have sent the body."""

@@ -15,6 +15,7 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import _ErrInfo
 
 from toolbox import wire
+from toolbox.errors import RequestTimeout
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,9 @@ MAX_LINE = 256 * 1024
 MAX_HEAD = MAX_LINE + 64 * 1024
 # How long the bytes of a refused client are read and ignored.
 LAST_SECONDS = 1.0
+# Seconds for the first byte and the whole head of a request, and for each further byte of its body.
+HEAD_SECONDS = 10.0
+BODY_SECONDS = 60.0
 JSON = "application/json; charset=utf-8"
 REPLY_HEADERS = web.RequestKey("reply_headers", dict[str, str])
 
@@ -50,16 +54,28 @@ def envelope_response(request: web.BaseRequest, status: int, code: str, message:
 
 
 class HttpConnection(web.RequestHandler):
-    """aiohttp's connection with a bound on the request head, the event ``lost``, and JSON for unparsable requests."""
+    """aiohttp's connection with bounds on size and time of a request, the event ``lost``, and JSON errors.
 
-    __slots__ = ("_body", "_head_bytes", "lost")
+    aiohttp's keep-alive timer measures all times: it is moved forward only when a request does not arrive at once.
+    """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    __slots__ = ("_body", "_deadline", "_head_bytes", "body_seconds", "head_seconds", "lost")
+
+    def __init__(self, *args: Any, head_seconds: float, body_seconds: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.lost = asyncio.Event()
+        self.head_seconds = head_seconds
+        self.body_seconds = body_seconds
+        # When the head or the body that is arriving is late; 0 while none is.
+        self._deadline = 0.0
         # Bytes of a head that has not ended yet, and the body of the newest request.
         self._head_bytes = 0
         self._body: Any = EMPTY_PAYLOAD
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start the time for the first request."""
+        super().connection_made(transport)
+        self._expect(self.head_seconds)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Set ``lost``."""
@@ -76,6 +92,9 @@ class HttpConnection(web.RequestHandler):
             # After an upgrade that is refused, aiohttp parses what follows without a call of this method.
             self._body = None if self._upgraded else self._messages[-1][1]
             self._head_bytes = 0
+            self._deadline = 0.0
+            if self._body is None or not self._body.is_eof():
+                self._expect(self.body_seconds)
         elif data and not self._upgraded and not self._close and not self._force_close:
             self._continued(data)
 
@@ -88,12 +107,56 @@ class HttpConnection(web.RequestHandler):
     def _continued(self, data: bytes) -> None:
         """Take bytes that did not complete a head."""
         if not self._newest_body().is_eof():
+            self._expect(self.body_seconds)
             return
-        # Empty lines before a request are ignored, as RFC 9112 (2.2) asks for.
-        if self._head_bytes or data.strip(b"\r\n"):
+        if self._head_bytes or data.strip(b"\r\n"):  # RFC 9112, 2.2: empty lines before a request are ignored
+            if not self._head_bytes and self._request_count:
+                self._expect(self.head_seconds)
             self._head_bytes += len(data)
         if self._head_bytes > MAX_HEAD:
             self._refuse(431, f"request head is over {MAX_HEAD} bytes")
+
+    def _expect(self, seconds: float) -> None:
+        """Set the deadline, and move the timer only if it would be later."""
+        self._deadline = self._loop.time() + seconds
+        handle = self._keepalive_handle
+        if isinstance(handle, asyncio.TimerHandle) and handle.when() <= self._deadline:
+            return
+        if handle is not None:
+            handle.cancel()
+        self._keepalive_handle = self._loop.call_at(self._deadline, self._process_keepalive)
+
+    def _process_keepalive(self) -> None:
+        if not self._deadline or self._upgraded or self._close or self._force_close:
+            super()._process_keepalive()
+            return
+        self._keepalive_handle = None
+        body = self._newest_body()
+        if not body.is_eof() and (self._reading_paused or self._buffer_paused):
+            # The handler is slow, not the client.
+            self._deadline = self._loop.time() + self.body_seconds
+        if self._loop.time() < self._deadline:
+            self._keepalive_handle = self._loop.call_at(self._deadline, self._process_keepalive)
+        elif body.is_eof() and not self._waits_for_head():
+            # The body has arrived since.
+            self._deadline = 0.0
+            super()._process_keepalive()
+        elif body.is_eof():
+            self._refuse(408, f"request head did not arrive within {self.head_seconds:g} s")
+        else:
+            self._give_up(body)
+
+    def _waits_for_head(self) -> bool:
+        return self._head_bytes > 0 or not self._request_count
+
+    def _give_up(self, body: Any) -> None:
+        """Fail the handler that reads a body which does not arrive; its response ends the connection."""
+        self._close = True
+        request = self._current_request
+        if request is not None and REPLY_HEADERS in request:
+            request[REPLY_HEADERS]["Connection"] = "close"
+        body.set_exception(RequestTimeout(f"request body did not arrive: no byte for {self.body_seconds:g} s"))
+        body.feed_eof()
 
     def _newest_body(self) -> Any:
         if self._body is None:
@@ -179,11 +242,12 @@ class HttpRequest(web.BaseRequest):
 class ConnectionServer(web.Server):
     """aiohttp's low-level server with ``HttpConnection`` and ``HttpRequest``."""
 
-    def __init__(self, handler: Any, **settings: Any) -> None:
+    def __init__(self, handler: Any, *, head_seconds: float, body_seconds: float, **settings: Any) -> None:
         factory = functools.partial(HttpRequest, loop=asyncio.get_running_loop())
         super().__init__(handler, request_factory=factory, **settings)
         self._settings = settings
+        self._limits = {"head_seconds": head_seconds, "body_seconds": body_seconds}
 
     def __call__(self) -> web.RequestHandler:
         """Create the protocol of a new connection."""
-        return HttpConnection(self, loop=asyncio.get_running_loop(), **self._settings)
+        return HttpConnection(self, loop=asyncio.get_running_loop(), **self._limits, **self._settings)

@@ -19,7 +19,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from toolbox import wire
-from toolbox.errors import BadGateway, BadRequest
+from toolbox.errors import BadGateway, BadRequest, RequestTimeout
 from toolbox.host.ports import parse_port
 from toolbox.http import tunnel
 from toolbox.http.access import PREVIEW_HEADER, QUERY_KEY
@@ -120,13 +120,11 @@ class PortProxy:
             self._session = _session()
         try:
             return await self._session.request(request.method, url, headers=headers, data=body, allow_redirects=False)
-        except aiohttp.ClientConnectorError as error:
-            raise BadGateway(f"nothing is listening on port {url.port}: GET /port lists what does") from error
-        except aiohttp.ConnectionTimeoutError as error:
-            raise BadGateway(f"port {url.port} does not accept connections") from error
         except aiohttp.ClientError as error:
-            reason = str(error).partition("\n")[0] or "connection closed"
-            raise BadGateway(f"port {url.port} did not answer with http: {reason.lower()}") from error
+            late = request.content.exception()
+            if isinstance(late, RequestTimeout):  # the client's fault, not the upstream's
+                raise late from error
+            raise _bad_gateway(error, url.port) from error
 
     def _headers(self, request: Request, url: URL) -> CIMultiDict[str]:
         headers = _end_to_end(request.headers)
@@ -176,6 +174,15 @@ class PortProxy:
         if task is not None:
             self._endless.add(task)
             task.add_done_callback(self._endless.discard)
+
+
+def _bad_gateway(error: aiohttp.ClientError, port: int | None) -> BadGateway:
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return BadGateway(f"nothing is listening on port {port}: GET /port lists what does")
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return BadGateway(f"port {port} does not accept connections")
+    reason = str(error).partition("\n")[0] or "connection closed"
+    return BadGateway(f"port {port} did not answer with http: {reason.lower()}")
 
 
 class _Relayed(web.StreamResponse):

@@ -21,7 +21,7 @@ from toolbox import logs
 from toolbox.errors import MethodNotAllowed, NotFound, ToolboxError, Unavailable
 from toolbox.http.access import Access
 from toolbox.http.binding import arguments, respond
-from toolbox.http.connection import MAX_LINE, REPLY_HEADERS, ConnectionServer
+from toolbox.http.connection import BODY_SECONDS, HEAD_SECONDS, MAX_LINE, REPLY_HEADERS, ConnectionServer
 from toolbox.http.disconnect import gone
 from toolbox.http.endpoint import WEBSOCKET, Route
 from toolbox.http.errors import error_response, started
@@ -60,11 +60,23 @@ Observer = Callable[[Finished], None]
 class HttpServer:
     """Serve the endpoint table."""
 
-    def __init__(self, routes: Iterable[Route], access: Access, *, sandbox_id: str) -> None:
+    def __init__(
+        self,
+        routes: Iterable[Route],
+        access: Access,
+        *,
+        sandbox_id: str,
+        head_seconds: float = HEAD_SECONDS,
+        body_seconds: float = BODY_SECONDS,
+        keep_alive: float = KEEP_ALIVE,
+    ) -> None:
         self.router = Router(routes, sandbox_id)
         self.observers: list[Observer] = []
         self.in_flight = 0
         self._access = access
+        self._head_seconds = head_seconds
+        self._body_seconds = body_seconds
+        self._keep_alive = keep_alive
         self._draining = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -76,7 +88,9 @@ class HttpServer:
         server = ConnectionServer(
             self.handle,
             access_log=None,
-            keepalive_timeout=KEEP_ALIVE,
+            head_seconds=self._head_seconds,
+            body_seconds=self._body_seconds,
+            keepalive_timeout=self._keep_alive,
             max_line_size=MAX_LINE,
             max_field_size=MAX_LINE,
             max_headers=256,
