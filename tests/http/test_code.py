@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import random
+import subprocess
 import sys
 import time
 import urllib.error
@@ -146,6 +147,35 @@ def test_outcome(run: Run, code: str, exit_code: int, printed: str | None) -> No
     assert answer["exitCode"] == exit_code
     assert printed is None or answer["result"] == printed
     assert "artifacts" not in answer
+
+
+STATUSES = (-1, -2, -3, -254, -256, -257, 255, 256, 257, 2**31, 2**32 + 5, 2**63, 2**64 + 3, -(2**63) - 1)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        *(f"import sys; sys.exit({number})" for number in STATUSES),
+        "import sys; sys.exit(-2.0)",
+        "import sys; sys.exit((1, 2))",
+        "import enum\nclass E(enum.IntEnum): A = -2\nraise SystemExit(E.A)",
+        "class S(SystemExit): code = property(lambda self: -2)\nraise S",
+        "class S(SystemExit): code = property(lambda self: 1 / 0)\nraise S('text')",
+        "class T:\n    def __str__(self): raise ValueError\nraise SystemExit(T())",
+        "import sys\nsys.excepthook = lambda *a: sys.exit(-2)\n1/0",
+        "import sys\nsys.stderr = None\nsys.exit('text')",
+        "import sys\nclass F:\n    write = flush = lambda *a: 1 / 0\nsys.stdout = F()\nsys.exit(3)",
+        "import os; os._exit(-2)",
+        "class K(KeyboardInterrupt): pass\nraise K",
+        "import threading, sys; threading.Thread(target=lambda: sys.exit(-2)).start()",
+    ],
+)
+def test_exit_status_is_that_of_a_plain_interpreter(run: Run, code: str) -> None:
+    plain = subprocess.run([sys.executable, "-u", "-"], input=code.encode(), capture_output=True, check=False)
+    answer = run(code)
+    assert answer["exitCode"] == plain.returncode
+    if code.startswith("import sys; "):
+        assert answer["result"] == plain.stderr.decode()
 
 
 def test_interrupt_has_the_exit_status_of_the_signal(run: Run) -> None:

@@ -12,6 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Dict, List, NoReturn
 
+# The exit status of an interpreter whose streams cannot be flushed.
+UNFLUSHED = 120
 # Placed in ``sys.modules`` behind the modules that were imported before the program.
 MARK = "toolbox_payload.shared"
 # The C library, opened by the fork server for its workers.
@@ -23,10 +25,13 @@ def finish(status: int, channel: "Any" = None) -> "NoReturn":
 
     The status is sent on ``channel`` just before, because the kernel needs milliseconds to free so much memory.
     """
-    for step in (_join_threads, atexit._run_exitfuncs, flush, _drop_objects, flush, _flush_c):
-        _try(step)
+    failed = [
+        step for step in (_join_threads, atexit._run_exitfuncs, flush, _drop_objects, flush, _flush_c) if not _try(step)
+    ]
     if status == INTERRUPTED:
         die_of_interrupt()
+    if flush in failed:
+        status = UNFLUSHED
     if channel is not None:
         _try(lambda: _send_status(channel, status & 0xFF))
     os._exit(status & 0xFF)
@@ -37,13 +42,16 @@ def _send_status(channel: "Any", status: int) -> None:
     channel.send(b"%d" % status)
 
 
-def _try(step: "Callable[[], Any]") -> None:
+def _try(step: "Callable[[], Any]") -> bool:
+    """Tell whether a step ended without an exception."""
     try:
         step()
     except SystemExit:
-        return
+        return False
     except BaseException as error:
         sys.excepthook(type(error), error, error.__traceback__)
+        return False
+    return True
 
 
 def _join_threads() -> None:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from typing import List, Optional, Sequence
 
 NAME = "<stdin>"
-INTERRUPTED = -2
+# No exit status: those have 8 bits.
+INTERRUPTED = 0x100
 _HERE = __file__.rpartition("/")[0] + "/"
 
 
@@ -44,30 +45,44 @@ def execute(text: str, arguments: "Sequence[str]") -> int:
         exec(compile(text, NAME, "exec", dont_inherit=True), module.__dict__)
     except SystemExit:
         raise
-    except KeyboardInterrupt as error:
-        report(error, text)
-        return INTERRUPTED
     except BaseException as error:
         report(error, text)
-        return 1
+        # Exactly this class: an interpreter does not end by the signal after a subclass.
+        return INTERRUPTED if type(error) is KeyboardInterrupt else 1
     return 0
 
 
 def execute_to_status(text: str, arguments: "Sequence[str]") -> int:
-    """Run a program and return its exit status, also that of ``SystemExit``."""
+    """Run a program and return its exit status, 0 to 255 also for ``SystemExit``, or ``INTERRUPTED``."""
     try:
         return execute(text, arguments)
     except SystemExit as error:
-        code = error.code
+        code = _code_of(error)
     if code is None:
         return 0
     if isinstance(code, int):
-        return code
-    try:
-        sys.stderr.write("%s\n" % (code,))
-    except Exception:
-        return 1
+        # The interpreter reads a C long and takes one that does not fit for -1.
+        return code & 0xFF if -sys.maxsize - 1 <= code <= sys.maxsize else 0xFF
+    _print(code)
     return 1
+
+
+def _code_of(error: SystemExit) -> "object":
+    try:
+        return error.code
+    except Exception:
+        return error
+
+
+def _print(code: "object") -> None:
+    try:
+        line = "%s\n" % (code,)
+        if sys.stderr is None:
+            os.write(2, line.encode("utf-8", "backslashreplace"))
+        else:
+            sys.stderr.write(line)
+    except Exception:
+        return
 
 
 def new_main(arguments: "Sequence[str]") -> "ModuleType":
