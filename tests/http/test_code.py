@@ -178,6 +178,43 @@ def test_exit_status_is_that_of_a_plain_interpreter(run: Run, code: str) -> None
         assert answer["result"] == plain.stderr.decode()
 
 
+BODY = "word = 'd\xe9j\xe0 \u20ac \u65e5'\nprint(word, len(word))\n"
+PRINTED = "d\xe9j\xe0 \u20ac \u65e5 8\n"
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize(
+    "head",
+    [
+        "",
+        "\n\n",
+        *(f"# -*- coding: {name} -*-\n" for name in ("utf-8", "utf-8-sig", "latin-1", "cp1252", "euc_jp", "utf-7")),
+        "#!/usr/bin/env python3\n# vim: set fileencoding=koi8-r :\n",
+        "\n# coding=ascii\n",
+        "#coding:iso-8859-15\r\n",
+        "'''text'''\n# coding: mac_roman\n",
+        "from __future__ import annotations\n",
+    ],
+)
+def test_byte_order_mark_and_encoding_line(run: Run, mark: str, head: str) -> None:
+    answer = run(mark + head + BODY)
+    assert (answer["exitCode"], answer["result"]) == (0, PRINTED)
+
+
+@pytest.mark.parametrize("before", ["\ufeff", "# coding: latin-1\n", "\ufeff\f\n", "a = '\x1c\u2028\x85'\r\n", "\r"])
+def test_traceback_shows_the_line_as_the_compiler_counts(run: Run, before: str) -> None:
+    number = 1 + before.replace("\r\n", "\n").replace("\r", "\n").count("\n")
+    answer = run(before + "raise ValueError('d\xe9j\xe0')\nprint()\n")
+    assert answer["result"] == (
+        f'Traceback (most recent call last):\n  File "<stdin>", line {number}, in <module>\n'
+        "    raise ValueError('d\xe9j\xe0')\nValueError: d\xe9j\xe0\n"
+    )
+
+
+def test_second_byte_order_mark_is_a_syntax_error(run: Run) -> None:
+    assert "invalid non-printable character U+FEFF" in run("\ufeff\ufeffprint(1)")["result"]
+
+
 def test_interrupt_has_the_exit_status_of_the_signal(run: Run) -> None:
     answer = run("import atexit; atexit.register(print, 'bye'); raise KeyboardInterrupt")
     assert answer["exitCode"] == 130

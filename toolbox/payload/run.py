@@ -39,6 +39,9 @@ def main(argv: "List[str]") -> None:
 
 def execute(text: str, arguments: "Sequence[str]") -> int:
     """Run a program as ``__main__``; return 1 or ``INTERRUPTED`` after an exception, raise ``SystemExit``."""
+    # A byte order mark from the program's file. ``compile`` ignores encoding lines in text by itself.
+    if text.startswith("\ufeff"):
+        text = text[1:]
     module = new_main(arguments)
     try:
         # ``dont_inherit``: the compiler flags of this file must not apply to the program.
@@ -108,7 +111,9 @@ def report(error: BaseException, text: str) -> None:
         import linecache
         import traceback
 
-        linecache.cache[NAME] = (len(text), None, text.splitlines(True), NAME)
+        # Not ``splitlines``: only these three ends of lines count for the compiler.
+        lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        linecache.cache[NAME] = (len(text), None, [line + "\n" for line in lines], NAME)
         sys.stderr.write("".join(traceback.format_exception(type(error), error, trace)))
     except Exception:
         # No standard error any more, or an exception that cannot be printed: the interpreter handles both.
