@@ -3,4 +3,5 @@
 ``start`` is the script of a fresh interpreter and of the fork server; ``server`` forks, ``worker`` is what it forks;
 every program is executed by ``run``. ``hooks`` patches a plotting library when it is imported, ``capture`` decides when
 a figure is reported, ``figures`` and ``plotly`` read it, ``sink`` writes the chart.
+``children`` lets ``multiprocessing`` start children that execute the program again.
 """

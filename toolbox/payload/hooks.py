@@ -1,4 +1,7 @@
-"""Patch a plotting library when it is imported, and only then load the modules that read figures."""
+"""Patch a plotting library, or the part of ``multiprocessing`` that starts children, when it is imported.
+
+Only then the modules with the patches are loaded.
+"""
 
 import os
 import sys
@@ -9,11 +12,12 @@ if TYPE_CHECKING:
     from typing import Any, Optional, Sequence
 
 _WATCHED = {
-    "matplotlib.axes._axes": "axes_loaded",
-    "matplotlib.figure": "figure_loaded",
-    "matplotlib.pyplot": "pyplot_loaded",
-    "plotly.basedatatypes": "plotly_loaded",
-    "plotly.io": "plotly_io_loaded",
+    "matplotlib.axes._axes": ("capture", "axes_loaded"),
+    "matplotlib.figure": ("capture", "figure_loaded"),
+    "matplotlib.pyplot": ("capture", "pyplot_loaded"),
+    "multiprocessing.spawn": ("children", "spawn_loaded"),
+    "plotly.basedatatypes": ("capture", "plotly_loaded"),
+    "plotly.io": ("capture", "plotly_io_loaded"),
 }
 
 
@@ -53,9 +57,10 @@ class Loader:
 def patch(module: "ModuleType") -> None:
     """Patch a library that was just loaded; errors are dropped, because the program must run without charts too."""
     try:
-        from . import capture
+        import importlib
 
-        getattr(capture, _WATCHED[module.__name__])(module)
+        part, function = _WATCHED[module.__name__]
+        getattr(importlib.import_module("." + part, __package__), function)(module)
     except Exception:
         return
 

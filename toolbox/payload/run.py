@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 NAME = "<stdin>"
 # No exit status: those have 8 bits.
 INTERRUPTED = 0x100
+# The text of the program, for children that execute it again.
+program: "List[str]" = []
 _HERE = __file__.rpartition("/")[0] + "/"
 
 
@@ -42,6 +44,7 @@ def execute(text: str, arguments: "Sequence[str]") -> int:
     # A byte order mark from the program's file. ``compile`` ignores encoding lines in text by itself.
     if text.startswith("\ufeff"):
         text = text[1:]
+    program[:] = [text]
     module = new_main(arguments)
     try:
         # ``dont_inherit``: the compiler flags of this file must not apply to the program.
