@@ -334,6 +334,21 @@ def test_missing_runtime_is_an_outcome(served: Process, language: str) -> None:
     assert "not found" in answer["result"]
 
 
+@pytest.mark.parametrize(("version", "shown"), [("v20.20.2", "20.20"), ("v18.19.0", "18.19"), ("v22.6.0", "22.6")])
+def test_node_that_is_too_old_for_typescript_is_named(
+    served: Process, tmp_path: pathlib.Path, version: str, shown: str
+) -> None:
+    node = tmp_path / "node"
+    node.write_text(f"#!/bin/sh\necho {version}\n")
+    node.chmod(0o755)
+    answer = post(served, "const a: number = 1", language="typescript", envs={"PATH": str(tmp_path)})
+    assert (answer["exitCode"], answer["result"]) == (
+        127,
+        f"sh: 1: ts-node: not found\ntypescript needs node 22.7 or newer, bun, tsx or ts-node; {node} is {shown}\n",
+    )
+    assert post(served, "1", language="javascript", envs={"PATH": str(tmp_path)})["result"] == f"{version}\n"
+
+
 def test_module_in_the_working_directory_shadows_a_library(served: Process) -> None:
     module = served.workdir / "statistics.py"
     module.write_text("mean = 'mine'")

@@ -23,6 +23,8 @@ _QUIET = {"NO_UPDATE_NOTIFIER": "1", "npm_config_loglevel": "error"}
 _TS_NODE = ("-T", "--ignore-diagnostics", "5107", "-O", '{"module":"CommonJS"}')
 # The kernel allows 128 KiB for one argument.
 MAX_ARGUMENT = 96 * 1024
+# The first node with a type stripper of its own.
+TYPESCRIPT_SINCE = (22, 7)
 _FLAGS = ("--input-type=commonjs-typescript", "--disable-warning=ExperimentalWarning")
 
 
@@ -55,7 +57,9 @@ class JavaScript:
             plan = await self._plan(name, program, language, code, argv) if program else None
             if plan is not None:
                 return plan
-        raise NoRuntimeError(f"sh: 1: {'node' if language == 'javascript' else 'ts-node'}: not found\n")
+        if language == "javascript":
+            raise NoRuntimeError("sh: 1: node: not found\n")
+        raise NoRuntimeError(f"sh: 1: ts-node: not found\n{await self._too_old(path)}")
 
     async def close(self) -> None:
         """End the TypeScript helper."""
@@ -72,7 +76,7 @@ class JavaScript:
     async def _strip(self, node: str, code: str, argv: Sequence[str]) -> LaunchPlan | None:
         """Plan for node, with the types stripped by the helper; None if this node is too old for TypeScript."""
         version = await self._version(node)
-        if version < (22, 7):
+        if version < TYPESCRIPT_SINCE:
             return None
         if version >= (22, 13):
             plain = await self._stripper.strip(node, code)
@@ -80,6 +84,15 @@ class JavaScript:
                 return _node(node, plain, argv)
         # Slower, because each process loads the stripper; reports the errors of an invalid program.
         return _node(node, code, argv, "--experimental-transform-types", *_FLAGS)
+
+    async def _too_old(self, path: str) -> str:
+        """Return a line about the node that is installed and cannot run TypeScript; empty without one."""
+        node = await self._programs.find(("node",), path)
+        major, minor = await self._version(node) if node else (0, 0)
+        if not major:
+            return ""
+        needed = ".".join(map(str, TYPESCRIPT_SINCE))
+        return f"typescript needs node {needed} or newer, bun, tsx or ts-node; {node} is {major}.{minor}\n"
 
     async def _version(self, node: str) -> tuple[int, int]:
         if node not in self._versions:
