@@ -349,6 +349,20 @@ def test_node_that_is_too_old_for_typescript_is_named(
     assert post(served, "1", language="javascript", envs={"PATH": str(tmp_path)})["result"] == f"{version}\n"
 
 
+@pytest.mark.parametrize(
+    "code", ["const a: number = 1", "enum A { B }", "\ufefftype T = 1\n", "/* - */ let a!: string"]
+)
+def test_tsx_gets_a_typed_program_as_an_argument(served: Process, tmp_path: pathlib.Path, code: str) -> None:
+    """tsx leaves the types of standard input alone, and has ``-`` before the arguments there."""
+    tsx = tmp_path / "tsx"
+    tsx.write_text('#!/bin/sh\nfor each; do echo "<$each>"; done\ncat\n')
+    tsx.chmod(0o755)
+    path = f"{tmp_path}:/nonexistent"
+    (tmp_path / "cat").symlink_to("/bin/cat")
+    answer = post(served, code, language="typescript", argv=["a b", "-r", ""], envs={"PATH": path})
+    assert (answer["exitCode"], answer["result"]) == (0, f"<-e>\n<{code}>\n<-->\n<a b>\n<-r>\n<>\n")
+
+
 def test_module_in_the_working_directory_shadows_a_library(served: Process) -> None:
     module = served.workdir / "statistics.py"
     module.write_text("mean = 'mine'")

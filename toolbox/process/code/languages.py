@@ -70,8 +70,10 @@ class JavaScript:
             return LaunchPlan([program, "--preload", _ARGV, "run", "-", *argv], code.encode())
         if name == "node":
             return _node(program, code, argv) if language == "javascript" else await self._strip(program, code, argv)
-        loader = (*_TS_NODE, "-") if name == "ts-node" else ("-",)
-        return LaunchPlan([program, *loader, *argv], code.encode(), _QUIET)
+        if name == "tsx":
+            # It strips the types of -e, but not of standard input.
+            return msgspec.structs.replace(_node(program, code, argv), env=_QUIET)
+        return LaunchPlan([program, *_TS_NODE, "-", *argv], code.encode(), _QUIET)
 
     async def _strip(self, node: str, code: str, argv: Sequence[str]) -> LaunchPlan | None:
         """Plan for node, with the types stripped by the helper; None if this node is too old for TypeScript."""
