@@ -352,11 +352,12 @@ def test_node_that_is_too_old_for_typescript_is_named(
 @pytest.mark.parametrize(
     "code", ["const a: number = 1", "enum A { B }", "\ufefftype T = 1\n", "/* - */ let a!: string"]
 )
-def test_tsx_gets_a_typed_program_as_an_argument(served: Process, tmp_path: pathlib.Path, code: str) -> None:
-    """tsx leaves the types of standard input alone, and has ``-`` before the arguments there."""
-    tsx = tmp_path / "tsx"
-    tsx.write_text('#!/bin/sh\nfor each; do echo "<$each>"; done\ncat\n')
-    tsx.chmod(0o755)
+@pytest.mark.parametrize("name", ["tsx", "ts-node"])
+def test_typed_program_is_an_argument(served: Process, tmp_path: pathlib.Path, name: str, code: str) -> None:
+    """tsx leaves the types of standard input alone, ts-node takes ``-`` for a file."""
+    program = tmp_path / name
+    program.write_text('#!/bin/sh\nwhile [ "$1" != -e ]; do shift; done\nfor each; do echo "<$each>"; done\ncat\n')
+    program.chmod(0o755)
     path = f"{tmp_path}:/nonexistent"
     (tmp_path / "cat").symlink_to("/bin/cat")
     answer = post(served, code, language="typescript", argv=["a b", "-r", ""], envs={"PATH": path})

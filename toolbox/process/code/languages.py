@@ -73,7 +73,7 @@ class JavaScript:
         if name == "tsx":
             # It strips the types of -e, but not of standard input.
             return msgspec.structs.replace(_node(program, code, argv), env=_QUIET)
-        return LaunchPlan([program, *_TS_NODE, "-", *argv], code.encode(), _QUIET)
+        return _ts_node(program, code, argv)
 
     async def _strip(self, node: str, code: str, argv: Sequence[str]) -> LaunchPlan | None:
         """Plan for node, with the types stripped by the helper; None if this node is too old for TypeScript."""
@@ -105,10 +105,20 @@ class JavaScript:
 
 
 def _node(node: str, code: str, argv: Sequence[str], *flags: str) -> LaunchPlan:
-    data = code.encode()
-    if code and code[0] != "-" and "\0" not in code and len(data) <= MAX_ARGUMENT:
+    if _fits_an_argument(code):
         # Reading standard input is a tenth of the start. Two arguments instead of --eval=CODE: only the former are left
         # out of the arguments that node passes on when the program forks.
         return LaunchPlan([node, *flags, "-e", code, "--", *argv])
     # The module removes "-" from process.argv: programs expect their arguments from argv[1] on.
-    return LaunchPlan([node, "--require", _ARGV, *flags, "-", *argv], data)
+    return LaunchPlan([node, "--require", _ARGV, *flags, "-", *argv], code.encode())
+
+
+def _ts_node(program: str, code: str, argv: Sequence[str]) -> LaunchPlan:
+    if _fits_an_argument(code):
+        return LaunchPlan([program, *_TS_NODE, "-e", code, "--", *argv], env=_QUIET)
+    # It reads standard input only without arguments; with them it fails, because it takes "-" for a file.
+    return LaunchPlan([program, *_TS_NODE, *(("-", *argv) if argv else ())], code.encode(), _QUIET)
+
+
+def _fits_an_argument(code: str) -> bool:
+    return bool(code) and code[0] != "-" and "\0" not in code and len(code.encode()) <= MAX_ARGUMENT
