@@ -442,6 +442,8 @@ async def test_search_matches_names_of_files_and_directories(api: aiohttp.Client
     assert await search(api, pattern="deep") == ["grove/a/deep"]
     assert await search(api, pattern="**/*.txt") == ["grove/a/deep/two.txt"]
     assert await search(api, pattern="a/*.{py,txt}") == ["grove/a/one.py"]
+    assert await search(api, pattern="./a.py") == ["grove/a.py"]
+    assert await search(api, pattern="a/./deep//two.txt") == ["grove/a/deep/two.txt"]
     assert await search(api, pattern="*", type="symlink") == [
         f"grove/{name}" for name in ("broken", "proc", "self", "up")
     ]
@@ -450,6 +452,16 @@ async def test_search_matches_names_of_files_and_directories(api: aiohttp.Client
     assert await search(api, pattern="*", modifiedAfter="2999-01-01T00:00:00Z") == []
     assert await search(api, pattern="*", path="nowhere") == []
     assert (await failure(api, "GET", "/files/search", query={"path": ".", "pattern": "["}))[0] == 400
+
+
+@pytest.mark.parametrize("pattern", ["*a" * 30 + "b", "**/" * 30 + "b", "{a,aa}" * 40 + "b"])
+async def test_a_hostile_pattern_delays_no_one(api: aiohttp.ClientSession, work: pathlib.Path, pattern: str) -> None:
+    (work / "hostile").mkdir()
+    (work / "hostile" / ("a" * 200)).touch()
+    async with asyncio.timeout(5):
+        for query in ({"pattern": pattern}, {"pattern": "*", "exclude": pattern}):
+            found = await call(api, "GET", "/files/search", query={"path": "hostile", **query})
+            assert len(found["files"]) == (0 if "exclude" not in query else 2)
 
 
 async def test_replace(api: aiohttp.ClientSession, work: pathlib.Path) -> None:
