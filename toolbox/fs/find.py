@@ -37,7 +37,8 @@ class Find:
         stop = threading.Event()
         inexact = await self._engine(root, query, collector)
         if inexact:
-            await self._workers.run_until(stop, rescan, root, inexact, query_matcher(query), collector, stop)
+            match = await self._workers.run(query_matcher, query)
+            await self._workers.run_until(stop, rescan, root, inexact, match, collector, stop)
         return await self._workers.run(collector.result, root), collector.truncated
 
     async def _engine(self, root: Root, query: FindQuery, collector: Collector) -> list[bytes]:
@@ -47,7 +48,7 @@ class Find:
             if "\n" in query.pattern and not query.regex:
                 return []  # no line contains a line end; ripgrep refuses such a pattern
             return await self._ripgrep.find(binary, root, query, collector)
-        search = _ContentSearch(root, query, collector)
+        search = await self._workers.run(_ContentSearch, root, query, collector)
         await asyncio.gather(*(self._workers.run_until(search.walk.stop, search.work) for _ in range(THREADS)))
         return []
 
@@ -105,6 +106,9 @@ class _ContentSearch:
             self._collector.add(relative, scan(path, self._match, stop, max_size=self._max_size))
         except OSError:
             return  # unreadable or deleted: skipped
+        except BadRequest:
+            stop.set()
+            raise
         if self._collector.full:
             self._collector.truncated = True
             stop.set()

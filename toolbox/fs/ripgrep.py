@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import sys
 
@@ -26,6 +27,8 @@ from toolbox.host.worker_pool import WorkerPool
 _READ = 256 * 1024
 # A longer record contains a line of text that only our own scanner handles in bounded memory.
 _MAX_RECORD = 1024 * 1024
+# Extends the first match of a line to its end: a record lists all matches, millions of them in a line of 30 MB.
+_REST = r"(?-u:[^\n]*)"
 
 
 class _Text(msgspec.Struct, rename={"base64": "bytes"}):
@@ -88,7 +91,7 @@ class Ripgrep:
                 if not reading.done() or collector.full:
                     await child.terminate()
             await child.wait()
-            await self._workers.run(_raise_error, errors)
+            await self._workers.run(_raise_error, errors, query.pattern)
             return again
         finally:
             if reading is not None:
@@ -103,15 +106,14 @@ def arguments(binary: str, root: Root, query: FindQuery) -> list[str | bytes]:
     argv: list[str | bytes] = [binary, "--json", "--no-config", "--no-messages", "--hidden", "--binary"]
     argv += ["--encoding=none", "--ignore-case" if query.ignore_case else "--case-sensitive"]
     argv += ["--no-require-git", "--glob=!.git"] if query.gitignore else ["--no-ignore"]
-    if not query.regex:
-        argv.append("--fixed-strings")
     if query.max_file_size:
         argv.append(f"--max-filesize={query.max_file_size}")
     argv += [f"--glob={glob}" for glob in query.include or []]
     argv += [f"--glob=!{glob}" for glob in query.exclude or []]
     if root.path.strip(b"/.") == b"":
         argv += [b"--glob=!/" + name for name in PSEUDO_FILE_SYSTEMS]
-    return [*argv, f"--regexp={query.pattern}", "--", os.path.basename(root.path) if root.is_file else "./"]
+    pattern = query.pattern if query.regex else re.escape(query.pattern)
+    return [*argv, f"--regexp=(?:{pattern}){_REST}", "--", os.path.basename(root.path) if root.is_file else "./"]
 
 
 class _Reader:
@@ -167,10 +169,11 @@ def _hit(data: _Data, line: bytes) -> Hit:
     return Hit(data.line_number or 0, content, truncated)
 
 
-def _raise_error(fd: int) -> None:
+def _raise_error(fd: int, pattern: str) -> None:
     """Raise what ripgrep wrote to standard error: with ``--no-messages`` only errors of the pattern are left."""
     text = os.pread(fd, 4096, 0).decode("utf-8", "replace").strip()
     if text:
+        text = text.replace(f"(?:{pattern}){_REST}", pattern)
         reason = " ".join(line.strip() for line in text.splitlines()).removeprefix("rg: ")
         raise BadRequest(f"bad request: invalid pattern: {reason}")
 

@@ -23,6 +23,8 @@ WINDOW = 64 * 1024
 # Above this length a line is matched block by block; the overlap finds a match across two blocks.
 _LONG = 4 * 1024 * 1024
 _OVERLAP = 64 * 1024
+# For one search of a regular expression, which reads at most ``_LONG`` and a block.
+_SECONDS = 5.0
 
 
 class Hit(msgspec.Struct):
@@ -41,14 +43,20 @@ def matcher(pattern: bytes, *, regex: bool, ignore_case: bool) -> Matcher:
     """Build a matcher for a literal or a regular expression."""
     if not regex and not ignore_case:
         return lambda data, at: data.find(pattern, at)
+    # ``re`` holds the GIL for the whole search, however long that takes.
+    import regex as engine
+
     try:
         source = pattern if regex else re.escape(pattern)
-        compiled = re.compile(source, re.MULTILINE | (re.IGNORECASE if ignore_case else re.NOFLAG))
-    except re.error as error:
+        compiled = engine.compile(source, engine.MULTILINE | (engine.IGNORECASE if ignore_case else 0))
+    except engine.error as error:
         raise BadRequest(f"bad request: invalid pattern: {error.msg}") from error
 
     def search(data: bytes, at: int) -> int:
-        found = compiled.search(data, at)
+        try:
+            found = compiled.search(data, at, timeout=_SECONDS, concurrent=True)
+        except TimeoutError as error:
+            raise BadRequest("bad request: pattern takes too long on a line") from error
         return found.start() if found else -1
 
     return search
@@ -64,7 +72,7 @@ def scan(path: bytes, match: Matcher, stop: threading.Event, *, max_size: int | 
         block = os.read(fd, BLOCK)
         if b"\0" in block[:PROBE]:
             return
-        lines = _Lines(match)
+        lines = _Lines(lambda data, at: -1 if stop.is_set() else match(data, at))
         while block and not stop.is_set():
             yield from lines.feed(block)
             block = os.read(fd, BLOCK)
