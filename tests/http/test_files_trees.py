@@ -199,6 +199,33 @@ async def test_damaged_archives_change_nothing(
     assert not (work / "copy").exists()
 
 
+@pytest.mark.parametrize("kind", [FILE, DIR])
+@pytest.mark.parametrize("value", ["1e300", "-1e300", "nan", "inf", "-inf", "1e19"])
+async def test_a_time_that_is_none_is_named(
+    api: aiohttp.ClientSession, work: pathlib.Path, value: str, kind: bytes
+) -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as packed:
+        info = tarfile.TarInfo("odd")
+        info.type, info.pax_headers = kind, {"mtime": value}
+        packed.addfile(info)
+    answer = await extract(api, out.getvalue(), 400, path="dest")
+    assert "odd" in answer["message"]
+    assert "time" in answer["message"]
+    assert not (work / "dest").exists()
+
+
+@pytest.mark.parametrize("value", ["-1.5", "9e18", "0", "abc", "1e10"])
+async def test_an_odd_time_is_taken(api: aiohttp.ClientSession, work: pathlib.Path, value: str) -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as packed:
+        info = tarfile.TarInfo("odd")
+        info.pax_headers = {"mtime": value}
+        packed.addfile(info)
+    await extract(api, out.getvalue(), path="dest")
+    assert (work / "dest" / "odd").exists()
+
+
 async def test_full_disk_during_extract(api: aiohttp.ClientSession, work: pathlib.Path) -> None:
     tiny = work / "tiny"
     tiny.mkdir()

@@ -175,7 +175,12 @@ class _Staging:
         path = os.path.join(self._root, name)
         if name:
             os.chmod(path, member.mode & 0o777)
-            os.utime(path, (member.mtime, member.mtime))
+            try:
+                os.utime(path, (member.mtime, member.mtime))
+            except (OverflowError, ValueError) as error:  # a PAX header can say 1e300, inf or nan
+                raise BadRequest(
+                    f"bad request: time in the archive is no time: {show(name)}: {member.mtime}"
+                ) from error
 
 
 def _inside(name: bytes) -> bytes:
