@@ -215,6 +215,20 @@ async def test_a_time_that_is_none_is_named(
     assert not (work / "dest").exists()
 
 
+@pytest.mark.parametrize(("depth", "status"), [(1200, 200), (3000, 400)])
+@pytest.mark.parametrize("kind", [FILE, DIR])
+async def test_a_deep_path_in_an_archive(
+    api: aiohttp.ClientSession, work: pathlib.Path, depth: int, status: int, kind: bytes
+) -> None:
+    name = "/".join("a" * depth)
+    answer = await extract(api, tar((name, kind, "")), status, path="dest")
+    if status == 200:
+        assert (work / "dest" / name).exists()
+    else:
+        assert "too long" in answer["message"]
+        assert not (work / "dest").exists()
+
+
 @pytest.mark.parametrize("value", ["-1.5", "9e18", "0", "abc", "1e10"])
 async def test_an_odd_time_is_taken(api: aiohttp.ClientSession, work: pathlib.Path, value: str) -> None:
     out = io.BytesIO()

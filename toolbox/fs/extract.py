@@ -121,16 +121,19 @@ class _Staging:
         self.files += 1
 
     def _directory(self, name: bytes, member: ArchiveMember | None) -> None:
-        if name in self._made:
-            self._made[name] = member or self._made[name]
-            return
-        self._directory(os.path.dirname(name), None)
-        path = os.path.join(self._root, name)
-        try:
-            os.mkdir(path, 0o700)
-        except FileExistsError as error:
-            raise BadRequest(f"bad request: archive path leads through a file or link: {show(name)}") from error
-        self._made[name] = member
+        missing, parent = [], name
+        while parent not in self._made:
+            missing.append(parent)
+            parent = os.path.dirname(parent)
+        for directory in reversed(missing):
+            try:
+                os.mkdir(os.path.join(self._root, directory), 0o700)
+            except FileExistsError as error:
+                raise BadRequest(
+                    f"bad request: archive path leads through a file or link: {show(directory)}"
+                ) from error
+            self._made[directory] = None
+        self._made[name] = member or self._made[name]
 
     def _file(self, name: bytes, path: bytes, member: ArchiveMember) -> None:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
