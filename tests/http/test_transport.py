@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import json
+import re
 import socket
 from collections.abc import AsyncIterator
 from typing import Any
@@ -11,10 +14,12 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from toolbox import errors, wire
 from toolbox.http.access import Access
 from toolbox.http.disconnect import disconnected
+from toolbox.http.docs_api import DocsApi
 from toolbox.http.endpoint import Reply, Request, Route, collect, endpoint, websocket
 from toolbox.http.server import Finished, HttpServer
 from toolbox.http.signing import SigningKeys, sign
@@ -652,3 +657,50 @@ def test_route_table_refuses_two_handlers_for_one_route() -> None:
     routes: list[Route] = [*collect(ThingApi()), *collect(ThingApi())]
     with pytest.raises(ValueError, match="two handlers"):
         HttpServer(routes, Access(SigningKeys()), sandbox_id="box")
+
+
+class DocsServed(Served):
+    """The table with its documentation."""
+
+    def __init__(self) -> None:
+        super().__init__(Access(SigningKeys()))
+        routes = collect(self.api)
+        self.docs = list(collect(DocsApi(lambda: list(routes), pages=True)))
+        self.server = HttpServer(self.docs, Access(SigningKeys()), sandbox_id="box")
+
+
+def directives(answer: aiohttp.ClientResponse) -> dict[str, str]:
+    parts = [part.strip().partition(" ") for part in answer.headers["Content-Security-Policy"].split(";")]
+    return {name: value for name, _, value in parts}
+
+
+async def test_no_page_of_ours_may_be_framed_or_run_foreign_scripts() -> None:
+    async with DocsServed() as served, aiohttp.ClientSession(served.url) as http:
+        pages = [route.mark.path for route in served.docs if route.mark.media == "text/html"]
+        assert len(pages) >= 3
+        for path in [*pages, "/docs/", "/box/docs", "/docs?DAYTONA_SANDBOX_AUTH_KEY=%22%3E%3Cscript%3E"]:
+            async with http.get(path) as answer:
+                assert answer.status == 200
+                policy = directives(answer)
+                assert policy["frame-ancestors"] == policy["default-src"] == policy["base-uri"] == "'none'"
+                assert "unsafe" not in policy["script-src"]
+                assert answer.headers["X-Frame-Options"] == "DENY"
+
+
+@pytest.mark.parametrize("path", ["/docs", "/docs/", "/swagger/index.html", "/toolbox/box/docs"])
+async def test_policy_of_the_documentation_allows_what_it_needs(path: str) -> None:
+    async with DocsServed() as served, aiohttp.ClientSession(served.url) as http:
+        async with http.get(path) as answer:
+            policy, page = directives(answer), await answer.text()
+        (inline,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in policy["script-src"].split()
+        assert not re.search(r"<[^>]+\son\w+=", page)
+        linked = re.findall(r'(?:src|href)="([^"]+)"', page)
+        assert len(linked) == 2
+        for link in [*linked, re.findall(r'url: "([^"]+)"', inline)[0]]:
+            async with http.get(URL(served.url + path).join(URL(link))) as answer:
+                assert answer.status == 200
+    for name in ("script-src", "style-src", "img-src", "connect-src"):
+        assert "'self'" in policy[name].split()
+    assert "data:" in policy["img-src"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import html
 import mimetypes
 import pathlib
@@ -20,10 +22,29 @@ from toolbox.http.endpoint import Request, Route, endpoint
 _PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>toolbox API</title>
 <link rel="stylesheet" href="{up}docs/assets/swagger-ui.css{query}"></head><body><div id="ui"></div>
 <script src="{up}docs/assets/swagger-ui-bundle.js{query}"></script>
-<script>SwaggerUIBundle({{url: "{up}openapi.json" + location.search, dom_id: "#ui", deepLinking: true}})</script>
+<script>{script}</script>
 </body></html>"""
+_SCRIPT = """SwaggerUIBundle({{url: "{up}openapi.json" + location.search, dom_id: "#ui", deepLinking: true}})"""
+# Swagger UI sets style attributes and shows images from data: and blob: URLs; its requests stay on this origin. No site
+# may frame the page, because a user could be tricked into a click on "Execute".
+_POLICY = (
+    "default-src 'none'; script-src 'self' 'sha256-{digest}'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; media-src blob:; font-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 ASSETS = frozenset({"swagger-ui.css", "swagger-ui-bundle.js"})
+_ASSET_HEADERS = {"Cache-Control": "max-age=86400", "X-Content-Type-Options": "nosniff"}
 JSON = "application/json"
+
+
+def _page_headers(script: str) -> dict[str, str]:
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return {
+        "Content-Security-Policy": _POLICY.format(digest=digest),
+        "X-Frame-Options": "DENY",  # for browsers that do not know frame-ancestors
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+    }
 
 
 class AssetPath(wire.Wire, kw_only=True):
@@ -60,8 +81,9 @@ class DocsApi:
         up = "../" * request.rel_url.raw_path.removeprefix("/").count("/")
         # With the token in the query, the assets need it in theirs too.
         query = html.escape(request.rel_url.raw_query_string)
-        page = _PAGE.format(up=up, query=f"?{query}" if query else "")
-        return web.Response(text=page, content_type="text/html", headers={"Referrer-Policy": "no-referrer"})
+        script = _SCRIPT.format(up=up)
+        page = _PAGE.format(up=up, query=f"?{query}" if query else "", script=script)
+        return web.Response(text=page, content_type="text/html", headers=_page_headers(script))
 
     @endpoint("GET", "/docs/assets/{name}", tag="server", hidden=True, media="text/css text/javascript")
     async def asset(self, path: AssetPath) -> web.Response:
@@ -71,7 +93,7 @@ class DocsApi:
             raise NotFound(f"no such asset: {path.name}")
         data = await asyncio.to_thread(self._read, path.name)
         kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-        return web.Response(body=data, content_type=kind, headers={"Cache-Control": "max-age=86400"})
+        return web.Response(body=data, content_type=kind, headers=_ASSET_HEADERS)
 
     def _check(self) -> None:
         if not self._pages:
