@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import gzip
 import hashlib
@@ -601,6 +602,91 @@ async def test_our_credential_never_reaches_the_upstream(upstream: Upstream) -> 
             text = await answer.text()
     assert TOKEN not in text
     assert json.loads(text)["path"] == "/x?a=1&b=2"
+
+
+B64 = base64.b64encode(TOKEN.encode()).decode()
+KEYED = f"DAYTONA_SANDBOX_AUTH_KEY={TOKEN}"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "left"),
+    [
+        ("Authorization", f"Bearer {TOKEN}", []),
+        ("Authorization", f"BEARER   {TOKEN}", []),
+        ("Authorization", TOKEN, []),
+        ("Authorization", f"token {TOKEN}", []),
+        ("Authorization", "Basic " + base64.b64encode(f"u:{TOKEN}".encode()).decode(), []),
+        ("Authorization", "Basic " + base64.b64encode(f"{TOKEN}:".encode()).decode(), []),
+        ("Authorization", "Basic dTpw", ["Basic dTpw"]),
+        ("Authorization", "", [""]),
+        ("x-daytona-preview-token", TOKEN, []),
+        ("X-Daytona-Preview-Token", "stale", []),
+        ("Referer", f"http://a/proxy/1/?{KEYED}", ["http://a/proxy/1/"]),
+        ("Referer", f"http://a/p?x=1&{KEYED}&y=2", ["http://a/p?x=1&y=2"]),
+        ("Referer", "http://a/p?DAYTONA_SANDBOX%5fAUTH_KEY=our%2Down%2dtoken", ["http://a/p"]),
+        ("Referer", f"http://a/login?x=1&next=%2Fp%3F{KEYED.replace('=', '%3D')}", ["http://a/login?x=1"]),
+        ("Referer", f"http://u:{TOKEN}@a/", []),
+        ("Referer", "http://a/p?x=1", ["http://a/p?x=1"]),
+        ("Cookie", f"a=1; {KEYED}; b=2", ["a=1; b=2"]),
+        ("Cookie", f"session={TOKEN}", []),
+        ("Cookie", "DAYTONA_SANDBOX_AUTH_KEY=stale; b=2", ["b=2"]),
+        ("Cookie", "a=our%2Down%2Dtoken; b=2", ["b=2"]),
+        ("Cookie", "a=1;b=2; c", ["a=1;b=2; c"]),
+        ("Sec-WebSocket-Protocol", f"chat, {TOKEN}", ["chat"]),
+        ("Sec-WebSocket-Protocol", f"bearer.{TOKEN},chat", ["chat"]),
+        ("Sec-WebSocket-Protocol", f"base64url.bearer.{B64.rstrip('=')}, chat", ["chat"]),
+        ("Sec-WebSocket-Protocol", f"X-Daytona-Preview-Token~{TOKEN}", []),
+        ("Sec-WebSocket-Protocol", "chat, other", ["chat, other"]),
+        ("X-Original-URL", f"/proxy/1/?{KEYED}", []),
+        ("X-Forwarded-Uri", "/proxy/1/", ["/proxy/1/"]),
+    ],
+)
+async def test_no_form_of_our_credential_reaches_the_upstream(
+    upstream: Upstream, name: str, value: str, left: list[str]
+) -> None:
+    async with Proxied(TOKEN) as proxied:
+        head = f"GET /proxy/{upstream.port}/x?{KEYED} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        answer = await raw(proxied, f"{head}{name}: {value}\r\nX-Other: kept\r\n\r\n".encode())
+    assert answer.split()[1] == b"200"
+    shown = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert values(shown, name.lower()) == left
+    assert values(shown, "x-other") == ["kept"]
+    assert TOKEN not in json.dumps(shown)
+
+
+async def test_repeated_header_lines_are_all_looked_at(upstream: Upstream) -> None:
+    async with Proxied(TOKEN) as proxied:
+        head = f"GET /proxy/{upstream.port}/x?{KEYED} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        lines = (
+            f"Cookie: a=1\r\nCookie: t={TOKEN}\r\nX-Daytona-Preview-Token: x\r\nX-Daytona-Preview-Token: {TOKEN}\r\n"
+        )
+        answer = await raw(proxied, f"{head}{lines}\r\n".encode())
+    assert answer.split()[1] == b"200"
+    assert TOKEN.encode() not in answer
+
+
+async def test_websocket_of_the_upstream_never_sees_our_credential(upstream: Upstream) -> None:
+    async with Proxied(TOKEN) as proxied, aiohttp.ClientSession(proxied.url) as http:
+        headers = {"Cookie": f"t={TOKEN}", "Referer": f"http://a/?{KEYED}"}
+        path = f"/proxy/{upstream.port}/ws?{KEYED}"
+        async with http.ws_connect(path, headers=headers, protocols=(TOKEN, "chat")) as ws:
+            assert await ws.receive_str() == "early"
+            assert ws.protocol == "chat"
+    (seen,) = upstream.seen
+    assert TOKEN not in f"{seen.raw_path} {seen.headers}"
+
+
+async def test_short_token_takes_nothing_of_the_application(upstream: Upstream) -> None:
+    async with Proxied("1") as proxied, aiohttp.ClientSession(proxied.url) as http:
+        headers = {"Authorization": "Bearer 1", "Referer": "http://a/?page=1", "X-Version": "1"}
+        path = f"/proxy/{upstream.port}/x?page=1&DAYTONA_SANDBOX_AUTH_KEY=1"
+        async with http.post(path, headers=headers, data=b"1") as answer:
+            shown = await answer.json()
+    assert shown["path"] == "/x?page=1"
+    assert shown["body"] == "1"
+    assert values(shown, "content-length") == values(shown, "x-version") == ["1"]
+    assert values(shown, "referer") == ["http://a/?page=1"]
+    assert values(shown, "authorization") == []
 
 
 async def test_credential_of_the_upstream_gets_through(upstream: Upstream) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import aiohttp
@@ -22,9 +22,8 @@ from toolbox import wire
 from toolbox.errors import BadGateway, BadRequest, RequestTimeout
 from toolbox.host.ports import parse_port
 from toolbox.http import tunnel
-from toolbox.http.access import PREVIEW_HEADER, QUERY_KEY
-from toolbox.http.binding import unquote
 from toolbox.http.connection import MAX_LINE
+from toolbox.http.credentials import Credentials
 from toolbox.http.disconnect import while_connected
 from toolbox.http.endpoint import Request, raw_route
 from toolbox.http.router import is_upgrade
@@ -64,7 +63,7 @@ class PortProxy:
 
     def __init__(self, own_port: Callable[[], int], *, token: str = "") -> None:
         self._own_port = own_port
-        self._token = token
+        self._credentials = Credentials(token)
         self._session: aiohttp.ClientSession | None = None
         self._endless: set[asyncio.Task[Any]] = set()
 
@@ -78,9 +77,8 @@ class PortProxy:
         if not tail:
             # A relative Location is correct behind any path prefix.
             return web.Response(status=307, headers={"Location": f"{port}/{query and '?'}{query}"})
-        url = URL.build(
-            scheme="http", host="localhost", port=port, path=tail, query_string=self._without_key(query), encoded=True
-        )
+        query = self._credentials.strip_query(query)
+        url = URL.build(scheme="http", host="localhost", port=port, path=tail, query_string=query, encoded=True)
         return await while_connected(request, self._forward(request, url))
 
     async def stop(self) -> None:
@@ -93,11 +91,6 @@ class PortProxy:
         await self.stop()
         if self._session is not None:
             await self._session.close()
-
-    def _without_key(self, query: str) -> str:
-        if not self._token:
-            return query
-        return "&".join(part for part in query.split("&") if unquote(part.partition("=")[0], plus=True) != QUERY_KEY)
 
     async def _forward(self, request: Request, url: URL) -> web.StreamResponse:
         headers = self._headers(request, url)
@@ -128,23 +121,15 @@ class PortProxy:
 
     def _headers(self, request: Request, url: URL) -> CIMultiDict[str]:
         headers = _end_to_end(request.headers)
-        for name in ("Expect", *self._credentials(request)):
-            headers.popall(name, None)
+        headers.popall("Expect", None)
+        self._credentials.strip_headers(headers)
         headers["Host"] = f"localhost:{url.port}"
         headers.setdefault("X-Forwarded-Host", request.headers.get("Host", ""))
         headers.setdefault("X-Forwarded-Proto", "http")
         headers["X-Forwarded-Prefix"] = f"{headers.get('X-Forwarded-Prefix', '')}/proxy/{url.port}"
-        chain = [*request.headers.getall("X-Forwarded-For", []), request.remote or ""]
+        chain = [*headers.getall("X-Forwarded-For", []), request.remote or ""]
         headers["X-Forwarded-For"] = ", ".join(filter(None, chain))
         return headers
-
-    def _credentials(self, request: Request) -> Iterator[str]:
-        """Yield the names of headers that contain the daemon's token."""
-        if self._token:
-            yield PREVIEW_HEADER
-            scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
-            if scheme.lower() == "bearer" and bearer.strip() == self._token:
-                yield "Authorization"
 
     async def _relay(self, request: Request, upstream: aiohttp.ClientResponse) -> web.StreamResponse:
         """Forward status, headers and body, each chunk as it arrives."""
