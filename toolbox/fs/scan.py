@@ -50,7 +50,7 @@ def matcher(pattern: bytes, *, regex: bool, ignore_case: bool) -> Matcher:
         source = pattern if regex else re.escape(pattern)
         compiled = engine.compile(source, engine.MULTILINE | (engine.IGNORECASE if ignore_case else 0))
     except engine.error as error:
-        raise BadRequest(f"bad request: invalid pattern: {error.msg}") from error
+        raise BadRequest(f"bad request: invalid pattern: {error}") from error
 
     def search(data: bytes, at: int) -> int:
         try:
