@@ -32,6 +32,7 @@ class CommandProcess:
         self._reporter = reporter
         self._workers = workers
         self._status: ExitStatus | None = None
+        self._before = shell.counters
 
     @property
     def running(self) -> bool:
@@ -44,13 +45,14 @@ class CommandProcess:
         Its requests are answered then; the registry records the end a moment later, with what the command used.
         """
         self._status = status = await self._shell.run(self._command, self._record)
+        self._before = self._shell.counters
         self._command.end(status.code)
         return status
 
     async def report(self) -> ExitReport:
         """Return the resource usage of the command and the limits it hit."""
         code = 0 if self._status is None else self._status.code
-        return await self._reporter.report_since(self._shell.child, self._shell.counters, code)
+        return await self._reporter.report_since(self._shell.child, self._before, code)
 
     async def survivors(self) -> list[Survivor]:
         """Describe processes of a session that outlive its shell."""

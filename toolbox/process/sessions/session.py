@@ -7,6 +7,7 @@ import functools
 import logging
 import time
 from collections.abc import Coroutine
+from typing import Any
 
 from toolbox.errors import ProcessNotFound, SessionEnded, TooManyRequests
 from toolbox.host import tree
@@ -175,8 +176,11 @@ class Session:
         process = CommandProcess(shell, command, record, self._context.procs.exit_reporter, self._workers)
         run = Run(command.entry, process)
         run.release()  # the session owns the log
-        await run.live()
-        error = run.ended.exception()
+        self._own(run.live(), "session command")
+        # The next command starts while the registry still records the end of this one.
+        ends: list[asyncio.Future[Any]] = [command.ending, run.ended]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        error = run.ended.exception() if run.ended.done() else None
         if error is not None:
             log.warning("session command failed to run: %s: %s", self.id, error)
             command.output.append(f"command was not run: {error}\n".encode())
