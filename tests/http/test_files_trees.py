@@ -224,6 +224,8 @@ async def test_a_deep_path_in_an_archive(
     answer = await extract(api, tar((name, kind, "")), status, path="dest")
     if status == 200:
         assert (work / "dest" / name).exists()
+        # The clean-up of pytest recurses into folders: it cannot remove so deep a tree.
+        await asyncio.to_thread(subprocess.run, ["rm", "-rf", str(work / "dest")], check=True)
     else:
         assert "too long" in answer["message"]
         assert not (work / "dest").exists()
